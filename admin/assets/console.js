@@ -159,9 +159,31 @@ for (const form of document.querySelectorAll("form[data-progress]")) {
   });
 }
 
-// Pages that change by themselves, such as an upload in progress.
-const refreshed = document.querySelector("[data-refresh]");
-if (refreshed) setTimeout(() => location.reload(), Number(refreshed.dataset.refresh) * 1000);
+// The same part of the page as the server has it now, or null. The browser parses the answer as a
+// document of its own, so no text of it becomes code.
+function fetchPart(selector, use) {
+  const request = new XMLHttpRequest();
+  request.open("GET", location.href);
+  request.responseType = "document";
+  request.addEventListener("load", () => {
+    const fresh = request.response?.querySelector(selector);
+    use(fresh && [...document.importNode(fresh, true).childNodes]);
+  });
+  request.send();
+}
+
+// The progress of a job or an upload, asked for each second. When the work has ended, the page is
+// loaded anew, because it offers other actions then.
+const polled = document.querySelector("[data-poll]");
+if (polled) {
+  setInterval(() => {
+    if (document.hidden) return;
+    fetchPart("[data-poll]", (parts) => {
+      if (!parts) location.reload();
+      else if (!polled.contains(document.activeElement)) polled.replaceChildren(...parts);
+    });
+  }, 1000);
+}
 
 // Keys, never while the user types.
 const goTo = { c: "coupon-codes", o: "offers", p: "partners", a: "advertisers", v: "conversions", k: "clicks", f: "flex", s: "status" };
@@ -184,8 +206,7 @@ document.addEventListener("keydown", (event) => {
   } else if (open) document.querySelector(open)?.click();
 });
 
-// The newest clicks and sales, asked for every two seconds. The browser parses the answer as a
-// document of its own, so no text of it becomes code. A list that holds the focus stays.
+// The newest clicks and sales, asked for every two seconds. A list that holds the focus stays.
 const live = document.querySelector("[data-live]");
 if (live) {
   const button = document.querySelector("[data-pause]");
@@ -197,15 +218,10 @@ if (live) {
   };
   const ask = () => {
     if (isPaused || document.hidden || live.contains(document.activeElement)) return;
-    const request = new XMLHttpRequest();
-    request.open("GET", location.href);
-    request.responseType = "document";
-    request.addEventListener("load", () => {
-      const fresh = request.response?.querySelector("[data-live]");
-      if (!fresh) return location.reload();
-      if (!isPaused) live.replaceChildren(...document.importNode(fresh, true).childNodes);
+    fetchPart("[data-live]", (parts) => {
+      if (!parts) location.reload();
+      else if (!isPaused) live.replaceChildren(...parts);
     });
-    request.send();
   };
   button.hidden = false;
   button.addEventListener("click", () => {

@@ -34,6 +34,7 @@ mod audit;
 mod bot_list;
 mod coupon_codes;
 mod explain;
+mod jobs;
 mod offers;
 mod partner_api_key;
 mod partner_coupon_codes;
@@ -66,6 +67,7 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         .merge(visibility::routes())
         .merge(coupon_codes::routes())
         .merge(uploads::routes())
+        .merge(jobs::routes())
         .merge(pixels::routes());
     // Nothing on these is edited.
     let records = OpenApiRouter::new().merge(postbacks::routes()).merge(audit::routes());

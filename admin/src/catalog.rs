@@ -12,6 +12,7 @@ mod advertiser;
 mod affiliate;
 mod bulk_row;
 mod caller;
+mod code_change;
 mod coupon_code;
 mod day;
 mod description;
@@ -38,6 +39,7 @@ pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority, TrustRu
 pub use affiliate::Affiliate;
 pub use bulk_row::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, folded_code};
 pub use caller::{Caller, Role, UserStatus};
+pub use code_change::{CodeChange, OptionalDay};
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
 pub use day::{DayError, parse as parse_day, published_day};
 pub use description::sanitized_description;

@@ -22,6 +22,7 @@ pub mod api_keys;
 pub mod bot_list;
 pub mod coupon_codes;
 pub mod domains;
+pub mod jobs;
 mod offers;
 mod own_address;
 pub mod pixels;

@@ -14,12 +14,17 @@
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde_json::{Map, Value};
 
-use crate::catalog::{BulkMode, FieldError};
+use crate::catalog::words::words;
+use crate::catalog::{BulkMode, CodeChange, FieldError};
 use crate::disk::{Disk, LowDiskSpace};
 use crate::edit::audit;
+use crate::store::coupon_codes::slice::Choice;
+use crate::store::jobs::{self, Job, JobKind, JobState, NewJob};
+use crate::store::meta::Sequence;
 use crate::store::origin::Origin;
 use crate::store::staging::cross_row_checks::{Scope, Seen};
 use crate::store::staging::{self, Counts, FaultKind, Intent, apply};
@@ -44,9 +49,9 @@ pub use read_error::ReadError;
 use rows::Rows;
 use wrong_row::{Row, WrongRow};
 
-/// Disk space of a saved row, without its texts: the row and its index entries, once in the
-/// write-ahead log and once in the database. 630 bytes were measured.
-const WRITTEN_PER_ROW: u64 = 700;
+/// Disk space of a saved row, without its texts: the row, its index entries and the values that it
+/// replaces, once in the write-ahead log and once in the database. 710 bytes were measured.
+const WRITTEN_PER_ROW: u64 = 800;
 
 /// Why an import failed.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +154,8 @@ pub struct Commit {
     pub disk: Disk,
     /// The store's state at the last validation, if the rows did not change since.
     pub validated: Option<Seen>,
+    /// Shows the phase and the written rows while the commit runs.
+    pub progress: Arc<CommitProgress>,
 }
 
 /// Reads a file into a temporary staged database and saves the rows. After a refusal, the
@@ -166,6 +173,58 @@ pub fn import(
     load(connection, file, how.intent, &mut |bytes| progress(Progress::Read(bytes)))?;
     progress(Progress::Saving);
     commit(connection, how, |_, _| Ok(()))
+}
+
+words! {
+    /// Phases of a commit.
+    CommitPhase {
+        /// Waits for another commit.
+        Waiting = "waiting",
+        /// Checks the rows against the store.
+        Checking = "checking",
+        /// Writes the rows, under the store's write lock.
+        Writing = "writing",
+        /// Prepares the published index, and makes the rows durable.
+        Publishing = "publishing",
+    }
+}
+
+/// The phase of a running commit, and the rows that it has written.
+#[derive(Debug, Default)]
+pub struct CommitProgress {
+    phase: AtomicUsize,
+    rows: AtomicU64,
+}
+
+impl CommitProgress {
+    const PHASES: [CommitPhase; 4] = [
+        CommitPhase::Waiting,
+        CommitPhase::Checking,
+        CommitPhase::Writing,
+        CommitPhase::Publishing,
+    ];
+
+    fn enter(&self, phase: CommitPhase) {
+        let number = Self::PHASES.iter().position(|known| *known == phase).unwrap_or(0);
+        self.phase.store(number, Ordering::Relaxed);
+    }
+
+    fn add_row(&self) {
+        self.rows.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The phase.
+    #[must_use]
+    pub fn phase(&self) -> CommitPhase {
+        let number = self.phase.load(Ordering::Relaxed);
+        Self::PHASES.get(number).copied().unwrap_or(CommitPhase::Waiting)
+    }
+
+    /// Number of written rows; a row that moves to another offer is written twice.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
 }
 
 /// Progress of an import.
@@ -187,7 +246,8 @@ pub fn commit(
     how: Commit,
     record: impl FnOnce(&WriteTx<'_>, &Outcome) -> Result<(), StoreError>,
 ) -> Result<Outcome, ImportError> {
-    let Commit { intent, skip_invalid, origin, source, disk, validated } = how;
+    let Commit { intent, skip_invalid, origin, source, disk, validated, progress } = how;
+    progress.enter(CommitPhase::Checking);
     staging::make_room(connection)?;
     // First without the write lock: a refused file then blocks nobody, and validation under the
     // lock is limited to later changes.
@@ -206,6 +266,8 @@ pub fn commit(
     admitted?;
     disk.ensure_free(bytes)?;
 
+    let counter = Arc::clone(&progress);
+    connection.count_code_writes(move || counter.add_row())?;
     let tx = connection.begin_write_as(origin)?;
     if revalidate_changed(&tx.staging(), intent, &seen)?
         && let Err(refused) = admit(&tx, skip_invalid)
@@ -215,7 +277,9 @@ pub fn commit(
         return Err(refused);
     }
     let counts = staging::counts(&tx)?;
-    let (outcome, ids) = save(&tx, intent.mode, counts)?;
+    progress.enter(CommitPhase::Writing);
+    let (outcome, ids) = save(&tx, intent.mode, counts, &source)?;
+    progress.enter(CommitPhase::Publishing);
     record_audit(&tx, intent.mode, ids, &outcome, source)?;
     record(&tx, &outcome)?;
     tx.commit()?;
@@ -277,13 +341,25 @@ fn admit(connection: &ReadTx<'_>, skip_invalid: bool) -> Result<(), ImportError>
 /// The outcome, and the lowest and highest changed id.
 type Saved = (Outcome, Option<(u32, u32)>);
 
-fn save(tx: &WriteTx<'_>, mode: BulkMode, counts: Counts) -> Result<Saved, StoreError> {
+fn save(
+    tx: &WriteTx<'_>,
+    mode: BulkMode,
+    counts: Counts,
+    source: &ImportSource,
+) -> Result<Saved, StoreError> {
     let is_change = match mode {
         BulkMode::Add => true,
         BulkMode::Update => apply::plan_update(tx)? > 0,
     };
     // An update that changes nothing takes no change sequence, so nothing is published.
     let sequence = if is_change { Some(tx.next_code_sequence()?) } else { None };
+    // Before the rows, because the job keeps the values that they replace.
+    let job = match (source, sequence) {
+        (ImportSource::Upload(id), Some(sequence)) => {
+            Some(begin_job(tx, *id, mode, counts, sequence)?)
+        }
+        _ => None,
+    };
     let applied = match (sequence, mode) {
         (Some(sequence), BulkMode::Add) => apply::add(tx, sequence, counts.valid)?,
         (Some(sequence), BulkMode::Update) => apply::update(tx, sequence)?,
@@ -296,8 +372,62 @@ fn save(tx: &WriteTx<'_>, mode: BulkMode, counts: Counts) -> Result<Saved, Store
         unchanged: counts.valid - applied.created - applied.updated,
         skipped: counts.invalid,
         sequence,
+        job_id: job.as_ref().map(|job| job.id),
     };
+    if let Some(job) = job {
+        end_job(tx, job, &outcome, applied.ids)?;
+    }
     Ok((outcome, applied.ids))
+}
+
+/// Records the upload as a job, so that it can be reverted. New codes need no kept rows: they alone
+/// have the change sequence of the upload.
+fn begin_job(
+    tx: &WriteTx<'_>,
+    upload_id: u32,
+    mode: BulkMode,
+    counts: Counts,
+    sequence: Sequence,
+) -> Result<Job, StoreError> {
+    let columns = match mode {
+        BulkMode::Add => Vec::new(),
+        BulkMode::Update => apply::set_columns(tx)?,
+    };
+    let mut job = jobs::insert(
+        tx,
+        &NewJob {
+            kind: JobKind::Upload,
+            choice: Choice::Ids(Vec::new()),
+            change: CodeChange::default(),
+            columns,
+            upload_id: Some(upload_id),
+            last_id: 0,
+            matched: counts.rows,
+        },
+    )?;
+    match mode {
+        BulkMode::Add => job.created_sequence = Some(sequence),
+        BulkMode::Update => {
+            job.kept_rows = jobs::keep_staged_changes(tx, job.id, &job.columns, sequence)?;
+        }
+    }
+    job.sequence = Some(sequence);
+    Ok(job)
+}
+
+fn end_job(
+    tx: &WriteTx<'_>,
+    mut job: Job,
+    outcome: &Outcome,
+    ids: Option<(u32, u32)>,
+) -> Result<(), StoreError> {
+    job.state = JobState::Done;
+    job.changed = outcome.created + outcome.updated;
+    job.unchanged = outcome.unchanged;
+    job.skipped.count = outcome.skipped;
+    job.ids = ids;
+    (job.time_started, job.time_finished) = (tx.now(), tx.now());
+    jobs::save(tx, &job)
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod console;
 pub mod csv_file;
 pub mod export;
 pub mod import;
+pub mod jobs;
 pub mod keys;
 pub mod uploads;
 

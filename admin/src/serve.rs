@@ -38,6 +38,7 @@ use crate::conversions;
 use crate::daemon_client::DaemonClient;
 use crate::data_folder::{self, FolderTaken, lock_path};
 use crate::disk::Disk;
+use crate::jobs;
 use crate::keys::{Secret, ensure_first};
 use crate::partner_postbacks;
 use crate::privacy;
@@ -103,6 +104,7 @@ impl Admin {
             stop(),
         );
         let privacy = privacy::start(store.clone(), archive.clone(), config.privacy, stop());
+        let jobs = jobs::start(store.clone(), publisher.clone(), disk.clone(), stop());
         let bounds = config.uploads.clone();
         let uploads = Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await?;
         uploads.expire(stop());
@@ -112,6 +114,7 @@ impl Admin {
         let state = AppState {
             store: store.clone(),
             disk,
+            jobs,
             uploads,
             publisher: publisher.clone(),
             archive,

@@ -49,6 +49,7 @@ pub mod partner_postbacks;
 pub mod settings;
 
 pub mod export;
+pub mod jobs;
 pub mod staging;
 pub mod uploads;
 

@@ -13,7 +13,7 @@
 //!
 //! `import` documents the locks that a commit holds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use crate::catalog::FieldError;
 use crate::catalog::words::words;
 use crate::disk::Disk;
 use crate::edit::EditError;
-use crate::import::{self, Commit, ImportError, ImportSource};
+use crate::import::{self, Commit, CommitProgress, ImportError, ImportSource};
 use crate::private_file::{create_new, random_name};
 use crate::publish::PublisherHandle;
 use crate::store::rows::{Listed, Page};
@@ -147,8 +147,8 @@ struct Shared {
     bounds: Bounds,
     incoming: tokio::sync::Semaphore,
     committing: tokio::sync::Mutex<()>,
-    /// Ids of uploads whose commit waits or runs.
-    saving: Mutex<HashSet<u32>>,
+    /// Uploads whose commit waits or runs.
+    saving: Mutex<HashMap<u32, Arc<CommitProgress>>>,
     busy: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
     /// The last received file and the store's state at its validation; `None` if its rows changed
     /// since. Usually this file is committed next, and need not be validated again.
@@ -352,20 +352,21 @@ impl Uploads {
         let (uploads, origin) = (self.clone(), origin::current());
         // Runs in its own task, so it completes even if the client disconnects.
         let done = tokio::spawn(async move {
-            let _saving = SavingMark::set(&uploads.shared, id);
+            let saving = SavingMark::set(&uploads.shared, id);
             let _turn = uploads.shared.committing.lock().await;
             let _mine = uploads.shared.lock(id).await;
             let upload = uploads.find(id).await?;
             let shared = Arc::clone(&uploads.shared);
-            on_disk(move || shared.commit(upload, skip_invalid, origin)).await
+            let progress = Arc::clone(&saving.progress);
+            on_disk(move || shared.commit(upload, skip_invalid, origin, progress)).await
         });
         done.await.map_err(|_panicked| StoreError::Aborted)?
     }
 
-    /// Whether a commit of the upload waits or runs.
+    /// Progress of the upload's commit, if one waits or runs.
     #[must_use]
-    pub fn is_saving(&self, id: u32) -> bool {
-        self.shared.saving().contains(&id)
+    pub fn commit_progress(&self, id: u32) -> Option<Arc<CommitProgress>> {
+        self.shared.saving().get(&id).cloned()
     }
 
     /// Removes an upload. Its committed codes stay.
@@ -456,12 +457,15 @@ impl Worker for UploadExpiry {
 struct SavingMark {
     shared: Arc<Shared>,
     id: u32,
+    progress: Arc<CommitProgress>,
 }
 
 impl SavingMark {
     fn set(shared: &Arc<Shared>, id: u32) -> SavingMark {
-        shared.saving().insert(id);
-        SavingMark { shared: Arc::clone(shared), id }
+        let progress = Arc::<CommitProgress>::default();
+        // A second commit of the upload waits for the first, and shows its own progress then.
+        shared.saving().insert(id, Arc::clone(&progress));
+        SavingMark { shared: Arc::clone(shared), id, progress }
     }
 }
 
@@ -472,7 +476,7 @@ impl Drop for SavingMark {
 }
 
 impl Shared {
-    fn saving(&self) -> MutexGuard<'_, HashSet<u32>> {
+    fn saving(&self) -> MutexGuard<'_, HashMap<u32, Arc<CommitProgress>>> {
         self.saving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -511,6 +515,7 @@ impl Shared {
         mut upload: Upload,
         skip_invalid: bool,
         origin: Arc<origin::Origin>,
+        progress: Arc<CommitProgress>,
     ) -> Result<Counted, UploadError> {
         let mut connection = self.connect(&upload)?;
         if upload.outcome.is_none() {
@@ -522,6 +527,7 @@ impl Shared {
                 source: ImportSource::Upload(id),
                 disk: self.disk.clone(),
                 validated: self.take_validated(&upload.file_name),
+                progress,
             };
             let mut prebuilt = None;
             let outcome = import::commit(&mut connection, how, |tx, outcome| {

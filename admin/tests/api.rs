@@ -58,6 +58,8 @@ mod networks_couponcodes_status;
 mod networks_deletions;
 #[path = "api/networks/explain.rs"]
 mod networks_explain;
+#[path = "api/networks/jobs.rs"]
+mod networks_jobs;
 #[path = "api/networks/lists.rs"]
 mod networks_lists;
 #[path = "api/networks/lists_at_scale.rs"]

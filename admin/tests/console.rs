@@ -36,6 +36,8 @@ mod cdp_on_pages;
 mod control_center;
 #[path = "console/coupon_codes.rs"]
 mod coupon_codes;
+#[path = "console/jobs.rs"]
+mod jobs;
 #[path = "console/portal.rs"]
 mod portal;
 #[path = "console/preferences.rs"]

@@ -19,7 +19,7 @@ use super::error::ApiError;
 use super::schema::parameter;
 use crate::edit::Removal;
 use crate::json::{self, JsonError};
-use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query, Sort};
+use crate::store::rows::{Compared, Filter, Filterable, Page, Query, Sort, parse_filter};
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 2000;
@@ -427,29 +427,7 @@ fn one_of(name: &str, value: String, known: &[&str]) -> Result<String, ApiError>
 
 /// `<field><op><value>`
 pub(super) fn filter(text: &str, known: &[Filterable]) -> Result<Filter, ApiError> {
-    let split = text.char_indices().find(|(_, c)| matches!(c, '=' | '>' | '<'));
-    let Some((at, operator)) = split else {
-        return Err(ApiError::field(
-            "filter",
-            "must look like coupon_status=active, with =, > or <",
-        ));
-    };
-    let (field, value) = (&text[..at], &text[at + 1..]);
-    let Some(filterable) = known.iter().find(|filterable| filterable.field == field) else {
-        let names: Vec<&str> = known.iter().map(|filterable| filterable.field).collect();
-        return Err(ApiError::field(
-            "filter",
-            format!("`{field}` cannot be filtered by; known: {}", names.join(", ")),
-        ));
-    };
-    let operator = match operator {
-        '>' => Operator::Greater,
-        '<' => Operator::Less,
-        _ => Operator::Equal,
-    };
-    filterable
-        .filter(operator, value)
-        .map_err(|error| ApiError::field("filter", format!("{field}: {error}")))
+    parse_filter(text, known).map_err(|error| ApiError::field("filter", error.to_string()))
 }
 
 /// `<field>`, or `-<field>` for descending order.
@@ -472,9 +450,6 @@ fn search_filter(spec: &ListSpec, name: &str, text: &str) -> Result<Option<Filte
     let field =
         spec.search.filter(|field| name == "search" || matches!(field.kind, Compared::Code));
     let field = field.ok_or_else(|| unknown(name, spec.known()))?;
-    let mut filter = field.contains(text);
-    if name == "prefix" {
-        filter.operator = Operator::Prefix;
-    }
+    let filter = if name == "prefix" { field.begins_with(text) } else { field.contains(text) };
     Ok((!text.is_empty()).then_some(filter))
 }

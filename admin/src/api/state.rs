@@ -10,6 +10,7 @@ use crate::archive::Archive;
 use crate::click_ingest::ClickIngestHandle;
 use crate::conversions::postback_ingest::PostbackHandle;
 use crate::disk::Disk;
+use crate::jobs::JobsHandle;
 use crate::partner_postbacks::PartnerPostbacks;
 use crate::privacy::PrivacyHandle;
 use crate::publish::PublisherHandle;
@@ -41,6 +42,8 @@ pub struct AppState {
     pub privacy: PrivacyHandle,
     /// State of postback ingest.
     pub postbacks: PostbackHandle,
+    /// Bulk jobs.
+    pub jobs: JobsHandle,
     /// Bulk uploads.
     pub uploads: Uploads,
     /// Sender of partner postbacks.
@@ -75,6 +78,7 @@ parts! {
     intake: ClickIngestHandle,
     privacy: PrivacyHandle,
     postbacks: PostbackHandle,
+    jobs: JobsHandle,
     uploads: Uploads,
     pixels: PartnerPostbacks,
     certificates: AcmeHandle,

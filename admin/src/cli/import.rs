@@ -86,6 +86,7 @@ fn import(
         ),
         disk,
         validated: None,
+        progress: Default::default(),
     };
     import::import(connection, file, how, &mut |progress| match progress {
         Progress::Read(bytes) => bar.set_position(bytes),

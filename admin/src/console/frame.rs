@@ -26,6 +26,7 @@ pub(crate) enum Menu {
     Bots,
     Privacy,
     Audit,
+    Jobs,
     Status,
     /// The search and the profile have links of their own in the frame.
     Search,
@@ -116,6 +117,7 @@ pub(crate) const MENU: &[MenuGroup] = &[
             entry(Menu::Settings, "Settings", "/console/settings", Right::View),
             entry(Menu::Bots, "Bots", "/console/bots", Right::View),
             entry(Menu::Privacy, "Privacy", "/console/privacy", Right::ErasePersonalData),
+            entry(Menu::Jobs, "Jobs", "/console/jobs", Right::View),
             entry(Menu::Audit, "Audit", "/console/audit", Right::View),
             entry(Menu::Status, "Status", "/console/status", Right::View),
         ],

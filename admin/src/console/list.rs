@@ -12,10 +12,10 @@ use serde::Deserialize;
 use super::words;
 
 /// Parameters that only the console reads.
-const OF_CONSOLE: &[&str] = &["notice", "live", "changed", "became", "columns"];
+const OF_CONSOLE: &[&str] = &["notice", "live", "job", "columns"];
 
 /// Parameters about the change that led to the page; no link carries them on.
-const OF_NOTICE: &[&str] = &["notice", "live", "changed", "became"];
+const OF_NOTICE: &[&str] = &["notice", "live", "job"];
 
 /// The parameters of a list page.
 #[derive(Debug, Clone, Default)]
@@ -242,7 +242,8 @@ pub(crate) struct Chip {
     pub(crate) without: String,
 }
 
-fn filter_text(filter: &str) -> String {
+/// A filter in words, such as `Status: Paused`.
+pub(crate) fn filter_text(filter: &str) -> String {
     let Some(at) = filter.find(['=', '<', '>']) else { return filter.to_owned() };
     let (field, rest) = filter.split_at(at);
     let (operator, value) = rest.split_at(1);

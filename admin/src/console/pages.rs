@@ -25,6 +25,7 @@ mod domains;
 mod explain;
 mod flex;
 mod home;
+mod jobs;
 mod keys;
 mod leaks;
 mod live;
@@ -43,6 +44,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
         .merge(home::routes())
         .merge(coupon_codes::routes())
+        .merge(jobs::routes())
         .merge(settings::routes())
         .merge(bots::routes())
         .merge(privacy::routes())

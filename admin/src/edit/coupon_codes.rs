@@ -11,10 +11,12 @@ use serde_json::Map;
 
 mod checks;
 mod generate;
+mod slices;
 mod status;
 
-pub use checks::{owned_message, reissue_message};
+pub use checks::{check_ids, owned_message, reissue_message};
 pub use generate::{PatternPreview, generate, preview};
+pub use slices::{EditedSlice, RowEdit, edit_slice};
 pub use status::set_status;
 
 use super::{Change, EditError, Saved, audit, check_if_match, check_restorable, not_restorable};

@@ -41,6 +41,7 @@ fn how(intent: Intent) -> Commit {
         // Without a reserve.
         disk: Disk::new(Path::new("/"), 0),
         validated: None,
+        progress: Default::default(),
     }
 }
 

@@ -67,7 +67,7 @@ audit_words! {
     /// Kinds of objects.
     AuditObjects:
         "address" "advertiser" "affiliate" "api_key" "bot_list" "certificate" "click" "click_archive"
-        "conversion" "coupon_code" "offer" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
+        "conversion" "coupon_code" "job" "offer" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
         "postback" "settings" "store" "tracking_domain" "unidentified_postback" "user"
 }
 
@@ -76,7 +76,8 @@ audit_words! {
     AuditActions:
         "adjusted" "approved" "changed" "counted" "created" "deleted" "erased" "generated" "invalid"
         "invited" "password_reset" "password_set" "pending" "rejected" "removed" "replayed"
-        "requested" "restored" "rotated" "searched" "session_ended" "sign_in_failed" "signed_in"
+        "requested" "restored" "reverted" "rotated" "searched" "session_ended" "sign_in_failed"
+        "signed_in" "stopped"
         "totp_off" "totp_on" "totp_reset" "truncated"
 }
 

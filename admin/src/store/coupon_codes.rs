@@ -22,6 +22,7 @@ use crate::catalog::{
 };
 
 mod list;
+pub mod slice;
 
 use list::Selected;
 

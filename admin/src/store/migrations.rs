@@ -38,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0023_acme.sql"),
     include_str!("migrations/0024_accounts.sql"),
     include_str!("migrations/0025_preferences.sql"),
+    include_str!("migrations/0026_jobs.sql"),
 ];
 
 /// Migrates the database to this program's schema.

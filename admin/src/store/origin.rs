@@ -30,6 +30,16 @@ impl Actor {
         }
     }
 
+    /// The actor for a word and an id of the store.
+    pub(super) fn from_stored(word: &str, id: u32) -> Actor {
+        match word {
+            "api_key" => Actor::ApiKey(id),
+            "user" => Actor::User(id),
+            "command_line" => Actor::CommandLine,
+            _ => Actor::Program,
+        }
+    }
+
     /// The id of an API key.
     pub(super) fn api_key_id(self) -> Option<u32> {
         match self {
@@ -101,6 +111,12 @@ impl Origin {
     #[must_use]
     pub fn new(actor: Actor) -> Arc<Origin> {
         Arc::new(Origin { actor, request_id: String::new(), if_match: None, repeatable: None })
+    }
+
+    /// Origin of work that a request left for later.
+    #[must_use]
+    pub fn of_request(actor: Actor, request_id: String) -> Arc<Origin> {
+        Arc::new(Origin { actor, request_id, if_match: None, repeatable: None })
     }
 
     /// Whether an edit was meant for an object with this revision.

@@ -14,7 +14,10 @@ use super::{ReadTx, StoreError, WriteTx};
 
 mod filters;
 
-pub use filters::{Compared, DELETED, Filter, FilterError, Filterable, NAME, Operator, Vocabulary};
+pub use filters::{
+    Compared, DELETED, Filter, FilterError, FilterTextError, Filterable, NAME, Operator,
+    Vocabulary, parse_filter,
+};
 pub(super) use filters::{conditions, only_deletion};
 
 /// An object with its row.

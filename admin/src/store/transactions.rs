@@ -6,6 +6,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use rusqlite::hooks::Action;
 use rusqlite::{CachedStatement, Connection, Params, Row, Statement, TransactionBehavior};
 
 use super::StoreError;
@@ -221,6 +222,22 @@ impl DedicatedConnection {
             // Read under the lock: rows of a later transaction never carry an earlier time.
             WriteTx::within(connection, jiff::Timestamp::now().as_second(), origin)
         })
+    }
+
+    /// Calls `count` for each coupon code that this connection writes from now on.
+    ///
+    /// # Errors
+    /// When SQLite does not take the hook.
+    pub fn count_code_writes(
+        &mut self,
+        count: impl Fn() + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let hook = move |_: Action, _: &str, table: &str, _: i64| {
+            if table == "coupon_code" {
+                count();
+            }
+        };
+        Ok(self.connection.update_hook(Some(hook))?)
     }
 
     pub(in crate::store) fn execute(

@@ -39,10 +39,13 @@ pub struct Outcome {
     pub skipped: u64,
     /// Change sequence; `None` if no code changed.
     pub sequence: Option<Sequence>,
+    /// The job by which the upload can be reverted; `None` if no code changed or the job is removed.
+    pub job_id: Option<u32>,
 }
 
 const SELECT: &str = "SELECT id, mode, allow_reissue, file_name, time_created, time_expires, time_committed, created, \
-    updated, unchanged, skipped, change_seq FROM coupon_code_upload";
+    updated, unchanged, skipped, change_seq, (SELECT j.id FROM job j WHERE j.upload_id = coupon_code_upload.id) \
+    FROM coupon_code_upload";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Upload> {
     let outcome = Outcome {
@@ -52,6 +55,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Upload> {
         unchanged: row.get(9)?,
         skipped: row.get(10)?,
         sequence: row.get(11)?,
+        job_id: row.get(12)?,
     };
     Ok(Upload {
         id: row.get(0)?,
@@ -103,7 +107,7 @@ pub fn count(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
 pub fn committed(tx: &WriteTx<'_>, id: u32, outcome: &Outcome) -> Result<(), StoreError> {
     let sql = "UPDATE coupon_code_upload SET time_committed = ?2, created = ?3, updated = ?4, unchanged = ?5, \
                skipped = ?6, change_seq = ?7 WHERE id = ?1";
-    let Outcome { time_committed, created, updated, unchanged, skipped, sequence } = *outcome;
+    let Outcome { time_committed, created, updated, unchanged, skipped, sequence, .. } = *outcome;
     let values = (id, time_committed, created, updated, unchanged, skipped, sequence);
     tx.prepare_cached(sql)?.execute(values)?;
     Ok(())

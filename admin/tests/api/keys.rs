@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 57] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 62] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -95,6 +95,11 @@ const NETWORK_ROUTES: [(&str, &[&str]); 57] = [
     ("couponcodes/bulk", &["POST"]),
     ("couponcodes/status", &["PATCH"]),
     ("couponcodes/generate", &["GET", "POST"]),
+    ("couponcodes/jobs", &["POST"]),
+    ("jobs", &["GET"]),
+    ("jobs/9", &["GET"]),
+    ("jobs/9/stop", &["POST"]),
+    ("jobs/9/revert", &["POST"]),
     ("pixels/9/restore", &["POST"]),
     ("apikeys", &["GET", "POST"]),
     ("apikeys/9", &["GET", "PUT", "PATCH", "DELETE"]),

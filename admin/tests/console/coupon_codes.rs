@@ -39,9 +39,10 @@ fn a_code_is_added_shared_visited_paused_and_restored() {
 
     page.by_role("checkbox", "Tick HELLO10").click();
     page.wait_for_text("1 selected");
-    page.by_role("combobox", "Change status of the ticked codes to").choose("Paused");
-    page.by_role("button", "Change Status").click();
-    page.wait_for_text("1 codes set to Paused.");
+    let menus = page.all_by_role("DisclosureTriangle");
+    menus.iter().find(|menu| menu.name() == "Actions").unwrap().click();
+    page.by_role("button", "Change Status to Paused").click();
+    page.wait_for_text("1 code paused, and live.");
     assert_eq!(console.network.visit("/hello10").status, 404);
 
     page.by_role("link", "HELLO10").click();
@@ -50,6 +51,19 @@ fn a_code_is_added_shared_visited_paused_and_restored() {
     page.wait_for_text("This code is deleted.");
     page.by_role("button", "Undo").click();
     page.wait_for_text("Restored, and live.");
+    let address = page.url();
+    // From the list of deleted codes the same id and link come back, too.
+    page.by_role("button", "Set to active").click();
+    page.wait_for_text("1 code set to active, and live.");
+    page.goto(&address);
+    page.by_role("button", "Delete").click();
+    page.wait_for_text("This code is deleted.");
+    page.goto(&console.url("/console/coupon-codes?filter.deleted=true"));
+    page.by_role("link", "HELLO10").click();
+    page.by_role("button", "Restore").click();
+    page.wait_for_text("Restored, and live.");
+    assert_eq!(page.url().split('?').next(), address.split('?').next());
+    assert_eq!(console.network.visit("/hello10").status, 302);
     page.assert_clean();
 }
 

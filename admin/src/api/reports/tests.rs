@@ -104,6 +104,7 @@ impl Api {
         let state = AppState {
             certificates: certificates.unwrap(),
             disk,
+            jobs: crate::jobs::JobsHandle::default(),
             postbacks: crate::conversions::postback_ingest::start(
                 store.clone(),
                 archive.clone(),

@@ -16,6 +16,7 @@ use crate::api::answer::{Answer, Paging};
 use crate::api::error::ApiError;
 use crate::api::schema::{Row, field, merged};
 use crate::catalog::{BulkMode, COLUMNS, Cells};
+use crate::import::CommitPhase;
 use crate::import::edit::NamedCells;
 use crate::store::rows::Page;
 use crate::store::staging::{self, Counts, FaultGroup};
@@ -35,14 +36,27 @@ pub(super) struct Upload {
     time_created: i64,
     /// The time of automatic removal.
     time_expires: i64,
+    /// The progress of a commit that waits or runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saving: Option<SavingProgress>,
     /// The result of the commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     committed: Option<UploadOutcome>,
 }
 
+/// The progress of a commit.
+#[derive(Serialize, utoipa::ToSchema)]
+struct SavingProgress {
+    phase: CommitPhase,
+    /// Rows written so far.
+    rows_written: u64,
+}
+
 /// The result of a commit.
 #[derive(Serialize, utoipa::ToSchema)]
 struct UploadOutcome {
+    /// The job by which the codes of the upload can be reverted; 0 if no code changed.
+    network_job_id: u32,
     time_committed: i64,
     created: u64,
     updated: u64,
@@ -58,6 +72,7 @@ impl PartialSchema for Upload {
         }
         let upload = field::<BulkMode>(field::<bool>(upload, "allow_reissue"), "mode");
         let mut upload = field::<String>(upload, "status");
+        upload.properties.insert("saving".into(), SavingProgress::schema());
         upload.properties.insert("committed".into(), UploadOutcome::schema());
         upload.into()
     }
@@ -66,6 +81,10 @@ impl PartialSchema for Upload {
 impl ToSchema for Upload {
     fn name() -> Cow<'static, str> {
         "Upload".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        SavingProgress::schemas(schemas);
     }
 }
 
@@ -85,6 +104,7 @@ impl From<Counted> for Upload {
             counts,
             time_created: upload.time_created,
             time_expires: upload.time_expires,
+            saving: None,
             committed: upload.outcome.map(UploadOutcome::from),
         }
     }
@@ -92,8 +112,12 @@ impl From<Counted> for Upload {
 
 impl Upload {
     pub(super) fn with_saving(mut self, uploads: &Uploads) -> Upload {
-        if self.committed.is_none() && uploads.is_saving(self.upload_id) {
+        if self.committed.is_none()
+            && let Some(progress) = uploads.commit_progress(self.upload_id)
+        {
             self.status = "saving";
+            let rows_written = progress.rows().min(self.counts.rows);
+            self.saving = Some(SavingProgress { phase: progress.phase(), rows_written });
         }
         self
     }
@@ -101,8 +125,9 @@ impl Upload {
 
 impl From<Outcome> for UploadOutcome {
     fn from(outcome: Outcome) -> UploadOutcome {
-        let Outcome { time_committed, created, updated, unchanged, skipped, .. } = outcome;
-        UploadOutcome { time_committed, created, updated, unchanged, skipped }
+        let Outcome { time_committed, created, updated, unchanged, skipped, job_id, .. } = outcome;
+        let network_job_id = job_id.unwrap_or(0);
+        UploadOutcome { network_job_id, time_committed, created, updated, unchanged, skipped }
     }
 }
 

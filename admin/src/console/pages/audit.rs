@@ -31,8 +31,9 @@ const ACTORS: [(&str, &str); 4] = [
 ];
 
 /// Kinds of objects, and the pages of those that have one.
-const OBJECTS: [(&str, &str, &str); 21] = [
+const OBJECTS: [(&str, &str, &str); 22] = [
     ("coupon_code", "Coupon code", "/console/coupon-codes/"),
+    ("job", "Job", "/console/jobs/"),
     ("offer", "Offer", "/console/offers/"),
     ("affiliate", "Partner", "/console/partners/"),
     ("offer_visibility", "Access of a partner", ""),
@@ -55,7 +56,7 @@ const OBJECTS: [(&str, &str, &str); 21] = [
     ("store", "Store", ""),
 ];
 
-const ACTIONS: [(&str, &str); 27] = [
+const ACTIONS: [(&str, &str); 29] = [
     ("created", "Created"),
     ("changed", "Changed"),
     ("deleted", "Deleted"),
@@ -77,7 +78,9 @@ const ACTIONS: [(&str, &str); 27] = [
     ("totp_on", "Second factor on"),
     ("totp_off", "Second factor off"),
     ("totp_reset", "Second factor reset"),
-    ("requested", "Erasure requested"),
+    ("requested", "Requested"),
+    ("stopped", "Stopped"),
+    ("reverted", "Revert requested"),
     ("searched", "Searched"),
     ("erased", "Erased"),
     ("removed", "Removed"),

@@ -1,5 +1,6 @@
 //! Partners – Coupon Codes: the list, the page and the form of a code, and its link.
 
+mod change;
 mod code;
 mod edit;
 mod generate;
@@ -17,7 +18,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
         .route("/coupon-codes", get(listing::show))
         .route("/coupon-codes.csv", get(listing::export))
-        .route("/coupon-codes/status", post(listing::set_status))
+        .route("/coupon-codes/change", get(change::show).post(change::create))
         .route("/coupon-codes/new", get(edit::show_new).post(edit::create))
         .route("/coupon-codes/check", get(edit::check))
         .route("/coupon-codes/generate", get(generate::show).post(generate::create))

@@ -64,6 +64,21 @@ pub(super) fn check_references(
     if wrong.is_empty() { Ok(()) } else { Err(EditError::Invalid(wrong)) }
 }
 
+/// Checks the existence of the codes that a request names.
+///
+/// # Errors
+/// All ids without a code.
+pub fn check_ids(tx: &WriteTx<'_>, ids: &[u32]) -> Result<(), EditError> {
+    let gone = coupon_codes::missing_ids(tx, ids)?;
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let wrong = gone.into_iter().map(|(index, id)| {
+        missing(&format!("network_coupon_code_ids[{index}]"), "coupon code", id)
+    });
+    Err(EditError::Invalid(wrong.collect()))
+}
+
 pub(super) fn missing(field: &str, what: &str, id: u32) -> FieldError {
     FieldError { field: field.into(), error: format!("there is no {what} {id}") }
 }

@@ -6,7 +6,7 @@
 use serde_json::{Map, json};
 
 use super::super::{EditError, Saved, audit};
-use super::checks::missing;
+use super::checks::check_ids;
 use crate::catalog::CouponStatus;
 use crate::store::WriteTx;
 use crate::store::coupon_codes::{self, Chosen, StatusChange};
@@ -23,13 +23,7 @@ pub fn set_status(
     status: CouponStatus,
 ) -> Result<Saved<StatusChange>, EditError> {
     if let Chosen::Ids(ids) = chosen {
-        let gone = coupon_codes::missing_ids(tx, ids)?;
-        if !gone.is_empty() {
-            let wrong = gone.into_iter().map(|(index, id)| {
-                missing(&format!("network_coupon_code_ids[{index}]"), "coupon code", id)
-            });
-            return Err(EditError::Invalid(wrong.collect()));
-        }
+        check_ids(tx, ids)?;
     }
     let matched = coupon_codes::count_chosen(tx, chosen)?;
     if matched > MAX_ROWS {

@@ -134,6 +134,52 @@ pub enum FilterError {
     },
 }
 
+/// Reasons why a text such as `coupon_status=active` is no filter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FilterTextError {
+    /// The text has no operator.
+    #[error("must look like coupon_status=active, with =, > or <")]
+    Form,
+    /// The list has no such field.
+    #[error("`{field}` cannot be filtered by; known: {known}")]
+    Field {
+        /// As typed.
+        field: String,
+        /// The fields of the list.
+        known: String,
+    },
+    /// The value does not fit the field.
+    #[error("{field}: {error}")]
+    Value {
+        /// The field.
+        field: String,
+        /// The reason.
+        error: FilterError,
+    },
+}
+
+/// Reads a filter, written as field, operator (`=`, `>` or `<`) and value.
+///
+/// # Errors
+/// When the text has another form, the field is unknown, or the value does not fit it.
+pub fn parse_filter(text: &str, known: &[Filterable]) -> Result<Filter, FilterTextError> {
+    let split = text.char_indices().find(|(_, c)| matches!(c, '=' | '>' | '<'));
+    let (at, operator) = split.ok_or(FilterTextError::Form)?;
+    let (field, value) = (&text[..at], &text[at + 1..]);
+    let Some(filterable) = known.iter().find(|filterable| filterable.field == field) else {
+        let names: Vec<&str> = known.iter().map(|filterable| filterable.field).collect();
+        return Err(FilterTextError::Field { field: field.into(), known: names.join(", ") });
+    };
+    let operator = match operator {
+        '>' => Operator::Greater,
+        '<' => Operator::Less,
+        _ => Operator::Equal,
+    };
+    filterable
+        .filter(operator, value)
+        .map_err(|error| FilterTextError::Value { field: field.into(), error })
+}
+
 impl Filterable {
     /// Builds a field without a column: the caller reads its filter and leaves it out of the query.
     #[must_use]
@@ -155,6 +201,12 @@ impl Filterable {
             _ => casefolded(text),
         };
         Filter { column: self.column, operator: Operator::Contains, value: value.into() }
+    }
+
+    /// Builds the condition that a code begins with `text`, in any case.
+    #[must_use]
+    pub fn begins_with(&self, text: &str) -> Filter {
+        Filter { operator: Operator::Prefix, ..self.contains(text) }
     }
 
     /// Orders a list by the field.

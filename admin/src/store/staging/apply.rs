@@ -15,6 +15,7 @@
 
 use std::collections::HashSet;
 
+use super::super::coupon_codes::slice::Column;
 use super::super::meta::Sequence;
 use super::super::{StoreError, WriteTx};
 use super::Bound;
@@ -94,33 +95,34 @@ fn count(tx: &WriteTx<'_>, before_first_id: u32) -> Result<(), StoreError> {
 }
 
 /// Columns of the code counts.
-const COUNTED_BY: [&str; 3] = ["offer_id", "affiliate_id", "status"];
+const COUNTED_BY: [Column; 3] = [Column::OfferId, Column::AffiliateId, Column::Status];
 
 /// Columns that an update can set, with their values from the staged row `s` over the code `c`.
-const SET: [(&str, &str); 8] = [
-    ("offer_id", "coalesce(s.offer_id, c.offer_id)"),
-    ("affiliate_id", "iif(s.affiliate_id IS NULL, c.affiliate_id, nullif(s.affiliate_id, 0))"),
-    ("status", "coalesce(s.status, c.status)"),
-    ("start_date", "iif(s.start_date IS NULL, c.start_date, nullif(s.start_date, 0))"),
-    ("end_date", "iif(s.end_date IS NULL, c.end_date, nullif(s.end_date, 0))"),
+const SET: [(Column, &str); 8] = [
+    (Column::OfferId, "coalesce(s.offer_id, c.offer_id)"),
+    (Column::AffiliateId, "iif(s.affiliate_id IS NULL, c.affiliate_id, nullif(s.affiliate_id, 0))"),
+    (Column::Status, "coalesce(s.status, c.status)"),
+    (Column::StartDate, "iif(s.start_date IS NULL, c.start_date, nullif(s.start_date, 0))"),
+    (Column::EndDate, "iif(s.end_date IS NULL, c.end_date, nullif(s.end_date, 0))"),
     (
-        "description",
+        Column::Description,
         "iif(s.description IS NULL, c.description, iif(s.description = 0, '', s.description))",
     ),
     (
-        "is_description_plain_text",
+        Column::IsDescriptionPlainText,
         "coalesce(s.is_description_plain_text, c.is_description_plain_text)",
     ),
     (
-        "internal_notes",
+        Column::InternalNotes,
         "iif(s.internal_notes IS NULL, c.internal_notes, iif(s.internal_notes = 0, '', s.internal_notes))",
     ),
 ];
 
 /// Computes the changed rows and their new values; returns their number.
 pub fn plan_update(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
-    let columns = SET.map(|(column, value)| format!("{value} AS {column}")).join(", ");
-    let differs = SET.map(|(column, value)| format!("{value} IS NOT c.{column}")).join(" OR ");
+    let columns = SET.map(|(column, value)| format!("{value} AS {}", column.as_str())).join(", ");
+    let differs =
+        SET.map(|(column, value)| format!("{value} IS NOT c.{}", column.as_str())).join(" OR ");
     let order = if ids_follow_codes(tx)? { "a.folded, a.offer_id, a.number" } else { "c.id" };
     tx.execute_batch("DROP TABLE IF EXISTS temp.staged_change")?;
     tx.execute_batch(&format!(
@@ -169,9 +171,9 @@ pub fn update(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreErro
     let mut set: String = columns
         .iter()
         .enumerate()
-        .map(|(at, column)| format!("{column} = ?{}, ", 4 + at))
+        .map(|(at, column)| format!("{} = ?{}, ", column.as_str(), 4 + at))
         .collect();
-    if columns.contains(&"offer_id") {
+    if columns.contains(&Column::OfferId) {
         // Codes that swap places would collide on the way, so all leave before any arrives.
         tx.execute(
             "UPDATE coupon_code SET time_deleted = -1 WHERE id IN (SELECT target FROM temp.staged_change WHERE is_new_offer)",
@@ -194,10 +196,10 @@ pub fn update(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreErro
 fn update_each(
     tx: &WriteTx<'_>,
     sequence: Sequence,
-    columns: &[&str],
+    columns: &[Column],
     set: &str,
 ) -> Result<u64, StoreError> {
-    let values: String = columns.iter().map(|column| format!(", {column}")).collect();
+    let values: String = columns.iter().map(|column| format!(", {}", column.as_str())).collect();
     let mut changes =
         tx.prepare(&format!("SELECT target{values} FROM temp.staged_change ORDER BY rowid"))?;
     let mut update = tx.prepare(&format!(
@@ -217,9 +219,9 @@ fn update_each(
 }
 
 /// Columns that some row sets.
-fn set_columns(tx: &WriteTx<'_>) -> Result<Vec<&'static str>, StoreError> {
+pub fn set_columns(tx: &WriteTx<'_>) -> Result<Vec<Column>, StoreError> {
     let columns = SET.map(|(column, _)| column);
-    let is_set = columns.map(|column| format!("max({column} IS NOT NULL)")).join(", ");
+    let is_set = columns.map(|column| format!("max({} IS NOT NULL)", column.as_str())).join(", ");
     Ok(tx.query_row(&format!("SELECT {is_set} FROM staged_row"), [], |row| {
         let is_set = |(at, column)| Ok(row.get::<_, bool>(at)?.then_some(column));
         columns.into_iter().enumerate().filter_map(|column| is_set(column).transpose()).collect()

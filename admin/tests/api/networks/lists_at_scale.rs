@@ -68,6 +68,7 @@ async fn network(codes: u32) -> Running {
         source: ImportSource::File("codes.csv".into()),
         disk: Disk::new(network.dir(), 0),
         validated: None,
+        progress: Default::default(),
     };
     import(&mut connection, std::fs::File::open(path).unwrap(), how, &mut |_| {}).unwrap();
     println!("{codes} codes imported in {:.1} s", began.elapsed().as_secs_f64());

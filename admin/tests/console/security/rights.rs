@@ -49,7 +49,10 @@ const OWN_ACCOUNT: [&str; 4] =
     ["/console/profile", "/portal/profile", "/console/confirm", "/portal/confirm"];
 
 /// Queries of pages that need one.
-const QUERIES: &[(&str, &str)] = &[("/console/coupon-codes/check", "?code=NEW")];
+const QUERIES: &[(&str, &str)] = &[
+    ("/console/coupon-codes/check", "?code=NEW"),
+    ("/console/coupon-codes/change", "?action=partner&all=true"),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

@@ -1,24 +1,21 @@
-//! The list of codes, its export, and the change of many statuses.
+//! The list of codes and its export.
 
 use askama::Template;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
-use axum::response::{IntoResponse as _, Redirect};
 use serde::Deserialize;
-use serde_json::json;
 
 use super::code::CodeRow;
 use crate::access::Right;
 use crate::console::ConsoleState;
-use crate::console::api_client::ApiRequest;
 use crate::console::error_page::PageError;
-use crate::console::form::Submitted;
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::{ListQuery, Paging, encode};
 use crate::console::options::{Options, Referred};
 use crate::console::page::{Notice, Page, PageResult, html, notice_of};
+use crate::console::pages::jobs;
 use crate::console::viewer::Viewer;
 use crate::console::words;
 
@@ -53,23 +50,32 @@ pub(super) async fn show(
     let list: CodeList = state.api.get(&viewer, &path).await?;
     let offers = Options::load(&state.api, &viewer, Referred::Offer).await?;
     let partners = Options::load(&state.api, &viewer, Referred::Partner).await?;
-    let notice = notice_of(query.pairs()).or_else(|| status_notice(&query));
+    let notice = match notice_of(query.pairs()) {
+        None => job_notice(&state, &viewer, &query).await,
+        notice => notice,
+    };
     let page = Page::new(&viewer, Menu::CouponCodes, "Coupon Codes").with_notice(notice);
     let may_edit = viewer.may(Right::EditCatalog);
     let CodeList { coupon_codes: codes, paging } = list;
     Ok(html(&ListPage { page, query, codes, paging, offers, partners, may_edit }))
 }
 
-/// The notice after a change of many statuses, with a button that changes them back.
-fn status_notice(query: &ListQuery) -> Option<Notice> {
-    let changed: u64 = query.value("changed").parse().ok()?;
-    let status = match query.value("became") {
-        "active" => "Active",
-        "paused" => "Paused",
-        _ => return None,
+/// The notice after a job on codes of the list, with a button that gives back what the job replaced.
+async fn job_notice(state: &ConsoleState, viewer: &Viewer, query: &ListQuery) -> Option<Notice> {
+    let id = query.value("job").parse().ok()?;
+    // A job that is gone needs no notice.
+    let job = jobs::find(state, viewer, id).await.ok()?;
+    let (kind, end) = match query.value("live") {
+        "yes" => ("good", ", and live."),
+        "no" => ("warning", ". coupond does not serve it yet; Control Center, Status says why."),
+        _ => ("good", "."),
     };
-    let sentence = format!("{} codes set to {status}.", format::count(changed));
-    Some(Notice { kind: "good", sentence, action: None })
+    let undo = || {
+        let back = encode(&query.own_query());
+        (format!("/console/jobs/{id}/revert?back={back}"), "Undo")
+    };
+    let may_undo = job.can_be_undone() && viewer.may(Right::EditCatalog);
+    Some(Notice { kind, sentence: job.outcome() + end, action: may_undo.then(undo) })
 }
 
 /// All codes that the list's filters select, as CSV.
@@ -81,35 +87,4 @@ pub(super) async fn export(
     let path = format!("{API}/export.csv{}", query.selection());
     let request = Request::get(path).body(Body::empty()).map_err(|_| PageError::not_found())?;
     Ok(state.api.forward(&viewer, request).await)
-}
-
-/// Sets the status of the ticked codes, or of all that the list's filters select.
-pub(super) async fn set_status(
-    State(state): State<ConsoleState>,
-    viewer: Viewer,
-    submitted: Submitted,
-) -> PageResult {
-    let status = submitted.value("coupon_status");
-    let selection = ListQuery::parse("/console/coupon-codes", submitted.value("selection"));
-    let body = if submitted.has("all") {
-        let filters = selection.filters();
-        // Without a filter, all codes are meant; the API wants that to be said.
-        let filters =
-            if selection.is_narrowed() { filters } else { vec!["network_coupon_code_id>0"] };
-        json!({"coupon_status": status, "filter": filters, "search": selection.value("search")})
-    } else {
-        let ids: Vec<u32> =
-            submitted.values("id").iter().filter_map(|id| id.parse().ok()).collect();
-        if ids.is_empty() {
-            let sentence =
-                "No code was ticked. Go back, tick the codes, and choose the action again.";
-            return Err(PageError::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, sentence));
-        }
-        json!({"coupon_status": status, "network_coupon_code_ids": ids})
-    };
-    let request = ApiRequest::patch(format!("{API}/status?wait=live"), body);
-    let answer = state.api.send(&viewer, request).await?;
-    let changed = answer.number("changed_count");
-    let back = selection.with("changed", &changed.to_string());
-    Ok(Redirect::to(&format!("{back}&became={}", encode(status))).into_response())
 }

@@ -41,6 +41,7 @@ struct GridPage {
     paging: Paging,
     /// The most frequent errors of the rows.
     errors: Vec<ErrorGroup>,
+    may_edit: bool,
     /// Whether the viewer may change the rows now.
     is_editable: bool,
 }
@@ -89,14 +90,15 @@ pub(super) async fn show(
     let title = format!("Upload {id} – Coupon Codes");
     let notice = row_notice(&query).or_else(|| notice_of(query.pairs()));
     let page = Page::new(&viewer, Menu::CouponCodes, title).with_notice(notice);
-    let is_editable = upload.is_staged() && viewer.may(Right::EditCatalog);
+    let may_edit = viewer.may(Right::EditCatalog);
+    let is_editable = upload.is_staged() && may_edit;
     let errors = if upload.is_staged() && upload.invalid > 0 {
         let path = format!("{API}/{id}/errors");
         state.api.get::<ErrorGroups>(&viewer, &path).await?.most_frequent(MAX_ERRORS)
     } else {
         Vec::new()
     };
-    Ok(html(&GridPage { page, query, upload, rows, paging, errors, is_editable }))
+    Ok(html(&GridPage { page, query, upload, rows, paging, errors, may_edit, is_editable }))
 }
 
 /// The sentence about the rows that were just changed.

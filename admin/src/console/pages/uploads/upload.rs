@@ -21,12 +21,36 @@ pub(super) struct Upload {
     pub(super) invalid: u64,
     pub(super) time_created: i64,
     pub(super) time_expires: i64,
+    pub(super) saving: Option<Saving>,
     pub(super) committed: Option<Outcome>,
+}
+
+/// The progress of saving.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Saving {
+    phase: String,
+    pub(super) rows_written: u64,
+}
+
+impl Saving {
+    /// The progress in words.
+    pub(super) fn sentence(&self, upload: &Upload) -> String {
+        match self.phase.as_str() {
+            "waiting" => "Waits until another upload is saved.".into(),
+            "checking" => "The rows are checked once more.".into(),
+            "writing" => {
+                let written = format::count(self.rows_written);
+                format!("{written} of {} rows are written.", format::count(upload.rows))
+            }
+            _ => "All rows are written. They are being made live.".into(),
+        }
+    }
 }
 
 /// The result of saving an upload.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Outcome {
+    pub(super) network_job_id: u32,
     pub(super) time_committed: i64,
     created: u64,
     updated: u64,
@@ -252,7 +276,7 @@ mod tests {
         assert_eq!(said(json!({"valid": 1000, "invalid": 0})), "Create 1,000 codes");
         let one = json!({"mode": "update", "valid": 1, "invalid": 1});
         assert_eq!(said(one), "Change 1 code, leave out the wrong row");
-        let saved = json!({"time_committed": 3, "created": 0, "updated": 2, "unchanged": 1_200,
+        let saved = json!({"network_job_id": 1, "time_committed": 3, "created": 0, "updated": 2, "unchanged": 1_200,
                            "skipped": 0});
         let saved: Outcome = serde_json::from_value(saved).unwrap();
         assert_eq!(saved.sentence(), "2 changed, 1,200 already as wanted");
