@@ -24,7 +24,10 @@ mod users;
 pub use crate::store::accounts::preferences::{find as find_preferences, save as save_preferences};
 pub use crate::store::accounts::users::{User, id_of_login};
 pub use link::first_run;
-pub use sign_in::{Attempt, SignInError, SignedInSession, change_password, sign_in, step_up};
+pub use sign_in::{
+    Attempt, SignInError, SignedInSession, change_password, sign_in, step_up,
+    switch_off_second_factor,
+};
 pub use token::{DeviceToken, LinkToken, SessionToken};
 pub use users::{UserEdit, change, create, disable, find, list, remove, reset, reset_totp};
 

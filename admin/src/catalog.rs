@@ -60,7 +60,7 @@ pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
 pub use preferences::{DecimalMark, Density, Preferences, Theme};
 pub use problems::{FieldError, Problems};
 pub use row_code::{FoldedKey, RowCode};
-pub use settings::{CodeLeakGuard, LeakAction, Settings, today};
+pub use settings::{CodeLeakGuard, LeakAction, SecondFactorPolicy, Settings, today};
 pub use tracking_link::{LinkFacts, LinkState, TrackingLink, tracking_link};
 pub use web_address::{WebAddress, may_be_code_path};
 pub use words::{AccountStatus, PartnerVisibility, PartnerVisibilityEdit, UnknownWord, WordSet};

@@ -16,7 +16,7 @@ use crate::store::accounts::failures::FailureCount;
 use crate::store::accounts::users::{self, Credentials};
 use crate::store::accounts::{devices, sessions};
 use crate::store::origin::{self, Actor, Origin};
-use crate::store::{ReadTx, Store, StoreError, WriteTx};
+use crate::store::{ReadTx, Store, StoreError, WriteTx, settings};
 
 /// A filled-in sign-in form.
 #[derive(Debug, Clone)]
@@ -62,6 +62,9 @@ pub enum SignInError {
     /// Too many passwords are being checked.
     #[error("too many passwords are being checked at once; try again in some seconds")]
     Busy,
+    /// The role of the user must have a second factor.
+    #[error("this role must have a second factor")]
+    SecondFactorRequired,
     /// The new password is refused.
     #[error(transparent)]
     Invalid(EditError),
@@ -296,6 +299,37 @@ pub async fn change_password(
     if is_renewed.map_err(SignInError::Store)? { Ok(token) } else { Err(SignInError::Wrong) }
 }
 
+/// Switches off the second factor of a signed-in user, after the password and a code of the app or
+/// a recovery code. The session gets a new secret.
+///
+/// # Errors
+/// As [`step_up`], [`SignInError::Wrong`] for a wrong code too, and
+/// [`SignInError::SecondFactorRequired`].
+pub async fn switch_off_second_factor(
+    store: &Store,
+    session: &Session,
+    password: Password,
+    code: String,
+    client: Client,
+) -> Result<SessionToken, SignInError> {
+    let (id, user_id, role) = (session.id, session.user.id, session.user.role);
+    let policy = store.read(settings::read).await?.settings.second_factor_required;
+    if policy.requires(role) {
+        return Err(SignInError::SecondFactorRequired);
+    }
+    let token = SessionToken::generate()?;
+    let digest = token.digest();
+    let switch_off = move |tx: &WriteTx<'_>| {
+        if !totp::check(tx, user_id, &code)? {
+            return Ok(false);
+        }
+        totp::off(tx, user_id)?;
+        sessions::renew(tx, id, &digest)
+    };
+    confirm_and(store, session, password, client, switch_off).await?;
+    Ok(token)
+}
+
 /// Checks the password of a signed-in user, with the counts of failures of a sign-in.
 async fn confirm(
     store: &Store,
@@ -303,13 +337,35 @@ async fn confirm(
     password: Password,
     client: Client,
 ) -> Result<Hasher, SignInError> {
+    confirm_and(store, session, password, client, |_| Ok(true)).await
+}
+
+/// Checks the password of a signed-in user, and then does `work`. If that returns `false`, the
+/// attempt failed as by a wrong password.
+async fn confirm_and(
+    store: &Store,
+    session: &Session,
+    password: Password,
+    client: Client,
+    work: impl FnOnce(&WriteTx<'_>) -> Result<bool, StoreError> + Send + 'static,
+) -> Result<Hasher, SignInError> {
     let hasher = admit(store, Charge::of_session(session, &client)).await?;
     let charged = charge(store, Charge::of_session(session, &client)).await?;
     let hash = charged.credentials.map(|found| found.password_hash).unwrap_or_default();
     if !hasher.is_equal(&password, &hash).await? {
         return refuse(store, charged.subjects, charged.user_id).await;
     }
-    let clear = move |tx: &WriteTx<'_>| charged.subjects.clear(tx);
-    store.write(clear).await.map_err(SignInError::Store)?;
-    Ok(hasher)
+    let (subjects, user_id) = (charged.subjects, session.user.id);
+    let finish = move |tx: &WriteTx<'_>| {
+        let is_done = work(tx)?;
+        if is_done {
+            subjects.clear(tx)?;
+        }
+        Ok::<_, StoreError>(is_done)
+    };
+    let finish = store.write(finish);
+    match origin::scope(Origin::new(Actor::User(user_id)), finish).await? {
+        true => Ok(hasher),
+        false => refuse(store, subjects, Some(user_id)).await,
+    }
 }

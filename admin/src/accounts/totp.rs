@@ -87,7 +87,7 @@ pub fn check(tx: &WriteTx<'_>, user_id: u32, code: &str) -> Result<bool, StoreEr
     }
 }
 
-/// Switches the second factor off, for the user. The caller has checked password or code.
+/// Switches the second factor off, for the user. The caller has checked password and code.
 pub fn off(tx: &WriteTx<'_>, user_id: u32) -> Result<(), StoreError> {
     remove(tx, user_id)?;
     audit::record_action(tx, OBJECT, "totp_off", user_id)

@@ -5,6 +5,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Role;
 use super::problems::{FieldError, Problems};
 use super::words::words;
 use super::{id, text};
@@ -54,6 +55,33 @@ impl CodeLeakGuard {
     }
 }
 
+/// The roles whose users must have a second factor. API keys have none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecondFactorPolicy {
+    /// Users with the role `admin`.
+    pub admin: bool,
+    /// Users with the role `manager`.
+    pub manager: bool,
+    /// Users with the role `read_only`.
+    pub read_only: bool,
+    /// Users of partners.
+    pub partner: bool,
+}
+
+impl SecondFactorPolicy {
+    /// Whether users with the role must have a second factor.
+    #[must_use]
+    pub fn requires(&self, role: Role) -> bool {
+        match role {
+            Role::Admin => self.admin,
+            Role::Manager => self.manager,
+            Role::ReadOnly => self.read_only,
+            Role::Partner => self.partner,
+        }
+    }
+}
+
 /// The settings of the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = SettingsEdit)]
@@ -75,12 +103,22 @@ pub struct Settings {
     /// The action for conversions by a coupon code that seems leaked.
     #[serde(default)]
     pub code_leak_guard: CodeLeakGuard,
+    /// The roles whose users must have a second factor. A user without one sees only the page that
+    /// sets it up.
+    #[serde(default)]
+    pub second_factor_required: SecondFactorPolicy,
 }
 
 impl Settings {
     /// The names of all fields.
-    pub const FIELDS: [&'static str; 5] =
-        ["time_zone", "currency", "fallback_url", "default_tracking_domain_id", "code_leak_guard"];
+    pub const FIELDS: [&'static str; 6] = [
+        "time_zone",
+        "currency",
+        "fallback_url",
+        "default_tracking_domain_id",
+        "code_leak_guard",
+        "second_factor_required",
+    ];
 
     /// Checks the settings without other rows.
     ///
@@ -128,6 +166,7 @@ mod tests {
             fallback_url: String::new(),
             default_tracking_domain_id: None,
             code_leak_guard: CodeLeakGuard::default(),
+            second_factor_required: SecondFactorPolicy::default(),
         };
         assert_eq!(settings("America/Los_Angeles", "USD").check(), Ok(()));
         assert_eq!(settings("UTC", "EUR").check(), Ok(()));

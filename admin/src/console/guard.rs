@@ -179,6 +179,9 @@ async fn admit(side: Side, state: ConsoleState, mut request: Request, next: Next
         return PageError::signed_out().into_response();
     };
     match viewer(&state, side, &connection, request.headers()).await {
+        Ok(Some(viewer)) if viewer.must_set_up_second_factor() && !sets_it_up(&request) => {
+            lead_to_second_factor(side, &request)
+        }
         Ok(Some(viewer)) => {
             let preferences = *viewer.preferences();
             request.extensions_mut().insert(viewer);
@@ -191,6 +194,25 @@ async fn admit(side: Side, state: ConsoleState, mut request: Request, next: Next
             PageError::new(StatusCode::INTERNAL_SERVER_ERROR, sentence).into_response()
         }
     }
+}
+
+/// Whether the request, whose path has lost the prefix of its side, sets a second factor up.
+fn sets_it_up(request: &Request) -> bool {
+    matches!(
+        request.uri().path(),
+        "/profile/second-factor" | "/profile/second-factor/code" | "/confirm"
+    )
+}
+
+/// Leads a user to the set-up of the second factor. A form is not lost: the browser keeps it in the
+/// page that refuses it.
+fn lead_to_second_factor(side: Side, request: &Request) -> Response {
+    if *request.method() == Method::GET {
+        return Redirect::to(&format!("{}/profile/second-factor", side.home())).into_response();
+    }
+    let sentence = "Nothing was saved: your role needs a second factor now. Set it up in another tab, \
+                    under Profile, and then reload this page to send the form again.";
+    PageError::new(StatusCode::FORBIDDEN, sentence).into_response()
 }
 
 /// The signed-in user of a request.
@@ -217,6 +239,7 @@ pub(super) async fn viewer(
     }
     touch(state, &session, now).await?;
     Ok(Some(Viewer::new(ViewerData {
+        is_second_factor_required: settings.second_factor_required.requires(session.user.role),
         session,
         preferences,
         time_zone: settings.time_zone,

@@ -204,6 +204,11 @@ impl Refusal {
         Refusal::new(error, "This is not your present password.")
     }
 
+    /// Does not say which of both is wrong, so neither can be guessed alone.
+    pub(super) fn of_password_and_code(error: &SignInError) -> Refusal {
+        Refusal::new(error, "The password or the code is not right. A code is good once.")
+    }
+
     /// `wrong` is the sentence for a mistake of the user.
     fn new(error: &SignInError, wrong: &str) -> Refusal {
         let (status, sentence, retry_after_s) = match error {
@@ -218,6 +223,11 @@ impl Refusal {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too many people are signing in at this moment. Try again in 5 seconds.".into(),
                 Some(5),
+            ),
+            SignInError::SecondFactorRequired => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Your role needs a second factor, so you can only move it to another app.".into(),
+                None,
             ),
             _ => (StatusCode::UNPROCESSABLE_ENTITY, wrong.to_owned(), None),
         };
@@ -316,6 +326,10 @@ async fn use_link(
     };
     match link::redeem(&state.store, &token, given).await {
         Ok(user) => {
+            if user.has_totp {
+                // A link replaces the password only.
+                return Ok(Redirect::to("/sign-in").into_response());
+            }
             let session = start_session(&state, &user, client_of(&connection, &headers)).await?;
             let side = side_of(user.role);
             let mut response = Redirect::to(side.home()).into_response();

@@ -10,7 +10,6 @@ use crate::access::Right;
 use crate::accounts::User;
 use crate::accounts::session::Session;
 use crate::catalog::{Caller, Preferences, Role};
-use crate::store::origin::Actor;
 
 /// The user, with the settings that each page shows.
 #[derive(Debug, Clone)]
@@ -24,6 +23,8 @@ pub(crate) struct ViewerData {
     pub(crate) time_zone: String,
     /// The network's currency.
     pub(crate) currency: String,
+    /// Whether the user's role must have a second factor.
+    pub(crate) is_second_factor_required: bool,
 }
 
 impl Viewer {
@@ -33,8 +34,7 @@ impl Viewer {
 
     /// The caller that the API gets.
     pub(super) fn caller(&self) -> Caller {
-        let user = self.user();
-        Caller { actor: Actor::User(user.id), role: user.role, affiliate_id: user.affiliate_id }
+        self.user().caller()
     }
 
     pub(crate) fn may(&self, right: Right) -> bool {
@@ -56,6 +56,15 @@ impl Viewer {
 
     pub(crate) fn user(&self) -> &User {
         &self.0.session.user
+    }
+
+    pub(crate) fn is_second_factor_required(&self) -> bool {
+        self.0.is_second_factor_required
+    }
+
+    /// Whether the user has to set up a second factor before anything else.
+    pub(crate) fn must_set_up_second_factor(&self) -> bool {
+        self.is_second_factor_required() && !self.user().has_totp
     }
 
     pub(crate) fn session(&self) -> &Session {

@@ -39,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0024_accounts.sql"),
     include_str!("migrations/0025_preferences.sql"),
     include_str!("migrations/0026_jobs.sql"),
+    include_str!("migrations/0027_second_factor.sql"),
 ];
 
 /// Migrates the database to this program's schema.

@@ -2,7 +2,7 @@
 
 use super::rows::word;
 use super::{ReadTx, StoreError, WriteTx, click_terms};
-use crate::catalog::{CodeLeakGuard, Settings};
+use crate::catalog::{CodeLeakGuard, SecondFactorPolicy, Settings};
 
 /// Settings with the metadata of their row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,8 @@ pub struct SettingsRow {
 /// Reads the settings.
 pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
     let sql = "SELECT time_zone, currency, fallback_url, default_tracking_domain_id, leak_action, \
-               leak_spike_factor, leak_spike_minimum, time_saved, revision FROM settings";
+               leak_spike_factor, leak_spike_minimum, second_factor_admin, second_factor_manager, \
+               second_factor_read_only, second_factor_partner, time_saved, revision FROM settings";
     let read = connection.prepare_cached(sql)?.query_row([], |row| {
         let settings = Settings {
             time_zone: row.get(0)?,
@@ -30,8 +31,14 @@ pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
                 spike_factor: row.get(5)?,
                 spike_minimum: row.get(6)?,
             },
+            second_factor_required: SecondFactorPolicy {
+                admin: row.get(7)?,
+                manager: row.get(8)?,
+                read_only: row.get(9)?,
+                partner: row.get(10)?,
+            },
         };
-        Ok(SettingsRow { settings, time_saved: row.get(7)?, revision: row.get(8)? })
+        Ok(SettingsRow { settings, time_saved: row.get(11)?, revision: row.get(12)? })
     })?;
     Ok(read)
 }
@@ -40,8 +47,9 @@ pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
 pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> {
     let sql = "UPDATE settings SET time_zone = ?1, currency = ?2, fallback_url = ?3, \
                default_tracking_domain_id = ?4, leak_action = ?5, leak_spike_factor = ?6, \
-               leak_spike_minimum = ?7, time_saved = ?8";
-    let guard = &settings.code_leak_guard;
+               leak_spike_minimum = ?7, second_factor_admin = ?8, second_factor_manager = ?9, \
+               second_factor_read_only = ?10, second_factor_partner = ?11, time_saved = ?12";
+    let (guard, second_factor) = (&settings.code_leak_guard, &settings.second_factor_required);
     tx.execute(
         sql,
         (
@@ -52,6 +60,10 @@ pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> 
             guard.action.as_str(),
             guard.spike_factor,
             guard.spike_minimum,
+            second_factor.admin,
+            second_factor.manager,
+            second_factor.read_only,
+            second_factor.partner,
             tx.now(),
         ),
     )?;

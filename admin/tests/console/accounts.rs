@@ -94,9 +94,76 @@ fn a_second_factor_takes_each_code_once() {
 
     let off = "/console/profile/second-factor/off";
     assert_well_formed(&anna.html(off));
-    assert_eq!(anna.post(off, &[("password", "not the right one")]).status, 422);
-    assert_eq!(anna.post(off, &[("password", PASSWORD)]).status, 303);
+    for (password, code) in [
+        (PASSWORD, ""),
+        (PASSWORD, "000 000"),
+        (PASSWORD, codes[0]),
+        ("not the right one", codes[1]),
+    ] {
+        let refused = anna.post(off, &[("password", password), ("code", code)]);
+        assert_eq!(refused.status, 422, "{code}");
+        assert_well_formed(&refused.body);
+    }
+    assert!(anna.html("/console/profile").contains("9 recovery codes are left"));
+    let reset = console.network.done("POST", "users/1/reset", json!({}));
+    let link = format!("/link/{}", reset["link_token"].as_str().unwrap());
+    let password = [("password", PASSWORD), ("password_again", PASSWORD)];
+    let stranger = HttpBrowser::new(&console.network);
+    assert_eq!(stranger.post(&link, &password).location(), "/sign-in");
+    assert_eq!(stranger.get("/console").status, 303, "a link does not replace the second factor");
+    assert_eq!(anna.sign_in("anna", PASSWORD, codes[2]).status, 303);
+    assert_eq!(anna.post(off, &[("password", PASSWORD), ("code", codes[1])]).status, 303);
     assert_eq!(HttpBrowser::new(&console.network).sign_in("anna", PASSWORD, "").status, 303);
+}
+
+#[test]
+fn a_role_that_needs_a_second_factor_sees_nothing_before_it_is_set_up() {
+    let console = Console::start();
+    console.network.create_winter25();
+    let anna = HttpBrowser::signed_in_as(&console.network, "anna");
+    let mia = HttpBrowser::invited(&console.network, "mia", "manager");
+    let form = [
+        ("etag", hidden(&anna.html("/console/settings"), "etag")),
+        ("second_factor_required.manager", "true".to_owned()),
+        ("second_factor_required.partner", "true".to_owned()),
+    ];
+    let form: Vec<(&str, &str)> =
+        form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(anna.post("/console/settings", &form).status, 303);
+    let policy = &console.network.call("GET", "settings", None).json()["second_factor_required"];
+    let wanted = json!({"admin": false, "manager": true, "read_only": false, "partner": true});
+    assert_eq!(policy, &wanted);
+
+    let set_up = "/console/profile/second-factor";
+    for path in ["/console", "/console/coupon-codes", "/console/profile", "/console/live"] {
+        assert_eq!(mia.get(path).location(), set_up, "{path}");
+    }
+    let name = [("name", "Mia May")];
+    let refused = mia.post("/console/profile/name", &name);
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("reload this page to send the form again"), "{}", refused.body);
+    let partner = HttpBrowser::invited(&console.network, "pia", "partner");
+    assert_eq!(partner.get("/portal/codes").location(), "/portal/profile/second-factor");
+    assert_eq!(anna.get("/console").status, 200, "the role of an admin needs none");
+
+    // At the next sign-in it comes first, too.
+    assert_eq!(mia.sign_in("mia", PASSWORD, "").status, 303);
+    assert_eq!(mia.get("/console").location(), set_up);
+    let page = mia.html(set_up);
+    assert_well_formed(&page);
+    assert!(page.contains("Your role needs a second factor. Set it up now"), "{page}");
+    let begun = mia.post(set_up, &[]);
+    let key = input(&begun.body, "key").to_owned();
+    let code = code_of(&key, 0);
+    assert_eq!(mia.post(&format!("{set_up}/code"), &[("code", &code)]).status, 200);
+    assert_eq!(mia.post("/console/profile/name", &name).status, 303);
+    let profile = mia.html("/console/profile");
+    assert!(profile.contains("Your role needs a second factor, so it cannot"), "{profile}");
+    let off = [("password", PASSWORD), ("code", &code_of(&key, 30))];
+    let refused = mia.post(&format!("{set_up}/off"), &off);
+    assert_eq!(refused.status, 422);
+    assert!(refused.body.contains("so you can only move it to another app"), "{}", refused.body);
+    assert_eq!(mia.get("/console/coupon-codes").status, 200);
 }
 
 #[test]

@@ -110,6 +110,7 @@ impl World {
         let settings = json!({
             "time_zone": "UTC", "currency": "USD", "fallback_url": "",
             "default_tracking_domain_id": null, "code_leak_guard": {"action": "off"},
+            "second_factor_required": {},
         });
         network.done("PUT", "settings", settings);
         let domain =

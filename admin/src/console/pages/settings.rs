@@ -18,6 +18,7 @@ use crate::console::list::ListQuery;
 use crate::console::options::{Options, Referred};
 use crate::console::page::{Page, PageResult, conflict, html, notice_of, refused, saved};
 use crate::console::viewer::Viewer;
+use crate::console::words;
 
 const API: &str = "/v1/networks/settings";
 
@@ -34,12 +35,24 @@ const FIELDS: &[FormField] = &[
     FormField::new("code_leak_guard.action", Kind::Choice),
     FormField::new("code_leak_guard.spike_factor", Kind::Number),
     FormField::new("code_leak_guard.spike_minimum", Kind::Number),
+    FormField::new("second_factor_required.admin", Kind::Truth),
+    FormField::new("second_factor_required.manager", Kind::Truth),
+    FormField::new("second_factor_required.read_only", Kind::Truth),
+    FormField::new("second_factor_required.partner", Kind::Truth),
 ];
 
 const LEAK_ACTIONS: [(&str, &str); 3] = [
     ("off", "Off: nothing is looked at"),
     ("flag", "Flag: such sales are marked under Code leaks"),
     ("hold", "Hold: such sales are marked, and wait for your decision"),
+];
+
+/// The inputs of the roles that can be made to have a second factor.
+const SECOND_FACTOR_ROLES: [(&str, &str); 4] = [
+    ("second_factor_required.admin", "admin"),
+    ("second_factor_required.manager", "manager"),
+    ("second_factor_required.read_only", "read_only"),
+    ("second_factor_required.partner", "partner"),
 ];
 
 #[derive(Template)]
@@ -57,6 +70,16 @@ impl SettingsPage {
     /// The present time in the network's zone.
     fn now(&self) -> String {
         format::time(Timestamp::now().as_second(), self.page.viewer.time_zone())
+    }
+
+    /// The roles that must have a second factor, for readers.
+    fn second_factor_roles(&self) -> String {
+        let roles = SECOND_FACTOR_ROLES
+            .iter()
+            .filter(|(field, _)| self.form.is_ticked(field))
+            .map(|(_, role)| words::role(role))
+            .collect::<Vec<_>>();
+        if roles.is_empty() { "–".into() } else { roles.join(", ") }
     }
 
     fn leak_action(&self) -> &'static str {

@@ -116,8 +116,7 @@ async fn ask_off(viewer: Viewer) -> Response {
     html(&off_page(&viewer, Form::default()))
 }
 
-/// Switches the second factor off, after the password. A code would not do: its guesses are not
-/// counted.
+/// Switches the second factor off, after the password and a code.
 async fn switch_off(
     State(state): State<ConsoleState>,
     Extension(connection): Extension<Connection>,
@@ -126,20 +125,19 @@ async fn switch_off(
     submitted: Submitted,
 ) -> PageResult {
     let password = Password::new(submitted.value("password").to_owned());
-    let client = client_of(&connection, &headers);
-    match accounts::step_up(&state.store, viewer.session(), password, client).await {
+    let (code, client) = (submitted.value("code").to_owned(), client_of(&connection, &headers));
+    let session = viewer.session();
+    let off = accounts::switch_off_second_factor(&state.store, session, password, code, client);
+    match off.await {
         Ok(token) => {
-            let id = viewer.user().id;
-            let off = move |tx: &WriteTx<'_>| totp::off(tx, id);
-            write_as(&state, &viewer, off).await.map_err(sign_in::broken)?;
             let response = back_to(&viewer, "second-factor-off");
             Ok(with_session(response, &viewer, &connection, &token))
         }
         Err(SignInError::Store(error)) => Err(sign_in::broken(error)),
         Err(error) => {
-            let refusal = Refusal::of_password(&error);
-            let mut form = Form::wrong(&submitted, "password", &refusal.sentence);
-            form.set("password", "");
+            let refusal = Refusal::of_password_and_code(&error);
+            let mut form = Form::default();
+            form.set_problem(&refusal.sentence);
             Ok(refusal.answer(refused(&off_page(&viewer, form))))
         }
     }

@@ -2,7 +2,8 @@
 
 use rusqlite::{OptionalExtension, Row};
 
-use crate::catalog::{Role, UserStatus};
+use crate::catalog::{Caller, Role, UserStatus};
+use crate::store::origin::Actor;
 use crate::store::rows::{
     Compared, Filterable, Listed, NAME, Query, Times, Vocabulary, list_rows, word,
 };
@@ -86,6 +87,14 @@ pub struct UserColumns<'a> {
     pub affiliate_id: Option<u32>,
     /// Status.
     pub status: UserStatus,
+}
+
+impl User {
+    /// The user as the caller of a request.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        Caller { actor: Actor::User(self.id), role: self.role, affiliate_id: self.affiliate_id }
+    }
 }
 
 /// A user with the secrets that a sign-in is checked against.

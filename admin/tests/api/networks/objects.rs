@@ -60,6 +60,8 @@ async fn settings_are_replaced_as_a_whole() {
     let wanted = json!({
         "time_zone": "Europe/Berlin", "currency": "EUR", "fallback_url": "https://example.com/",
         "default_tracking_domain_id": 1, "code_leak_guard": default,
+        "second_factor_required":
+            {"admin": true, "manager": false, "read_only": true, "partner": false},
     });
     let after = network.put("settings", wanted.clone()).await.done();
     for (field, value) in wanted.as_object().unwrap() {
@@ -94,7 +96,11 @@ async fn a_replacement_of_the_settings_that_leaves_fields_out_names_them_and_cha
     let refused = network.put("settings", part).await;
     assert_eq!(
         refused.refusal(),
-        (400, "request.invalid", vec!["default_tracking_domain_id", "code_leak_guard"])
+        (
+            400,
+            "request.invalid",
+            vec!["default_tracking_domain_id", "code_leak_guard", "second_factor_required"]
+        )
     );
     assert_eq!(network.get("settings").await.done(), before);
     let changed = network.patch("settings", json!({"currency": "EUR"})).await.done();
