@@ -206,35 +206,78 @@ document.addEventListener("keydown", (event) => {
   } else if (open) document.querySelector(open)?.click();
 });
 
-// The newest clicks and sales, asked for every two seconds. A list that holds the focus stays.
+// The newest clicks and sales, asked for when the server's stream says that there is something new. A
+// list that holds the focus stays.
 const live = document.querySelector("[data-live]");
 if (live) {
   const button = document.querySelector("[data-pause]");
   const state = document.querySelector("[data-live-state]");
+  // Tabs of a browser share one stream: the server gives each session two, a browser six connections.
+  const tabs = new BroadcastChannel("live");
   let isPaused = false;
+  let waiting = 0;
   const tell = () => {
     state.textContent = isPaused ? "Paused." : "New clicks and sales appear by themselves.";
     button.setAttribute("aria-pressed", String(isPaused));
   };
   const ask = () => {
+    waiting = 0;
     if (isPaused || document.hidden || live.contains(document.activeElement)) return;
     fetchPart("[data-live]", (parts) => {
       if (!parts) location.reload();
       else if (!isPaused) live.replaceChildren(...parts);
     });
   };
+  // Many events are one question.
+  const askSoon = () => (waiting ||= setTimeout(ask, 300));
+  tabs.addEventListener("message", askSoon);
+
+  // Streams until the tab is hidden. A stream that is refused, because the session has ended or has
+  // streams enough, is tried again later; until then the page asks by itself.
+  const stream = () =>
+    new Promise((done) => {
+      if (document.hidden) return done();
+      const source = new EventSource(live.dataset.live);
+      const end = () => {
+        source.close();
+        document.removeEventListener("visibilitychange", endIfHidden);
+        done();
+      };
+      const endIfHidden = () => document.hidden && end();
+      document.addEventListener("visibilitychange", endIfHidden);
+      const pass = () => {
+        askSoon();
+        tabs.postMessage("new");
+      };
+      for (const kind of ["click", "conversion", "gap"]) source.addEventListener(kind, pass);
+      source.addEventListener("open", askSoon);
+      source.addEventListener("error", () => {
+        askSoon();
+        if (source.readyState === EventSource.CLOSED) setTimeout(end, 5000);
+      });
+    });
+  const streamWhileVisible = async () => {
+    for (;;) {
+      if (document.hidden) await new Promise((seen) => document.addEventListener("visibilitychange", seen, { once: true }));
+      else if (navigator.locks) await navigator.locks.request("live", stream);
+      else await stream();
+    }
+  };
   button.hidden = false;
   button.addEventListener("click", () => {
     isPaused = !isPaused;
     tell();
+    askSoon();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== " " || event.target.closest("input, select, textarea, button, a, summary")) return;
     event.preventDefault();
     button.click();
   });
+  live.addEventListener("focusout", askSoon);
+  document.addEventListener("visibilitychange", askSoon);
   tell();
-  setInterval(ask, 2000);
+  streamWhileVisible();
 }
 
 // The arrow keys and the pointer walk through the figures of a chart.

@@ -52,6 +52,7 @@ mod visibility;
 pub use auth::{AuthConfig, Peer, SignedIn};
 pub use bodies::Bodies;
 pub use misdirected::{OverTls, ServerName};
+pub use reports::{EventFeed, FeedSources};
 pub use state::{AppState, Network};
 
 use crate::access::Right;

@@ -28,7 +28,9 @@ use tower::ServiceExt as _;
 
 use crate::accounts;
 use crate::acme;
-use crate::api::{self, AppState, AuthConfig, Bodies, Network, OverTls, Peer, ServerName};
+use crate::api::{
+    self, AppState, AuthConfig, Bodies, EventFeed, FeedSources, Network, OverTls, Peer, ServerName,
+};
 use crate::archive::Archive;
 use crate::backup;
 use crate::click_ingest;
@@ -65,6 +67,8 @@ pub struct Admin {
     /// The sender of partner postbacks. After `background` ends, it finishes the requests in
     /// flight.
     sending: JoinHandle<()>,
+    /// Ends the answers that would go on for ever, as soon as the server stops.
+    streams: DropGuard,
     /// Stops all background workers with the server.
     background: DropGuard,
     _lock: File,
@@ -111,8 +115,17 @@ impl Admin {
         let (pixels, sending) = partner_postbacks::start(store.clone(), &config.pixels, stop())?;
         let certificates =
             acme::start(store.clone(), publisher.clone(), daemon, &config.acme, stop())?;
+        let closed = CancellationToken::new();
+        let sources = FeedSources {
+            store: store.clone(),
+            archive: archive.clone(),
+            ingest: intake.clone(),
+            network: Network { id: network_id },
+        };
+        let events = EventFeed::start(sources, closed.clone(), stop());
         let state = AppState {
             store: store.clone(),
+            events,
             disk,
             jobs,
             uploads,
@@ -144,6 +157,7 @@ impl Admin {
             ),
             limits: config.limits.clone(),
             sending,
+            streams: closed.drop_guard(),
             background: background.drop_guard(),
             _lock: lock,
         })
@@ -171,7 +185,11 @@ impl Admin {
         };
         let limits =
             limits.below_descriptors(coupon_serve::raise_descriptor_limit(), RESERVED_DESCRIPTORS);
-        let router = self.router;
+        let (router, streams, stopping) = (self.router, self.streams, stop.clone());
+        tokio::spawn(async move {
+            stopping.cancelled().await;
+            drop(streams);
+        });
         let accept = AcceptLoop::with_fixed_limits(RefusingInJson(self.listener), limits);
         let service = |peer: &ClientPeer| {
             let peer = peer.clone();

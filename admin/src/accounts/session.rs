@@ -105,14 +105,28 @@ pub fn find(
     now: i64,
 ) -> Result<Option<Session>, StoreError> {
     let found = sessions::find(connection, &token.digest())?;
-    let in_force =
-        found.filter(|(row, user)| user.is_active && !lifetimes.is_over(user.role, row, now));
-    Ok(in_force.map(|(row, user)| Session {
+    Ok(found.and_then(|found| in_force(found, lifetimes, now)))
+}
+
+/// Finds a session, unless it is over or its user is disabled.
+pub fn find_by_id(
+    connection: &ReadTx<'_>,
+    id: u32,
+    lifetimes: &Lifetimes,
+    now: i64,
+) -> Result<Option<Session>, StoreError> {
+    let found = sessions::find_by_id(connection, id)?;
+    Ok(found.and_then(|found| in_force(found, lifetimes, now)))
+}
+
+fn in_force((row, user): (SessionRow, User), lifetimes: &Lifetimes, now: i64) -> Option<Session> {
+    let is_in_force = user.is_active && !lifetimes.is_over(user.role, &row, now);
+    is_in_force.then_some(Session {
         id: row.id,
         user,
         time_authenticated: row.time_authenticated,
         time_seen: row.time_seen,
-    }))
+    })
 }
 
 /// Records a request of a session, at most once a minute.

@@ -17,11 +17,12 @@ use super::conditions;
 use super::error::ApiError;
 use super::limits::{Allowance, RateLimits};
 use crate::access::Right;
+use crate::accounts::session::{self, Lifetimes};
 use crate::catalog::{Caller, Role};
 use crate::config::Config;
 use crate::keys::{Secret, caller};
-use crate::store::Store;
 use crate::store::origin::{self, Actor};
+use crate::store::{ReadTx, Store, StoreError};
 
 const HEADER: &str = "x-eflow-api-key";
 
@@ -63,7 +64,51 @@ pub(super) struct AuthLayer {
 /// A caller whom this process authenticated itself, by a session of the console: a request with this
 /// extension needs no key. A client cannot set it, because extensions are not part of HTTP.
 #[derive(Debug, Clone, Copy)]
-pub struct SignedIn(pub Caller);
+pub struct SignedIn {
+    pub caller: Caller,
+    pub session_id: u32,
+}
+
+/// The proof of a request's caller, to check again later: an extension of each request.
+#[derive(Debug, Clone)]
+pub(super) enum Credential {
+    Key(Secret),
+    /// The id of a session.
+    Session(u32),
+}
+
+/// The key or session behind a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Holder {
+    Key(Actor),
+    /// One session of a user.
+    Session(u32),
+}
+
+impl Credential {
+    /// The caller with the rights of now; `None` if the credential is no longer good.
+    pub(super) fn caller(
+        &self,
+        tx: &ReadTx<'_>,
+        lifetimes: &Lifetimes,
+        now: i64,
+    ) -> Result<Option<Caller>, StoreError> {
+        match self {
+            Credential::Key(secret) => caller(tx, secret),
+            Credential::Session(id) => {
+                let session = session::find_by_id(tx, *id, lifetimes, now)?;
+                Ok(session.map(|session| session.user.caller()))
+            }
+        }
+    }
+
+    pub(super) fn holder(&self, caller: Caller) -> Holder {
+        match self {
+            Credential::Key(_) => Holder::Key(caller.actor),
+            Credential::Session(id) => Holder::Session(*id),
+        }
+    }
+}
 
 /// The rights that a group of routes takes, and the bounds on its bodies.
 #[derive(Debug, Clone, Copy)]
@@ -141,12 +186,16 @@ impl AuthLayer {
         // Kept until the answer, even if the handler drops the request.
         let bounds = self.bodies.admit(body);
         request.extensions_mut().insert(Arc::clone(&bounds));
-        if let Some(SignedIn(caller)) = request.extensions_mut().remove() {
+        if let Some(SignedIn { caller, session_id }) = request.extensions_mut().remove() {
+            request.extensions_mut().insert(Credential::Session(session_id));
             return self.serve(caller, right, request, next).await;
         }
         let (limits, address) = (&self.auth.limits, self.auth.client_of(&request));
         match self.authenticate(request.headers()).await {
-            Ok(caller) => self.serve(caller, right, request, next).await,
+            Ok((caller, secret)) => {
+                request.extensions_mut().insert(Credential::Key(secret));
+                self.serve(caller, right, request, next).await
+            }
             Err(Unauthenticated::Store(error)) => error.into_response(),
             Err(Unauthenticated::Refused(error)) => match limits.charge_failure(address) {
                 Some(allowance) => refuse(allowance, FAILED, error),
@@ -173,14 +222,16 @@ impl AuthLayer {
         response
     }
 
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Unauthenticated> {
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<(Caller, Secret), Unauthenticated> {
         let Some(value) = headers.get(HEADER) else {
             let message = "send an API key in the header X-Eflow-API-Key";
             return Err(Unauthenticated::Refused(unauthorized("auth.missing", message)));
         };
         let secret = value.to_str().ok().and_then(Secret::parse).ok_or_else(unknown)?;
-        let found = self.store.read(move |connection| caller(connection, &secret)).await;
-        found.map_err(|error| Unauthenticated::Store(error.into()))?.ok_or_else(unknown)
+        let sought = secret.clone();
+        let found = self.store.read(move |connection| caller(connection, &sought)).await;
+        let found = found.map_err(|error| Unauthenticated::Store(error.into()))?;
+        Ok((found.ok_or_else(unknown)?, secret))
     }
 }
 

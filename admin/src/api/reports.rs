@@ -16,8 +16,11 @@ mod output;
 mod paging;
 mod request;
 mod rows;
+mod stream;
 #[cfg(test)]
 mod tests;
+
+pub use stream::{EventFeed, FeedSources};
 
 use axum::Json;
 use axum::extract::State;
@@ -52,6 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(conversions::events))
         .routes(routes!(code_leaks::report))
         .routes(routes!(status))
+        .routes(routes!(stream::stream))
 }
 
 /// Decisions about conversions, and edits.

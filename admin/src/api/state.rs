@@ -4,6 +4,7 @@ use axum::extract::FromRef;
 
 use super::auth::{AuthConfig, AuthLayer};
 use super::bodies::Bodies;
+use super::reports::EventFeed;
 use crate::accounts::session::Lifetimes;
 use crate::acme::AcmeHandle;
 use crate::archive::Archive;
@@ -50,6 +51,8 @@ pub struct AppState {
     pub pixels: PartnerPostbacks,
     /// State of certificates.
     pub certificates: AcmeHandle,
+    /// Clicks and conversions as they come.
+    pub events: EventFeed,
 }
 
 /// The network's number in answers.
@@ -82,6 +85,7 @@ parts! {
     uploads: Uploads,
     pixels: PartnerPostbacks,
     certificates: AcmeHandle,
+    events: EventFeed,
 }
 
 impl FromRef<AppState> for Network {

@@ -187,7 +187,9 @@ impl ApiClient {
 
     /// Sends a request as it is, and returns the answer as it comes, such as a download.
     pub(crate) async fn forward(&self, viewer: &Viewer, mut request: Request<Body>) -> Response {
-        request.extensions_mut().insert(SignedIn(viewer.caller()));
+        request
+            .extensions_mut()
+            .insert(SignedIn { caller: viewer.caller(), session_id: viewer.session().id });
         match self.0.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},

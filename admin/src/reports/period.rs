@@ -34,6 +34,14 @@ pub(super) struct Period {
     pub(super) zone: TimeZone,
 }
 
+impl Period {
+    /// Everything from a time on.
+    pub(super) fn since(from_ms: u64) -> Period {
+        // SQLite's integers are signed.
+        Period { from_ms, to_ms: i64::MAX.unsigned_abs(), zone: TimeZone::UTC }
+    }
+}
+
 impl PeriodQuery {
     /// The period in Unix time. `network_zone` applies where the query names no zone.
     pub(super) fn resolve(&self, network_zone: &str) -> Result<Period, Vec<FieldError>> {

@@ -23,7 +23,9 @@ pub mod refunds;
 pub use crate::attribution::rank::Rank;
 pub use crate::attribution::status::Status;
 pub use leaks::{Leak, leaks};
-pub use list::{Filters, Page, converted_visits, each, is_converted, list, was_converted};
+pub use list::{
+    Filters, Page, after, converted_visits, each, is_converted, last_number, list, was_converted,
+};
 
 words! {
     /// Channel of a postback.

@@ -338,24 +338,6 @@ fn kinds_of_clicks_stand_in_words() {
     assert!(wrong.body.contains("To: is more than 14 days after"), "{wrong:?}");
 }
 
-#[test]
-fn new_clicks_appear_on_the_live_page_until_it_is_paused() {
-    let Some(chromium) = Chromium::start() else { return };
-    let day = Day::start();
-    let page = day.console.page(&chromium, 1280);
-    page.goto(&day.console.url("/console/live"));
-    page.wait_for_text("New clicks and sales appear by themselves.");
-    day.console.network.visit("/WiNtEr25?sub1=new");
-    page.wait_for_text("WiNtEr25");
-    page.by_role("button", "Pause").click();
-    page.wait_for_text("Paused.");
-    day.console.network.visit("/winTER25?sub1=later");
-    wait_for("the later click", || (day.console.network.clicks().len() == 5).then_some(()));
-    std::thread::sleep(std::time::Duration::from_millis(2500));
-    assert!(!page.text().contains("winTER25"));
-    page.assert_clean();
-}
-
 /// The sale is of the day of the network's clocks, whatever day UTC has: one of two zones always has
 /// another.
 #[test]

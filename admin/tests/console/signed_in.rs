@@ -13,13 +13,18 @@ pub(crate) struct Console {
     pub(crate) network: Network,
     /// The value of the session's cookie.
     token: String,
-    _programs: [Program; 2],
+    programs: [Program; 2],
 }
 
 impl Console {
     pub(crate) fn start() -> Console {
+        Console::start_with(&[])
+    }
+
+    /// With further environment variables of the admin.
+    pub(crate) fn start_with(variables: &[(&str, &str)]) -> Console {
         let network = Network::new();
-        let programs = [network.start_admin(), network.start_daemon()];
+        let programs = [network.start_admin_with(variables), network.start_daemon()];
         let file = network.path("admin/setup.link");
         let link = wait_for("the set-up link", || std::fs::read_to_string(&file).ok());
         let path = link.trim().split_once("//").unwrap().1.split_once('/').unwrap().1;
@@ -32,7 +37,12 @@ impl Console {
         let answer = post(&network, &format!("/{path}"), "", &form);
         assert_eq!(answer.status, 303, "{answer:?}");
         let token = session_of(&answer);
-        Console { network, token, _programs: programs }
+        Console { network, token, programs }
+    }
+
+    /// Stops both programs as an operator does.
+    pub(crate) fn stop(&mut self) {
+        self.programs.iter_mut().for_each(Program::stop);
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

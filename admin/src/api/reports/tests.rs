@@ -12,7 +12,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::super::{AppState, AuthConfig, Bodies, Network, SignedIn, router};
+use super::super::{
+    AppState, AuthConfig, Bodies, EventFeed, FeedSources, Network, SignedIn, router,
+};
 use crate::archive::Archive;
 use crate::catalog::{Caller, Role, UserStatus};
 use crate::click_ingest;
@@ -101,7 +103,15 @@ impl Api {
             &Config::default().acme,
             stop.clone(),
         );
+        let network = Network { id: 1 };
+        let sources = FeedSources {
+            store: store.clone(),
+            archive: archive.clone(),
+            ingest: intake.clone(),
+            network,
+        };
         let state = AppState {
+            events: EventFeed::start(sources, CancellationToken::new(), stop.clone()),
             certificates: certificates.unwrap(),
             disk,
             jobs: crate::jobs::JobsHandle::default(),
@@ -132,7 +142,7 @@ impl Api {
             archive: archive.clone(),
             auth: AuthConfig::new(&Config::default()),
             lifetimes: Config::default().console.lifetimes,
-            network: Network { id: 1 },
+            network,
             bodies: Bodies::new(1 << 20, std::time::Duration::from_secs(5)),
         };
         while state.intake.status().clicks < clicks {
@@ -977,7 +987,7 @@ async fn a_signed_in_user_needs_no_key_and_is_named_in_audit_and_history() {
         let request = request
             .header("Content-Type", "application/json")
             .header("Idempotency-Key", "one")
-            .extension(SignedIn(caller));
+            .extension(SignedIn { caller, session_id: 1 });
         api.send(request.body(Body::from(body.to_string())).unwrap()).await
     };
     let decision = json!({"conversion_ids": ["07".repeat(16)], "conversion_status": "approved"});

@@ -2,13 +2,17 @@
 
 use askama::Template;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, Request, Uri};
 use axum::routing::get;
 use serde::Deserialize;
 
 use super::clicks::{ClickList, ClickRow};
 use super::conversions::ConversionRow;
 use crate::console::ConsoleState;
+use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::{Chip, ListQuery};
@@ -24,7 +28,24 @@ const MAX_ROWS: u32 = 100;
 const DAYS: i32 = 2;
 
 pub(super) fn routes() -> Router<ConsoleState> {
-    Router::new().route("/live", get(show))
+    Router::new().route("/live", get(show)).route("/live/stream", get(stream))
+}
+
+/// The API's stream of clicks and sales, for the script of the page.
+async fn stream(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    headers: HeaderMap,
+) -> PageResult {
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = Uri::from_static("/v1/networks/stream");
+    request.headers_mut().extend(headers.get(ACCEPT).map(|kinds| (ACCEPT, kinds.clone())));
+    let response = state.api.forward(&viewer, request).await;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let sentence = "This address is for the page Live, in at most two tabs.";
+    Err(PageError::new(response.status(), sentence))
 }
 
 #[derive(Default, Deserialize)]

@@ -8,6 +8,7 @@ use std::io;
 
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
+use coupon_shared::transaction_id::TransactionId;
 
 use crate::attribution::postback_fields::url_without_secrets;
 use crate::classification::bot_list::BotList;
@@ -108,6 +109,14 @@ pub struct ReportedClick {
     has_conversion: bool,
     /// Offer, partner and advertiser, as far as the view shows them.
     pub related: Related,
+}
+
+impl ReportedClick {
+    /// The click's id.
+    #[must_use]
+    pub fn transaction_id(&self) -> TransactionId {
+        self.click.head.transaction_id
+    }
 }
 
 impl HasRelated for ReportedClick {

@@ -159,6 +159,28 @@ impl ClickReader {
         Ok(FoundClicks { clicks, is_incomplete, page })
     }
 
+    /// The newest clicks of the network since a time, at most `limit`, the newest first.
+    ///
+    /// # Errors
+    /// When the store or the archive cannot be read.
+    pub async fn newest(
+        &self,
+        from_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<ReportedClick>, ClickSearchError> {
+        let bots = self.store.read(bot_list::in_force).await?;
+        let newest = Newest {
+            period: Period::since(from_ms),
+            conditions: Conditions::default(),
+            bots: Arc::clone(&bots),
+            kind: ClickKind::All,
+            limit,
+            clicks: BinaryHeap::new(),
+        };
+        let clicks = newest.read_blocks(self).await?.into_clicks();
+        self.complete(View::Network, bots, clicks).await
+    }
+
     /// The click with this id, if the viewer may see it.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Rows of sessions.
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row, ToSql};
 
 use super::Digest;
 use super::users::{self, User};
@@ -45,14 +45,30 @@ pub fn find(
     connection: &ReadTx<'_>,
     hash: &Digest,
 ) -> Result<Option<(SessionRow, User)>, StoreError> {
+    find_where(connection, "hash", hash)
+}
+
+/// Finds a session and its user by the session's id.
+pub fn find_by_id(
+    connection: &ReadTx<'_>,
+    id: u32,
+) -> Result<Option<(SessionRow, User)>, StoreError> {
+    find_where(connection, "id", &id)
+}
+
+fn find_where(
+    connection: &ReadTx<'_>,
+    column: &str,
+    value: &dyn ToSql,
+) -> Result<Option<(SessionRow, User)>, StoreError> {
     let sql = format!(
         "SELECT {}, {COLUMNS} FROM user_session AS session JOIN user ON user.id = session.user_id \
-         WHERE session.hash = ?1 AND user.time_deleted = 0",
+         WHERE session.{column} = ?1 AND user.time_deleted = 0",
         users::columns()
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let found = statement
-        .query_row([hash], |row| Ok((read(row, users::WIDTH)?, users::read(row)?)))
+        .query_row([value], |row| Ok((read(row, users::WIDTH)?, users::read(row)?)))
         .optional()?;
     Ok(found)
 }

@@ -56,6 +56,20 @@ pub struct Page {
     pub size: u32,
 }
 
+/// The number of the last conversion; 0 without one. Numbers grow by one.
+pub fn last_number(connection: &ReadTx<'_>) -> Result<u32, StoreError> {
+    let sql = "SELECT coalesce(max(number), 0) FROM conversion";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// Conversions after a number, the oldest first.
+pub fn after(connection: &ReadTx<'_>, number: u32) -> Result<Vec<ConversionRow>, StoreError> {
+    let sql = format!("{} WHERE number > ?1 ORDER BY number", select());
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([number], read_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// One page, newest first, and the number of rows on all pages.
 pub fn list(
     connection: &ReadTx<'_>,
