@@ -14,8 +14,10 @@ use crate::store::api_keys::SecretDigest;
 use crate::store::{ReadTx, StoreError, api_keys};
 
 mod first;
+mod uses;
 
 pub use first::{FILE_NAME, FirstKeyError, ensure_first};
+pub use uses::KeyUses;
 
 const PREFIX: &str = "cpk_";
 const RANDOM_BYTES: usize = 24;

@@ -41,7 +41,7 @@ use crate::daemon_client::DaemonClient;
 use crate::data_folder::{self, FolderTaken, lock_path};
 use crate::disk::Disk;
 use crate::jobs;
-use crate::keys::{Secret, ensure_first};
+use crate::keys::{KeyUses, Secret, ensure_first};
 use crate::partner_postbacks;
 use crate::privacy;
 use crate::publish::{self, PublisherHandle};
@@ -67,6 +67,8 @@ pub struct Admin {
     /// The sender of partner postbacks. After `background` ends, it finishes the requests in
     /// flight.
     sending: JoinHandle<()>,
+    /// Written once more in the end.
+    key_uses: KeyUses,
     /// Ends the answers that would go on for ever, as soon as the server stops.
     streams: DropGuard,
     /// Stops all background workers with the server.
@@ -115,6 +117,9 @@ impl Admin {
         let (pixels, sending) = partner_postbacks::start(store.clone(), &config.pixels, stop())?;
         let certificates =
             acme::start(store.clone(), publisher.clone(), daemon, &config.acme, stop())?;
+        let auth = AuthConfig::new(config);
+        let key_uses = auth.key_uses().clone();
+        key_uses.flush_regularly(store.clone(), stop());
         let closed = CancellationToken::new();
         let sources = FeedSources {
             store: store.clone(),
@@ -137,7 +142,7 @@ impl Admin {
             postbacks,
             certificates,
             network: Network { id: network_id },
-            auth: AuthConfig::new(config),
+            auth,
             lifetimes: config.console.lifetimes,
             bodies: Bodies::new(config.limits.max_body_bytes, config.limits.body_timeout),
         };
@@ -157,6 +162,7 @@ impl Admin {
             ),
             limits: config.limits.clone(),
             sending,
+            key_uses,
             streams: closed.drop_guard(),
             background: background.drop_guard(),
             _lock: lock,
@@ -212,6 +218,9 @@ impl Admin {
                 connections = drained.cut,
                 "busy connections closed at the drain deadline"
             );
+        }
+        if let Err(error) = self.key_uses.flush(&self.store).await {
+            tracing::warn!(%error, "last uses of API keys not written");
         }
         drop((self.background, self.watcher));
         if tokio::time::timeout(self.limits.drain_timeout, self.sending).await.is_err() {

@@ -36,7 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(rotate))
 }
 
-flattened!(ApiKey as "ApiKey" = ApiKeyEdit, Times; "network_api_key_id": u32, "network_id": u32, "hint": String);
+flattened!(ApiKey as "ApiKey" = ApiKeyEdit, Times; "network_api_key_id": u32, "network_id": u32, "hint": String, "time_last_used": i64, "last_used_address": String);
 
 impl Row for ApiKey {
     const PLURAL: &'static str = "api_keys";
@@ -50,6 +50,10 @@ struct ApiKey {
     role: Role,
     network_affiliate_id: u32,
     hint: String,
+    /// Unix seconds, exact to a minute; 0 for a key that was never used.
+    time_last_used: i64,
+    /// The client's address at that time.
+    last_used_address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key: Option<String>,
     #[serde(flatten)]
@@ -70,6 +74,8 @@ impl Answer for ApiKey {
 
 impl ApiKey {
     fn new(network: Network, row: KeyRow) -> ApiKey {
+        let (time_last_used, last_used_address) =
+            row.last_use.map_or_else(Default::default, |last| (last.time, last.address));
         ApiKey {
             network_api_key_id: row.id,
             network_id: network.id,
@@ -77,6 +83,8 @@ impl ApiKey {
             role: row.role,
             network_affiliate_id: row.affiliate_id.unwrap_or(0),
             hint: row.hint,
+            time_last_used,
+            last_used_address,
             api_key: None,
             times: row.times,
         }

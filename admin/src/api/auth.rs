@@ -20,7 +20,7 @@ use crate::access::Right;
 use crate::accounts::session::{self, Lifetimes};
 use crate::catalog::{Caller, Role};
 use crate::config::Config;
-use crate::keys::{Secret, caller};
+use crate::keys::{KeyUses, Secret, caller};
 use crate::store::origin::{self, Actor};
 use crate::store::{ReadTx, Store, StoreError};
 
@@ -30,10 +30,11 @@ const HEADER: &str = "x-eflow-api-key";
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-/// Rate limits, and the proxies that are trusted with client addresses.
+/// Rate limits, the uses of keys, and the proxies that are trusted with client addresses.
 #[derive(Clone)]
 pub struct AuthConfig {
     limits: Arc<RateLimits>,
+    uses: KeyUses,
     trusted_proxies: Arc<[IpNet]>,
 }
 
@@ -42,8 +43,15 @@ impl AuthConfig {
     pub fn new(config: &Config) -> AuthConfig {
         AuthConfig {
             limits: Arc::new(RateLimits::new(&config.limits)),
+            uses: KeyUses::default(),
             trusted_proxies: config.trusted_proxies.as_slice().into(),
         }
+    }
+
+    /// The uses of keys that are not written yet.
+    #[must_use]
+    pub fn key_uses(&self) -> &KeyUses {
+        &self.uses
     }
 
     fn client_of(&self, request: &Request) -> IpAddr {
@@ -193,6 +201,9 @@ impl AuthLayer {
         let (limits, address) = (&self.auth.limits, self.auth.client_of(&request));
         match self.authenticate(request.headers()).await {
             Ok((caller, secret)) => {
+                if let Actor::ApiKey(id) = caller.actor {
+                    self.auth.uses.note(id, address);
+                }
                 request.extensions_mut().insert(Credential::Key(secret));
                 self.serve(caller, right, request, next).await
             }

@@ -28,8 +28,16 @@ pub struct ApiKeyEdit {
 /// The audit's name for the object.
 const OBJECT: &str = "api_key";
 
-const READ_ONLY_FIELDS: &[&str] =
-    &["network_api_key_id", "network_id", "hint", "time_created", "time_saved", "time_deleted"];
+const READ_ONLY_FIELDS: &[&str] = &[
+    "network_api_key_id",
+    "network_id",
+    "hint",
+    "time_last_used",
+    "last_used_address",
+    "time_created",
+    "time_saved",
+    "time_deleted",
+];
 
 /// Creates a key and its secret, which is not stored.
 ///

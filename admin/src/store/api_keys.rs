@@ -1,5 +1,7 @@
 //! API keys. A secret is stored as a hash and never returned.
 
+use std::collections::HashMap;
+
 use rusqlite::{OptionalExtension, Row};
 
 use super::origin::Actor;
@@ -39,6 +41,17 @@ pub struct KeyRow {
     pub hint: String,
     /// Times of creation, last change and revocation.
     pub times: Times,
+    /// The last written use; `None` for a key that was never used.
+    pub last_use: Option<KeyUse>,
+}
+
+/// A use of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    /// Unix seconds.
+    pub time: i64,
+    /// The client's address.
+    pub address: String,
 }
 
 /// The values kept of a key's secret.
@@ -50,8 +63,9 @@ pub struct SecretDigest {
     pub hint: String,
 }
 
-const SELECT: &str =
-    "SELECT id, time_created, time_saved, time_deleted, name, role, affiliate_id, hint, revision";
+const SELECT: &str = "SELECT id, time_created, time_saved, time_deleted, name, role, affiliate_id, hint, revision, \
+     (SELECT time_used FROM api_key_use WHERE api_key_id = api_key.id), \
+     (SELECT address FROM api_key_use WHERE api_key_id = api_key.id)";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
     Ok(KeyRow {
@@ -61,7 +75,22 @@ fn read(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
         role: word(row, 5)?,
         affiliate_id: row.get(6)?,
         hint: row.get(7)?,
+        last_use: match (row.get(9)?, row.get(10)?) {
+            (Some(time), Some(address)) => Some(KeyUse { time, address }),
+            _ => None,
+        },
     })
+}
+
+/// Records the last uses of keys.
+pub fn record_uses(tx: &WriteTx<'_>, uses: &HashMap<u32, KeyUse>) -> Result<(), StoreError> {
+    let sql = "INSERT INTO api_key_use (api_key_id, time_used, address) VALUES (?1, ?2, ?3) \
+               ON CONFLICT (api_key_id) DO UPDATE SET time_used = ?2, address = ?3";
+    let mut statement = tx.prepare_cached(sql)?;
+    for (id, last) in uses {
+        statement.execute((id, last.time, &last.address))?;
+    }
+    Ok(())
 }
 
 /// Finds a key by id, unless revoked.

@@ -40,6 +40,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0025_preferences.sql"),
     include_str!("migrations/0026_jobs.sql"),
     include_str!("migrations/0027_second_factor.sql"),
+    include_str!("migrations/0028_api_key_use.sql"),
 ];
 
 /// Migrates the database to this program's schema.

@@ -5,6 +5,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::middleware::from_fn;
 use axum::routing::get;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -51,9 +52,22 @@ struct KeyRow {
     hint: String,
     time_created: i64,
     time_saved: i64,
+    time_last_used: i64,
+    last_used_address: String,
 }
 
 impl KeyRow {
+    /// The last use in words: `2 h 5 min ago by 10.0.0.7`.
+    fn last_use(&self) -> String {
+        if self.time_last_used == 0 {
+            return "Never".into();
+        }
+        let ago = Timestamp::now().as_second() - self.time_last_used;
+        // Uses are written once a minute.
+        let ago = if ago < 120 { "just now".into() } else { format::duration(ago) + " ago" };
+        format!("{ago} by {}", self.last_used_address)
+    }
+
     fn shown_name(&self) -> String {
         format::visible(&self.name)
     }

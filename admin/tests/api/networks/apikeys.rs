@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::client::{start, start_with_offers};
+use crate::client::{start, start_with_offers, with};
 
 #[tokio::test]
 async fn a_secret_is_answered_once_and_never_listed() {
@@ -66,4 +66,27 @@ async fn a_partners_key_has_its_partner_and_no_other_has() {
     assert_eq!(made["network_affiliate_id"], 1);
     let renamed = network.patch("apikeys/2", json!({"name": "Anna's own"})).await.done();
     assert_eq!((&renamed["name"], &renamed["role"]), (&json!("Anna's own"), &json!("partner")));
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_kept_over_a_restart_and_is_no_edit() {
+    let network = start().await;
+    let made = network.post("apikeys", json!({"name": "robot", "role": "read_only"})).await.done();
+    assert_eq!((&made["time_last_used"], &made["last_used_address"]), (&json!(0), &json!("")));
+    let etag = |answer: &crate::client::Answer| answer.header("etag").map(str::to_owned);
+    let before = network.get("apikeys/2").await;
+    let secret = made["api_key"].as_str().unwrap();
+    let used = jiff::Timestamp::now().as_second();
+    assert_eq!(network.call_as(secret, "GET", "/v1/networks/settings", None).await.status, 200);
+    let network = network.restart(|_| {}).await;
+    let after = network.get("apikeys/2").await;
+    assert_eq!(etag(&after), etag(&before), "a use is no edit");
+    let key = after.done();
+    assert!((used..used + 30).contains(&key["time_last_used"].as_i64().unwrap()), "{key}");
+    assert_eq!(key["last_used_address"], "127.0.0.1");
+    let renamed = network.put("apikeys/2", with(key, json!({"name": "robot 2"}))).await.done();
+    assert_eq!(
+        (&renamed["name"], &renamed["last_used_address"]),
+        (&json!("robot 2"), &json!("127.0.0.1"))
+    );
 }
