@@ -63,6 +63,7 @@ pub(super) fn edit_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(conversion_edit::decide))
         .routes(routes!(conversion_edit::edit))
+        .routes(routes!(code_leaks::decide))
 }
 
 /// The reports of partners.

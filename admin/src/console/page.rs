@@ -184,6 +184,8 @@ pub(crate) fn notice_of(query: &[(String, String)]) -> Option<Notice> {
         "revoked" => "Revoked",
         "approved" => "Approved",
         "rejected" => "Rejected",
+        "sales-held" => "The sales are held",
+        "sales-released" => "The sales are released",
         "requested" => "Requested",
         "replayed" => "Queued to be sent again",
         "enabled" => "Enabled",

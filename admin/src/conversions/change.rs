@@ -27,6 +27,8 @@ const OBJECT: &str = "conversion";
 pub enum Decision {
     Approved,
     Rejected,
+    /// An approved conversion waits again until somebody has looked at it.
+    OnHold,
 }
 
 impl Decision {
@@ -34,6 +36,7 @@ impl Decision {
         match self {
             Decision::Approved => Status::Approved,
             Decision::Rejected => Status::Rejected,
+            Decision::OnHold => Status::Pending,
         }
     }
 }
@@ -47,6 +50,20 @@ pub fn set_status(
     ids: &[ConversionId],
     decision: Decision,
 ) -> Result<usize, EditError> {
+    set_status_with_notes(tx, ids, decision, None)
+}
+
+/// The same, and replaces the notes of each changed conversion, unless `notes` is `None`.
+///
+/// # Errors
+/// As [`set_status`], and for notes that are too long.
+pub fn set_status_with_notes(
+    tx: &WriteTx<'_>,
+    ids: &[ConversionId],
+    decision: Decision,
+    notes: Option<&str>,
+) -> Result<usize, EditError> {
+    validate(&Adjustment { notes: notes.map(str::to_owned), ..Adjustment::default() })?;
     let (mut changed, mut counts) = (Vec::new(), Counts::default());
     for id in ids {
         let before = existing(tx, *id)?;
@@ -60,8 +77,22 @@ pub fn set_status(
         });
     }
     counts.write(tx)?;
-    audit_status(tx, &changed, decision)?;
+    if let Some(notes) = notes {
+        changed.iter_mut().try_for_each(|row| set_notes(tx, row, notes))?;
+    }
+    audit_status(tx, &changed, decision, notes)?;
     Ok(changed.len())
+}
+
+fn set_notes(tx: &WriteTx<'_>, row: &mut ConversionRow, notes: &str) -> Result<(), StoreError> {
+    let before = row.conversion.clone();
+    row.conversion.notes = notes.to_owned();
+    let changes = amount_changes(&before, &row.conversion);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    conversions::update(tx, row)?;
+    conversions::record_history(tx, row.number, Action::Adjusted, None, &changes)
 }
 
 fn existing(tx: &WriteTx<'_>, id: ConversionId) -> Result<ConversionRow, EditError> {
@@ -84,6 +115,10 @@ fn decide(
         // An invalid conversion does not count anyway, and rejecting it would lose the reason.
         Decision::Rejected if before.conversion.status == Status::Invalid => return Ok(None),
         Decision::Rejected => after.conversion.error_code = ErrorCode::ManuallyRejected.number(),
+        Decision::OnHold => {
+            check_counts(&before.conversion)?;
+            after.conversion.error_code = ErrorCode::HeldForReview.number();
+        }
     }
     after.conversion.status = decision.status();
     conversions::update(tx, &after)?;
@@ -98,6 +133,16 @@ fn decide(
     Ok(Some(after))
 }
 
+/// Only an approved conversion can be held: another one does not count, or waits already.
+fn check_counts(conversion: &Conversion) -> Result<(), EditError> {
+    if conversion.status == Status::Approved {
+        return Ok(());
+    }
+    let (id, status) = (conversion.id, conversion.status.as_str());
+    let message = format!("conversion {id} is {status}, so it does not count and cannot be held");
+    Err(EditError::conflict("conversion.not_approved", "conversion_ids", message))
+}
+
 /// Approval deducts the refund from its order. A deducted refund stays deducted.
 fn decide_refund(
     tx: &WriteTx<'_>,
@@ -106,6 +151,10 @@ fn decide_refund(
     decision: Decision,
 ) -> Result<ConversionRow, EditError> {
     let Conversion { id, status, amount, .. } = refund.conversion;
+    if decision == Decision::OnHold {
+        let message = format!("the refund {id} cannot be held; reject it, or edit its order");
+        return Err(EditError::conflict("conversion.refund", "conversion_ids", message));
+    }
     if decision == Decision::Rejected {
         if status == Status::Approved {
             let message = format!("the refund {id} was taken back; edit the amounts of its order");
@@ -270,12 +319,14 @@ fn audit_status(
     tx: &WriteTx<'_>,
     changed: &[ConversionRow],
     decision: Decision,
+    notes: Option<&str>,
 ) -> Result<(), StoreError> {
     let ids: Vec<String> = changed.iter().map(|row| row.conversion.id.to_string()).collect();
-    let after: Map<String, Value> = Map::from_iter([
+    let mut after: Map<String, Value> = Map::from_iter([
         ("status".to_owned(), json!(decision.status())),
         ("conversion_ids".to_owned(), json!(ids)),
     ]);
+    after.extend(notes.map(|notes| ("notes".to_owned(), json!(notes))));
     let numbers = changed.iter().map(|row| row.number);
     crate::edit::audit::record_many(tx, OBJECT, decision.status().as_str(), numbers, &after)
 }

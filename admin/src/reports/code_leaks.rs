@@ -6,8 +6,8 @@
 use super::amount::Amount;
 use super::column::Column;
 use super::period::PeriodQuery;
-use crate::catalog::FieldError;
-use crate::store::conversions::{Leak, leaks};
+use crate::catalog::{FieldError, RowCode};
+use crate::store::conversions::{ConversionRow, Leak, LeakedSales, leaks};
 use crate::store::rollups::Dimension;
 use crate::store::{ReadTx, StoreError, labels, settings};
 
@@ -39,6 +39,50 @@ pub enum CodeLeakError {
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// The sales of one code without a click, as typed.
+#[derive(Debug, Clone)]
+pub struct LeakedSalesQuery {
+    /// The code in any spelling.
+    pub coupon_code: String,
+    /// Partner of the code.
+    pub affiliate_id: u32,
+    /// When.
+    pub period: PeriodQuery,
+}
+
+impl LeakedSalesQuery {
+    /// The sales of the query.
+    ///
+    /// # Errors
+    /// When code or period are wrong, or the store cannot be read.
+    pub fn resolve(&self, connection: &ReadTx<'_>) -> Result<LeakedSales, CodeLeakError> {
+        let zone = settings::read(connection)?.settings.time_zone;
+        let period = self.period.resolve(&zone).map_err(CodeLeakError::Invalid)?;
+        let code = RowCode::parse_any(&self.coupon_code).ok_or_else(|| {
+            let error = "is no coupon code; write it as the report does".into();
+            CodeLeakError::Invalid(vec![FieldError { field: "coupon_code".into(), error }])
+        })?;
+        Ok(LeakedSales {
+            code: code.folded(),
+            affiliate_id: self.affiliate_id,
+            from_ms: period.from_ms,
+            to_ms: period.to_ms,
+        })
+    }
+}
+
+/// The payout of conversions, and its currency; null and empty where there are several.
+#[must_use]
+pub fn payout_of(conversions: &[ConversionRow]) -> (Amount, String) {
+    let currency = conversions.first().map(|row| row.conversion.currency.clone());
+    let currency = currency.unwrap_or_default();
+    if conversions.iter().any(|row| row.conversion.currency != currency) {
+        return (Amount::from_billionths(None), String::new());
+    }
+    let payouts = conversions.iter().map(|row| i128::from(row.conversion.payout.millionths()));
+    (Amount::from_billionths(Some(payouts.sum::<i128>() * 1_000)), currency)
 }
 
 /// The columns of a code.

@@ -22,7 +22,7 @@ pub mod refunds;
 
 pub use crate::attribution::rank::Rank;
 pub use crate::attribution::status::Status;
-pub use leaks::{Leak, leaks};
+pub use leaks::{Leak, LeakedSales, leaks};
 pub use list::{
     Filters, Page, after, converted_visits, each, is_converted, last_number, list, was_converted,
 };

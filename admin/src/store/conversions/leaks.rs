@@ -1,5 +1,8 @@
 //! Codes with conversions by the code alone, most suspicious first.
 
+use super::{ConversionRow, Status, read_row, select};
+use crate::attribution::error_code::ErrorCode;
+use crate::catalog::FoldedKey;
 use crate::store::{ReadTx, StoreError};
 
 /// Conversions of one code without a click.
@@ -48,7 +51,7 @@ pub fn leaks(
                AND (status IN ('approved', 'pending') OR (status = 'rejected' AND error_code = ?5)) \
                GROUP BY folded_code, affiliate_id \
                ORDER BY sum(suspicion <> '') DESC, count(*) DESC, folded_code LIMIT ?3";
-    use crate::attribution::error_code::ErrorCode::{HeldForReview, ManuallyRejected};
+    use ErrorCode::{HeldForReview, ManuallyRejected};
     let mut statement = connection.prepare_cached(sql)?;
     let parameters = (from_ms, to_ms, most, HeldForReview.number(), ManuallyRejected.number());
     let rows = statement.query_map(parameters, |row| {
@@ -68,6 +71,66 @@ pub fn leaks(
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The sales of one code without a click, in a period of Unix milliseconds.
+#[derive(Debug, Clone)]
+pub struct LeakedSales {
+    /// The code.
+    pub code: FoldedKey,
+    /// Partner of the code.
+    pub affiliate_id: u32,
+    /// Inclusive.
+    pub from_ms: u64,
+    /// Exclusive.
+    pub to_ms: u64,
+}
+
+impl LeakedSales {
+    /// Those that count, the oldest first.
+    pub fn approved(
+        &self,
+        connection: &ReadTx<'_>,
+        most: usize,
+    ) -> Result<Vec<ConversionRow>, StoreError> {
+        self.with_status(connection, Status::Approved, None, most)
+    }
+
+    /// Those that wait because of the suspicion, the oldest first.
+    pub fn held(
+        &self,
+        connection: &ReadTx<'_>,
+        most: usize,
+    ) -> Result<Vec<ConversionRow>, StoreError> {
+        self.with_status(connection, Status::Pending, Some(ErrorCode::HeldForReview), most)
+    }
+
+    fn with_status(
+        &self,
+        connection: &ReadTx<'_>,
+        status: Status,
+        error: Option<ErrorCode>,
+        most: usize,
+    ) -> Result<Vec<ConversionRow>, StoreError> {
+        let sql = format!(
+            "{} WHERE folded_code = ?1 AND unix_ms >= ?2 AND unix_ms < ?3 AND affiliate_id = ?4 \
+             AND method = 'coupon_code' AND transaction_id = '' AND refund_of IS NULL \
+             AND status = ?5 AND (?6 IS NULL OR error_code = ?6) ORDER BY number LIMIT ?7",
+            select()
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let parameters = (
+            self.code.as_str(),
+            self.from_ms,
+            self.to_ms,
+            self.affiliate_id,
+            status.as_str(),
+            error.map(ErrorCode::number),
+            most,
+        );
+        let rows = statement.query_map(parameters, read_row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }
 
 #[cfg(test)]

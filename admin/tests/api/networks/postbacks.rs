@@ -155,3 +155,62 @@ async fn codes_that_seem_to_leak_come_first() {
     assert_eq!(network.get("reporting/codeleaks?from=2026-06-01").await.refusal().2, ["to"]);
     assert_eq!(network.get("reporting/codeleaks?from=1&to=2&zone=x").await.refusal().2, ["zone"]);
 }
+
+#[tokio::test]
+async fn sales_of_a_code_without_a_click_are_held_and_released_together() {
+    let network = start_with_offers().await;
+    let mut clicked = sale(3);
+    clicked.transaction_id = "0192f0c1d2e3f405a6b7c8d9eaf00112".into();
+    let mut other = sale(4);
+    (other.coupon_code, other.folded_code) = ("OTHER".into(), "other".into());
+    let mut waiting = sale(5);
+    waiting.status = Status::Pending;
+    let mut sales = vec![sale(1), sale(2), clicked, other, waiting];
+    sales.iter_mut().for_each(|sale| sale.payout = money("2.5"));
+    network.convert(sales).await;
+    let decide = async |decision: &str, dry_run: bool| {
+        let body = json!({
+            "coupon_code": "Anna10", "network_affiliate_id": 1, "from": "2026-06-15",
+            "to": "2026-06-15", "decision": decision, "dry_run": dry_run,
+            "notes": if decision == "hold" { "seen on a coupon site" } else { "" },
+        });
+        network.patch("reporting/codeleaks", body).await.done()
+    };
+    let statuses = async || {
+        let day = json!({"from": "2026-06-15", "to": "2026-06-15", "timezone": "UTC"});
+        let report = network.post("reporting/conversions", day).await.done();
+        let rows = report["conversions"].as_array().unwrap().clone();
+        // The newest first.
+        let word = |row: &serde_json::Value| {
+            format!("{} {} {}", row["status"].as_str().unwrap(), row["error_code"], row["notes"])
+        };
+        rows.iter().rev().map(word).collect::<Vec<_>>()
+    };
+    let counted = json!({"conversions": 2, "payout": 5, "currency_id": "USD"});
+    assert_eq!(decide("hold", true).await, counted);
+    let before = statuses().await;
+    assert_eq!(before[0], "approved 0 \"\"");
+    assert_eq!(decide("hold", false).await, counted);
+    let held = "pending 1017 \"seen on a coupon site\"";
+    let expected = [held, held, &before[2], &before[3], &before[4]];
+    assert_eq!(statuses().await, expected);
+    let report = network.get("reporting/codeleaks?from=2026-06-15&to=2026-06-15").await.done();
+    let anna = report["codes"].as_array().unwrap().iter().find(|c| c["coupon_code"] == "ANNA10");
+    assert_eq!(anna.unwrap()["held"], 2);
+    let audit = network.get("audit?filter=object=conversion").await.done();
+    let entry = &audit["audit"][0];
+    assert_eq!((&entry["action"], &entry["objects"]), (&json!("pending"), &json!(2)));
+    assert_eq!(decide("hold", false).await["conversions"], 0, "a repetition changes nothing");
+
+    assert_eq!(decide("release", true).await, counted);
+    assert_eq!(decide("release", false).await, counted);
+    let released = "approved 0 \"seen on a coupon site\"";
+    let expected = [released, released, &before[2], &before[3], &before[4]];
+    assert_eq!(statuses().await, expected, "the sale that waited before waits on");
+
+    let wrong = json!({
+        "coupon_code": "", "network_affiliate_id": 1, "from": "2026-06-15", "to": "2026-06-15",
+        "decision": "hold",
+    });
+    assert_eq!(network.patch("reporting/codeleaks", wrong).await.refusal().2, ["coupon_code"]);
+}
