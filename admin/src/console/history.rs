@@ -20,7 +20,7 @@ pub(crate) struct HistoryRow {
     #[serde(default)]
     pub(crate) postback_id: String,
     #[serde(default)]
-    pub(crate) changes: Vec<HistoryChange>,
+    changes: Vec<HistoryChange>,
 }
 
 /// A field's value before and after.
@@ -36,28 +36,64 @@ impl HistoryRow {
         match self.actor.as_str() {
             "user" => format::visible(&self.user_name),
             "api_key" => format!("API key {}", format::visible(&self.api_key_name)),
-            "command_line" => "Command line".into(),
+            "command_line" => "The command line".into(),
             _ => "The program".into(),
         }
+    }
+
+    /// The changes that can be seen; a creation also names each field that it left blank.
+    pub(crate) fn seen_changes(&self) -> impl Iterator<Item = &HistoryChange> {
+        self.changes.iter().filter(|change| change.is_seen())
     }
 }
 
 impl HistoryChange {
-    /// Whether the field got a value that says something; a creation names all fields.
-    pub(crate) fn is_worth_showing(&self) -> bool {
+    fn is_seen(&self) -> bool {
         let is_blank = |value: &Value| value.is_null() || *value == "" || *value == false;
-        !(is_blank(&self.before) && is_blank(&self.after))
+        self.before() != self.after() && !(is_blank(&self.before) && is_blank(&self.after))
     }
 
-    pub(crate) fn text(&self) -> String {
-        let text = |value: &Value| match value {
-            Value::Null => "–".to_owned(),
-            Value::String(text) if text.is_empty() => "–".into(),
-            Value::String(text) => format::visible(text),
-            Value::Bool(true) => "yes".into(),
-            Value::Bool(false) => "no".into(),
-            other => other.to_string(),
-        };
-        format!("{}: {} → {}", words::label(&self.field), text(&self.before), text(&self.after))
+    pub(crate) fn label(&self) -> String {
+        words::label(&self.field)
+    }
+
+    pub(crate) fn before(&self) -> String {
+        value_text(&self.before)
+    }
+
+    pub(crate) fn after(&self) -> String {
+        value_text(&self.after)
+    }
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::Null => "–".into(),
+        Value::String(text) if text.is_empty() => "–".into(),
+        Value::String(text) => format::visible(text),
+        Value::Bool(true) => "Yes".into(),
+        Value::Bool(false) => "No".into(),
+        Value::Array(entries) if entries.iter().all(|entry| !entry.is_object()) => {
+            entries.iter().map(value_text).collect::<Vec<_>>().join(", ")
+        }
+        Value::Array(entries) => entries.iter().map(value_text).collect::<Vec<_>>().join("; "),
+        Value::Object(parts) => parts
+            .iter()
+            .map(|(name, part)| format!("{} {}", words::label(name), value_text(part)))
+            .collect::<Vec<_>>()
+            .join(", "),
+        number => number.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_as_words() {
+        let value = serde_json::json!([{"is_default": true, "payout_amount": "1"}]);
+        assert_eq!(value_text(&value), "Default Yes, Payout 1");
+        assert_eq!(value_text(&serde_json::json!(["a", ""])), "a, –");
     }
 }

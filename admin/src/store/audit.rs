@@ -6,7 +6,7 @@ use rusqlite::{Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::rows::{Compared, Filterable, Listed, Page, Query, Vocabulary, conditions};
+use super::rows::{Compared, Filter, Filterable, Listed, Page, Query, Vocabulary, conditions};
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{UnknownWord, WordSet};
 
@@ -191,14 +191,31 @@ pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Recorded>, 
     let Page { number, size } = query.page.unwrap_or(Page { number: 1, size: u32::MAX });
     let offset = u64::from(number.saturating_sub(1)) * u64::from(size);
     let sql = format!(
-        "SELECT id, time_created, actor, ifnull(api_key_id, 0), api_key_name, \
-         ifnull(user_id, 0), user_name, request_id, object, action, objects, first_id, last_id, changes FROM audit WHERE {condition} \
-         ORDER BY id DESC LIMIT {size} OFFSET {offset}"
+        "SELECT {COLUMNS} FROM audit WHERE {condition} ORDER BY id DESC LIMIT {size} OFFSET {offset}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(&values), read)?.collect::<Result<_, _>>()?;
     Ok(Listed { rows, total_count })
 }
+
+/// Calls `work` with each entry that matches all filters, newest first.
+pub fn each<E: From<StoreError>>(
+    connection: &ReadTx<'_>,
+    filters: &[Filter],
+    mut work: impl FnMut(Recorded) -> Result<(), E>,
+) -> Result<(), E> {
+    let (condition, values) = conditions("true", filters);
+    let sql = format!("SELECT {COLUMNS} FROM audit WHERE {condition} ORDER BY id DESC");
+    let mut statement = connection.prepare_cached(&sql).map_err(StoreError::from)?;
+    let rows = statement.query_map(params_from_iter(&values), read).map_err(StoreError::from)?;
+    for row in rows {
+        work(row.map_err(StoreError::from)?)?;
+    }
+    Ok(())
+}
+
+const COLUMNS: &str = "id, time_created, actor, ifnull(api_key_id, 0), api_key_name, \
+     ifnull(user_id, 0), user_name, request_id, object, action, objects, first_id, last_id, changes";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Recorded> {
     let changes = serde_json::from_str(row.get_ref(13)?.as_str()?).map_err(|error| {

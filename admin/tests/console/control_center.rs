@@ -143,6 +143,10 @@ fn the_audit_is_filtered_by_who_object_action_and_day() {
     let none = anna.html("/console/audit?to=2020-01-01");
     assert!(none.contains("No change matches these filters."), "{none}");
     assert!(anna.html("/console/audit?from=2020-01-01").contains("Coupon code 1<"));
+    let file = anna.get("/console/audit.csv?filter=object%3Dcoupon_code&from=2020-01-01");
+    assert_eq!(file.header("content-disposition"), Some("attachment; filename=\"audit.csv\""));
+    assert!(file.body.contains(",coupon_code,created,"), "{file:?}");
+    assert!(!file.body.contains(",offer,"), "{file:?}");
 }
 
 #[test]

@@ -2,16 +2,19 @@
 
 use askama::Template;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::Request;
 use axum::routing::get;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::console::ConsoleState;
+use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
+use crate::console::history::HistoryRow;
 use crate::console::list::{ListQuery, Paging, encode};
 use crate::console::page::{Page, PageResult, html};
 use crate::console::viewer::Viewer;
@@ -20,7 +23,7 @@ use crate::console::words;
 const API: &str = "/v1/networks/audit";
 
 pub(super) fn routes() -> Router<ConsoleState> {
-    Router::new().route("/audit", get(show))
+    Router::new().route("/audit", get(show)).route("/audit.csv", get(export))
 }
 
 const ACTORS: [(&str, &str); 4] = [
@@ -91,44 +94,24 @@ const ACTIONS: [(&str, &str); 29] = [
 /// An entry of the audit.
 #[derive(Debug, Deserialize)]
 struct AuditRow {
-    time_created: i64,
-    actor: String,
-    api_key_name: String,
+    #[serde(flatten)]
+    entry: HistoryRow,
     network_user_id: u32,
-    user_name: String,
     object: String,
-    action: String,
     objects: u64,
     first_id: u32,
     last_id: u32,
-    changes: Vec<FieldChange>,
-}
-
-#[derive(Debug, Deserialize)]
-struct FieldChange {
-    field: String,
-    before: Value,
-    after: Value,
 }
 
 impl AuditRow {
-    fn who(&self) -> String {
-        match self.actor.as_str() {
-            "user" => format::visible(&self.user_name),
-            "api_key" => format!("API key {}", format::visible(&self.api_key_name)),
-            "command_line" => "The command line".into(),
-            _ => "The program".into(),
-        }
-    }
-
     /// The address of all entries of the same user.
     fn of_same_user(&self) -> String {
         format!("/console/audit?filter=network_user_id%3D{}", self.network_user_id)
     }
 
     fn action(&self) -> String {
-        let found = ACTIONS.iter().find(|(word, _)| *word == self.action);
-        found.map_or_else(|| words::word(&self.action), |(_, label)| (*label).to_owned())
+        let found = ACTIONS.iter().find(|(word, _)| *word == self.entry.action);
+        found.map_or_else(|| words::word(&self.entry.action), |(_, label)| (*label).to_owned())
     }
 
     fn object(&self) -> String {
@@ -156,47 +139,6 @@ impl AuditRow {
     }
 }
 
-impl AuditRow {
-    /// The changes that can be seen; a creation also names each field that it left blank.
-    fn seen_changes(&self) -> impl Iterator<Item = &FieldChange> {
-        self.changes.iter().filter(|change| change.before() != change.after())
-    }
-}
-
-impl FieldChange {
-    fn label(&self) -> String {
-        words::label(&self.field)
-    }
-
-    fn before(&self) -> String {
-        value_text(&self.before)
-    }
-
-    fn after(&self) -> String {
-        value_text(&self.after)
-    }
-}
-
-fn value_text(value: &Value) -> String {
-    match value {
-        Value::Null => "–".into(),
-        Value::String(text) if text.is_empty() => "–".into(),
-        Value::String(text) => format::visible(text),
-        Value::Bool(true) => "Yes".into(),
-        Value::Bool(false) => "No".into(),
-        Value::Array(entries) if entries.iter().all(|entry| !entry.is_object()) => {
-            entries.iter().map(value_text).collect::<Vec<_>>().join(", ")
-        }
-        Value::Array(entries) => entries.iter().map(value_text).collect::<Vec<_>>().join("; "),
-        Value::Object(parts) => parts
-            .iter()
-            .map(|(name, part)| format!("{} {}", words::label(name), value_text(part)))
-            .collect::<Vec<_>>()
-            .join(", "),
-        number => number.to_string(),
-    }
-}
-
 #[derive(Deserialize)]
 struct AuditList {
     audit: Vec<AuditRow>,
@@ -216,6 +158,16 @@ struct AuditPage {
 }
 
 impl AuditPage {
+    /// The address of the file with all entries of the filters.
+    fn csv(&self) -> String {
+        let query = self.query.own_query();
+        if query.is_empty() {
+            "/console/audit.csv".into()
+        } else {
+            format!("/console/audit.csv?{query}")
+        }
+    }
+
     fn is_chosen(&self, field: &str, word: &str) -> bool {
         self.query.filter(field) == word
     }
@@ -233,6 +185,14 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuer
     let page = Page::new(&viewer, Menu::Audit, "Audit");
     let command = asked.as_curl(API);
     Ok(html(&AuditPage { page, query, rows, paging, command }))
+}
+
+/// All entries that the filters select, as CSV.
+async fn export(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuery) -> PageResult {
+    let asked = query_of_times(&query, viewer.time_zone());
+    let path = format!("{API}/export.csv{}", asked.selection());
+    let request = Request::get(path).body(Body::empty()).map_err(|_| PageError::not_found())?;
+    Ok(state.api.forward(&viewer, request).await)
 }
 
 /// The query with the days of the form as the times that the API compares.
@@ -287,12 +247,5 @@ mod tests {
             [format!("time_created>{}", begin.as_second() - 1), format!("time_created<{end}")]
         );
         assert_eq!(asked.value("page"), "2");
-    }
-
-    #[test]
-    fn values_are_shown_as_words() {
-        let value = serde_json::json!([{"is_default": true, "payout_amount": "1"}]);
-        assert_eq!(value_text(&value), "Default Yes, Payout 1");
-        assert_eq!(value_text(&serde_json::json!(["a", ""])), "a, –");
     }
 }

@@ -185,3 +185,21 @@ async fn it_is_paged_and_filtered_the_newest_first_and_cannot_be_changed() {
         assert!(store.execute(sql, []).is_err(), "{sql}");
     }
 }
+
+#[tokio::test]
+async fn a_file_holds_all_entries_of_the_filters() {
+    let network = start_with_offers().await;
+    network.patch("offers/1", json!({"name": "=SUM(A1) \"x\""})).await.done();
+    let file = network.get("audit/export.csv?filter=object=offer").await;
+    assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
+    let mut reader = csv::Reader::from_reader(file.text.as_bytes());
+    let heads = reader.headers().unwrap().clone();
+    let at = |name: &str| heads.iter().position(|head| head == name).unwrap();
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), entries(&network, "&filter=object=offer").await.len());
+    assert_eq!((&rows[0][at("action")], &rows[0][at("first_id")]), ("changed", "1"));
+    let changes: Value = serde_json::from_str(&rows[0][at("changes")]).unwrap();
+    assert_eq!(changes[0]["after"], "=SUM(A1) \"x\"");
+    assert_eq!(network.get("audit/export.csv?page=1").await.refusal().2, ["page"]);
+    assert_eq!(network.get("audit/export.csv?filter=nothing=1").await.refusal().2, ["filter"]);
+}
