@@ -32,12 +32,18 @@ mod bulk;
 mod catalog_objects;
 #[path = "console/cdp_on_pages.rs"]
 mod cdp_on_pages;
+#[path = "console/code_states.rs"]
+mod code_states;
 #[path = "console/control_center.rs"]
 mod control_center;
 #[path = "console/coupon_codes.rs"]
 mod coupon_codes;
+#[path = "console/decisions.rs"]
+mod decisions;
 #[path = "console/jobs.rs"]
 mod jobs;
+#[path = "console/live_stream.rs"]
+mod live_stream;
 #[path = "console/portal.rs"]
 mod portal;
 #[path = "console/preferences.rs"]
@@ -46,5 +52,9 @@ mod preferences;
 mod reports;
 #[path = "console/security.rs"]
 mod security;
+#[path = "console/snippets.rs"]
+mod snippets;
 #[path = "console/structure_of_pages.rs"]
 mod structure_of_pages;
+#[path = "console/without_scripts.rs"]
+mod without_scripts;

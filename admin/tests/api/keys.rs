@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 62] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 65] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -105,6 +105,7 @@ const NETWORK_ROUTES: [(&str, &[&str]); 62] = [
     ("apikeys/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("apikeys/9/rotate", &["POST"]),
     ("audit", &["GET"]),
+    ("audit/export.csv", &["GET"]),
     ("users", &["GET", "POST"]),
     ("users/9", &["GET", "PATCH", "DELETE"]),
     ("users/9/reset", &["POST"]),
@@ -127,7 +128,9 @@ const NETWORK_ROUTES: [(&str, &[&str]); 62] = [
     ("reporting/conversions/export", &["POST"]),
     ("reporting/conversions/0123", &["GET", "PATCH"]),
     ("reporting/events/0123", &["GET"]),
+    ("reporting/codeleaks", &["GET", "PATCH"]),
     ("status", &["GET"]),
+    ("stream", &["GET"]),
     ("couponcodes/uploads", &["GET", "POST"]),
     ("couponcodes/uploads/9", &["GET", "DELETE"]),
     ("couponcodes/uploads/9/rows", &["POST"]),

@@ -52,6 +52,10 @@ const OWN_ACCOUNT: [&str; 4] =
 const QUERIES: &[(&str, &str)] = &[
     ("/console/coupon-codes/check", "?code=NEW"),
     ("/console/coupon-codes/change", "?action=partner&all=true"),
+    (
+        "/console/leaks/decide",
+        "?coupon_code=WINTER25&partner=1&from=2026-01-01&to=2026-01-02&decision=hold",
+    ),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,13 +85,22 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[Exception {
-    method: "GET",
-    path: "/console/coupon-codes/generated",
-    who: &[Who::ReadOnly, Who::Manager, Who::Admin],
-    status: 303,
-    reason: "without a generation the page leads to its form",
-}];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        method: "GET",
+        path: "/console/coupon-codes/generated",
+        who: &[Who::ReadOnly, Who::Manager, Who::Admin],
+        status: 303,
+        reason: "without a generation the page leads to its form",
+    },
+    Exception {
+        method: "GET",
+        path: "/console/live/stream",
+        who: &[Who::ReadOnly, Who::Manager, Who::Admin],
+        status: 406,
+        reason: "an answer that does not end is for scripts only",
+    },
+];
 
 /// A form that changes something on most pages, for users who may not.
 const FORM: &[(&str, &str)] = &[
