@@ -52,7 +52,6 @@ pub use generation::{CheckedGeneration, Generation, Pattern};
 pub use money::{LARGEST as LARGEST_AMOUNT, Money};
 pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
-    empty_macro_warnings,
 };
 pub use own_hosts::{OwnHosts, OwnTrackingDomain};
 pub use pixel::{DeliveryMethod, DeliveryState, Pixel, PixelLevel, PixelStatus, PixelType};

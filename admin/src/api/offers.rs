@@ -5,7 +5,7 @@ use super::answer::{Object, Resource, label};
 use super::crud::{self, CatalogResource, NoRules};
 use super::request::{ListSpec, Relationships, RemovalOptions};
 use super::state::{AppState, Network};
-use crate::catalog::{Offer, empty_macro_warnings};
+use crate::catalog::Offer;
 use crate::store::rows::{self, Entity};
 use crate::store::{ReadTx, StoreError, advertisers};
 
@@ -53,7 +53,7 @@ impl CatalogResource for Offer {
     };
 
     fn warnings(&self) -> Vec<String> {
-        empty_macro_warnings(&self.destination_url)
+        Offer::warnings(self)
     }
 
     fn add_relationships(

@@ -29,8 +29,8 @@ use super::trust;
 use crate::catalog::Advertiser;
 
 /// The answer to an untrusted sender.
-const UNTRUSTED: &str = "this sender is told nothing: send the verification_token or signature, or \
-                         send from an address, that the advertiser asks for";
+const UNTRUSTED: &str = "not accepted: send the verification_token or signature, or send from an \
+                         address, that the advertiser asks for";
 
 /// The advertisers with trust rules, by whether the sender passes the rules.
 struct SenderTrust {

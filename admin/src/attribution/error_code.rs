@@ -194,6 +194,14 @@ impl ErrorCode {
         )
     }
 
+    /// Errors of a sender who did not prove to be the advertiser, or sent for it.
+    pub const UNPROVEN: [ErrorCode; 4] = [
+        ErrorCode::AddressNotAllowed,
+        ErrorCode::InvalidToken,
+        ErrorCode::BadSignature,
+        ErrorCode::StaleSignature,
+    ];
+
     #[must_use]
     pub fn from_number(number: u32) -> Option<ErrorCode> {
         Self::ALL.iter().copied().find(|code| code.number() == number)

@@ -275,9 +275,48 @@ impl PayoutRevenue {
     }
 }
 
+impl Offer {
+    /// Remarks about macros that stay empty, and about amounts that pay nothing.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = empty_macro_warnings(&self.destination_url);
+        for (index, entry) in self.payout_revenue.iter().enumerate() {
+            warnings.extend(
+                entry.unused_amounts().map(|remark| format!("payout_revenue[{index}].{remark}")),
+            );
+        }
+        warnings
+    }
+}
+
+impl PayoutRevenue {
+    /// Amounts that the types of the entry leave out: who typed them expects a payment.
+    fn unused_amounts(&self) -> impl Iterator<Item = String> {
+        use PayoutType::{CpaCps, Cps};
+        use RevenueType::{RpaRps, Rps};
+        let (payout, revenue) = (self.payout_type, self.revenue_type);
+        let pays_share = matches!(payout, Cps | CpaCps | PayoutType::Prv);
+        let pays_amount = !matches!(payout, Cps | PayoutType::Prv);
+        let earns_share = matches!(revenue, Rps | RpaRps | RevenueType::Prv);
+        let earns_amount = !matches!(revenue, Rps | RevenueType::Prv);
+        let (payout, revenue) = (payout.as_str(), revenue.as_str());
+        let amounts = [
+            ("payout_amount", self.payout_amount, pays_amount, "payout_type", payout),
+            ("payout_percentage", self.payout_percentage, pays_share, "payout_type", payout),
+            ("revenue_amount", self.revenue_amount, earns_amount, "revenue_type", revenue),
+            ("revenue_percentage", self.revenue_percentage, earns_share, "revenue_type", revenue),
+        ];
+        let unused = amounts
+            .into_iter()
+            .filter(|(_, amount, is_used, ..)| !is_used && !amount.decimal().is_zero());
+        unused.map(|(field, amount, _, type_field, word)| {
+            format!("{field}: {amount} has no effect, because {type_field} is {word}")
+        })
+    }
+}
+
 /// Warnings about macros in the destination that Everflow fills and this service leaves empty.
-#[must_use]
-pub fn empty_macro_warnings(destination_url: &str) -> Vec<String> {
+fn empty_macro_warnings(destination_url: &str) -> Vec<String> {
     let left_empty =
         Destination::parse(destination_url).map(|parsed| parsed.left_empty).unwrap_or_default();
     left_empty

@@ -214,7 +214,9 @@ impl Chart {
         let (low, high) = figures.fold((0.0_f64, 0.0_f64), |(low, high), figure| {
             (low.min(figure.value), high.max(figure.value))
         });
-        Scale::around(low, high)
+        let is_whole = self.series.iter().flat_map(|series| &series.figures);
+        let is_whole = is_whole.into_iter().all(|figure| figure.value.fract() == 0.0);
+        Scale::around(low, high, if is_whole { 1.0 } else { 0.0 })
     }
 }
 
@@ -226,8 +228,9 @@ struct Scale {
 }
 
 impl Scale {
-    fn around(low: f64, high: f64) -> Scale {
-        let step = round_step((high - low) / 4.0);
+    /// The scale from `low` to `high`; counts have whole steps, so their least step is 1.
+    fn around(low: f64, high: f64, least_step: f64) -> Scale {
+        let step = round_step((high - low) / 4.0).max(least_step);
         let low = (low / step).floor() * step;
         let steps = ((high - low) / step).ceil().max(1.0) as i32;
         Scale { low, step, steps }

@@ -73,6 +73,16 @@ impl Submitted {
         Submitted(renumbered(kept.cloned().collect()))
     }
 
+    /// The same form with `https://` before an address that has no scheme.
+    pub(crate) fn with_scheme(&self, name: &str) -> Submitted {
+        let complete = |(input, value): &(String, String)| {
+            let is_bare = input == name && !value.trim().is_empty() && !value.contains("://");
+            let value = if is_bare { format!("https://{}", value.trim()) } else { value.clone() };
+            (input.clone(), value)
+        };
+        Submitted(self.0.iter().map(complete).collect())
+    }
+
     /// The names of a field's inputs: one for each row, where the field is a part of a list.
     pub(crate) fn inputs(&self, field: &FormField) -> Vec<String> {
         let names = self.0.iter().map(|(name, _)| name.as_str());

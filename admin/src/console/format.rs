@@ -147,6 +147,16 @@ pub(crate) fn visible(text: &str) -> String {
     text.chars().map(show).collect()
 }
 
+/// A number with its noun, which is given in the plural: `1 code`, `2 codes`.
+pub(crate) fn counted(number: impl Whole, nouns: &str) -> String {
+    let noun = match (number.value(), nouns.strip_suffix("ies"), nouns.strip_suffix('s')) {
+        (1, Some(stem), _) => format!("{stem}y"),
+        (1, None, Some(stem)) => stem.to_owned(),
+        _ => nouns.to_owned(),
+    };
+    format!("{} {noun}", count(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

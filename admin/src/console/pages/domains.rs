@@ -224,7 +224,8 @@ async fn submit(
     id: Option<u32>,
     submitted: &Submitted,
 ) -> PageResult {
-    match DOMAINS.submit(state, viewer, id, FIELDS, submitted).await? {
+    let submitted = submitted.with_scheme("base_url");
+    match DOMAINS.submit(state, viewer, id, FIELDS, &submitted).await? {
         Submission::Saved(response) => Ok(response),
         Submission::Refused(form) => Ok(refused(&edit_page(viewer, id, form)?)),
     }

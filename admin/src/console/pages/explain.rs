@@ -93,7 +93,7 @@ impl ExplainedRow {
         let ExplainedRow { network_coupon_code_id: code, network_offer_id: offer, .. } = self;
         let partner = self.network_affiliate_id;
         let (name, path) = match self.reason.as_str() {
-            "paused" => ("Set the code to active", format!("coupon-codes/{code}/edit")),
+            "paused" => ("Open the code to set it to active", format!("coupon-codes/{code}")),
             "unassigned" => ("Assign a partner", format!("coupon-codes/{code}/edit")),
             "not_started" | "expired" => ("Change its days", format!("coupon-codes/{code}/edit")),
             "offer_not_active" | "offer_ended" => {

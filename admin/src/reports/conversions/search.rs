@@ -6,6 +6,7 @@ use std::io;
 use coupon_shared::transaction_id::TransactionId;
 
 use super::row::{self, ReportedConversion, complete};
+use crate::attribution::error_code::ErrorCode;
 use crate::catalog::{FieldError, Problems};
 use crate::reports::facet::{Facet, ReportKind};
 use crate::reports::filters::FilterValue;
@@ -256,6 +257,11 @@ impl ConversionQuery {
             affiliates: viewer.partner_id().into_iter().collect(),
             // Partners see a refund in the conversion that it reduces, not as a row of its own.
             is_refund: viewer.partner_id().map(|_| false),
+            // Whoever knows a code could fill a partner's list with these.
+            excluded_error_codes: match view {
+                View::Partner => ErrorCode::UNPROVEN.map(ErrorCode::number).to_vec(),
+                View::Network => Vec::new(),
+            },
             is_event: self.is_event().map_err(|error| vec![error])?,
             has_conflict: self.show_only_conflicts.then_some(true),
             is_suspicious: self.show_only_suspicious.then_some(true),

@@ -31,6 +31,8 @@ pub struct Filters {
     pub statuses: Vec<Status>,
     /// Error codes.
     pub error_codes: Vec<u32>,
+    /// Error codes of conversions that are left out.
+    pub excluded_error_codes: Vec<u32>,
     /// Events only, or base conversions only.
     pub is_event: Option<bool>,
     /// Events, by entry.
@@ -162,6 +164,8 @@ impl Filters {
         condition.one_of("code_id", self.codes.iter().map(|id| i64::from(*id)));
         condition.one_of("status", self.statuses.iter().map(|status| status.as_str().to_owned()));
         condition.one_of("error_code", self.error_codes.iter().map(|code| i64::from(*code)));
+        let excluded = self.excluded_error_codes.iter().map(|code| i64::from(*code));
+        condition.one_of("error_code NOT", excluded);
         condition.one_of("event_id", self.events.iter().map(|id| i64::from(*id)));
         if let Some(code) = &self.coupon_code {
             condition.compare("folded_code = ", code.as_str().to_owned());

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::Method;
 use axum::response::{IntoResponse as _, Response};
+use coupon_shared::code::CouponCode;
 use serde::Deserialize;
 
 use super::code::CodeRow;
@@ -160,12 +161,16 @@ struct CodeList {
     coupon_codes: Vec<CodeRow>,
 }
 
-/// A sentence about a code while it is typed: whether it is free, or whose it is.
+/// A sentence about a code while it is typed: whether it is free, or whose it is. A text that is
+/// no code of a link gets none, because the form tells what is wrong with it.
 pub(super) async fn check(
     State(state): State<ConsoleState>,
     viewer: Viewer,
     Query(Typed { code }): Query<Typed>,
 ) -> PageResult {
+    if CouponCode::parse(code.trim()).is_err() {
+        return Ok(String::new().into_response());
+    }
     let path = format!(
         "{API}?filter=coupon_code%3D{}&relationship=offer&relationship=affiliate&page_size=20",
         encode(code.trim())

@@ -190,6 +190,8 @@ struct OfferPage {
     offer: OfferRow,
     dependents: Dependents,
     entries: Vec<AccessEntry>,
+    /// Address of the tracking domain of its own; empty for the default domain.
+    domain: String,
     /// The code of the test, or a code to suggest.
     code: String,
     test: Option<Explanation>,
@@ -221,10 +223,30 @@ pub(super) async fn show(
             Err(refusal) => test_problem = Some(words::sentence(&refusal)),
         }
     }
+    let domain = domain(&state, &viewer, offer.network_tracking_domain_id).await?;
     let title = format!("{} – Offers", format::visible(&offer.name));
     let page = Page::new(&viewer, OFFERS.menu, title).with_notice(notice_of(query.pairs()));
     let may_edit = viewer.may(Right::EditCatalog);
-    Ok(html(&OfferPage { page, offer, dependents, entries, code, test, test_problem, may_edit }))
+    Ok(html(&OfferPage {
+        page,
+        offer,
+        dependents,
+        entries,
+        domain,
+        code,
+        test,
+        test_problem,
+        may_edit,
+    }))
+}
+
+/// The address of a tracking domain; empty for none.
+async fn domain(state: &ConsoleState, viewer: &Viewer, id: u32) -> Result<String, Refusal> {
+    if id == 0 {
+        return Ok(String::new());
+    }
+    let found: Value = state.api.get(viewer, &format!("/v1/networks/trackingdomains/{id}")).await?;
+    Ok(format::visible(found["base_url"].as_str().unwrap_or_default()))
 }
 
 async fn explain(
