@@ -186,6 +186,9 @@ fn a_reverted_upload_leaves_the_number_of_codes_as_before() {
     page.wait_for_text("Reverted");
     assert!(page.title().starts_with("Job 1: Upload 1"), "{}", page.title());
     assert_eq!(count(&console, ""), 1);
+    page.goto(&console.url(&format!("/console/coupon-codes/uploads/{id}")));
+    page.wait_for_text("Job 1 of this upload");
+    assert!(!page.text().contains("Revert this upload"), "{}", page.text());
     page.goto(&console.url("/console/jobs"));
     page.wait_for_text("Upload 1");
     page.screenshot("jobs-list.png");

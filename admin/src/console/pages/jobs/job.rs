@@ -90,7 +90,7 @@ impl Job {
     }
 
     /// Class and word of the state.
-    pub(super) fn state(&self) -> (&'static str, &'static str) {
+    pub(in crate::console::pages) fn state(&self) -> (&'static str, &'static str) {
         match self.state.as_str() {
             "queued" => ("wait", "Waiting"),
             "running" => ("wait", "Running"),

@@ -19,6 +19,7 @@ use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::{ListQuery, Paging};
 use crate::console::page::{Notice, Page, PageResult, html, notice_of, saved};
+use crate::console::pages::jobs::{self, Job};
 use crate::console::viewer::Viewer;
 use crate::console::words;
 
@@ -41,6 +42,8 @@ struct GridPage {
     paging: Paging,
     /// The most frequent errors of the rows.
     errors: Vec<ErrorGroup>,
+    /// The job of a saved upload, as long as it is kept.
+    job: Option<Job>,
     may_edit: bool,
     /// Whether the viewer may change the rows now.
     is_editable: bool,
@@ -90,6 +93,11 @@ pub(super) async fn show(
     let title = format!("Upload {id} – Coupon Codes");
     let notice = row_notice(&query).or_else(|| notice_of(query.pairs()));
     let page = Page::new(&viewer, Menu::CouponCodes, title).with_notice(notice);
+    let job_id = upload.committed.as_ref().map(|outcome| outcome.network_job_id);
+    let job = match job_id.filter(|id| *id != 0) {
+        Some(id) => Some(jobs::find(&state, &viewer, id).await?),
+        None => None,
+    };
     let may_edit = viewer.may(Right::EditCatalog);
     let is_editable = upload.is_staged() && may_edit;
     let errors = if upload.is_staged() && upload.invalid > 0 {
@@ -98,7 +106,7 @@ pub(super) async fn show(
     } else {
         Vec::new()
     };
-    Ok(html(&GridPage { page, query, upload, rows, paging, errors, may_edit, is_editable }))
+    Ok(html(&GridPage { page, query, upload, rows, paging, errors, job, may_edit, is_editable }))
 }
 
 /// The sentence about the rows that were just changed.
