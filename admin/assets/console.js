@@ -140,7 +140,8 @@ function sendFile(form, address) {
   request.responseType = "json";
   request.upload.addEventListener("progress", ({ loaded, total }) => {
     if (loaded === total) return say("The whole file is sent. Its rows are being checked.", "info");
-    say(`${Math.floor((loaded / total) * 100)} % of the file is sent. Keep this page open.`, "info");
+    const [sent, all] = [loaded, total].map((bytes) => (bytes / 1e6).toFixed(1));
+    say(`${sent} of ${all} MB are sent. Keep this page open.`, "info");
   });
   request.addEventListener("load", () => {
     if (request.response?.path) return (location.href = request.response.path);
@@ -158,6 +159,39 @@ for (const form of document.querySelectorAll("form[data-progress]")) {
     sendFile(form, submitter?.hasAttribute("formaction") ? submitter.formAction : form.action);
   });
 }
+
+// A row of an upload is saved in its place: the answer is shown without a new page, so the focus and
+// what is typed in other rows stay. Enter saves the row of the cell, Escape brings the cell back.
+function saveInPlace(form, submitter) {
+  const main = byId("main");
+  const cells = () => [...main.querySelectorAll(".grid input, .grid textarea")];
+  const focused = document.activeElement?.id;
+  const typed = cells().filter((cell) => cell.form !== form && cell.value !== cell.defaultValue);
+  const request = new XMLHttpRequest();
+  request.open("POST", form.action);
+  request.responseType = "document";
+  request.addEventListener("load", () => {
+    const fresh = request.status < 400 && request.response?.querySelector("main");
+    if (!fresh) return form.submit();
+    main.replaceChildren(...document.importNode(fresh, true).childNodes);
+    for (const { id, value } of typed) if (byId(id)) byId(id).value = value;
+    const next = byId(focused) ?? main.querySelector(".grid [aria-invalid]") ?? main;
+    next.focus();
+  });
+  request.addEventListener("error", () => form.submit());
+  request.send(new URLSearchParams(new FormData(form, submitter)));
+}
+
+document.addEventListener("submit", (event) => {
+  const { target, submitter } = event;
+  if (!target.matches("[data-in-place]") || submitter?.hasAttribute("formaction")) return;
+  event.preventDefault();
+  saveInPlace(target, submitter);
+});
+
+document.addEventListener("keydown", ({ key, target }) => {
+  if (key === "Escape" && target.matches(".grid input, .grid textarea")) target.value = target.defaultValue;
+});
 
 // The same part of the page as the server has it now, or null. The browser parses the answer as a
 // document of its own, so no text of it becomes code.
@@ -198,7 +232,7 @@ document.addEventListener("keydown", (event) => {
     if (goTo[event.key] && byId("find")) location.href = `/console/${goTo[event.key]}`;
     return;
   }
-  const open = { c: "[data-key=c]", e: "[data-key=e]", "[": "a[rel=prev]", "]": "a[rel=next]" }[event.key];
+  const open = { c: "[data-key=c]", e: "[data-key=e]", "[": "a[rel=prev]", "]": "a[rel=next]", n: "[data-one-by-one] a[rel=next]", p: "[data-one-by-one] a[rel=prev]" }[event.key];
   if (event.key === "g") isGoing = true;
   else if (event.key === "/" && byId("find")) {
     event.preventDefault();

@@ -37,7 +37,7 @@ mod web_host;
 
 pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority, TrustRule};
 pub use affiliate::Affiliate;
-pub use bulk_row::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, folded_code};
+pub use bulk_row::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, Encoding, folded_code};
 pub use caller::{Caller, Role, UserStatus};
 pub use code_change::{CodeChange, OptionalDay};
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};

@@ -9,6 +9,9 @@ use std::io::{self, BufWriter, Write};
 
 use crate::catalog::escape_formula;
 
+/// Begins a file that Excel is to read as UTF-8.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// Writes rows to a file.

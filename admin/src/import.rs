@@ -33,9 +33,12 @@ use crate::store::{DedicatedConnection, ReadTx, StagingTx, StoreError, WriteTx};
 
 mod encoding;
 mod header;
+mod layout;
 mod lines;
+mod preview;
 mod read_error;
 mod rows;
+mod table;
 mod wrong_row;
 
 pub mod edit;
@@ -44,6 +47,9 @@ mod validation;
 
 pub use validation::validate_rows;
 
+pub use header::{FileColumn, REASONS_COLUMN, needed};
+pub use layout::{ColumnChoice, ColumnRef, FieldValue, Layout, Separator, field_place};
+pub use preview::{Preview, PreviewRow, doubtful_encoding, preview};
 pub use read_error::ReadError;
 
 use rows::Rows;
@@ -82,10 +88,11 @@ pub fn load(
     connection: &mut DedicatedConnection,
     file: impl Read,
     intent: Intent,
+    layout: &Layout,
     progress: &mut dyn FnMut(u64),
 ) -> Result<u32, ImportError> {
     staging::create(connection, intent)?;
-    let mut rows = Rows::open(intent.mode, file)?;
+    let mut rows = Rows::open(intent.mode, layout, file)?;
     let tx = connection.begin_staging()?;
     let mut number = 0;
     while let Some((line, row)) = rows.next_row()? {
@@ -166,11 +173,12 @@ pub struct Commit {
 pub fn import(
     connection: &mut DedicatedConnection,
     file: impl Read,
+    layout: &Layout,
     how: Commit,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, ImportError> {
     staging::attach(connection, None)?;
-    load(connection, file, how.intent, &mut |bytes| progress(Progress::Read(bytes)))?;
+    load(connection, file, how.intent, layout, &mut |bytes| progress(Progress::Read(bytes)))?;
     progress(Progress::Saving);
     commit(connection, how, |_, _| Ok(()))
 }

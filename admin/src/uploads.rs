@@ -4,6 +4,8 @@
 //! - The rows of an upload are in a file of their own below [`FOLDER_NAME`], written while the
 //!   bytes arrive. The store learns of an upload when its file is complete and durable. A file
 //!   unknown to the store is a leftover of a crash, and is removed at the next start.
+//! - A file that cannot be read without a question is kept as received, in the same folder and
+//!   under the same rules, until it is read with the answer.
 //! - Memory does not grow with the file: bytes pass through a short channel, rows go to SQLite.
 //! - Each upload is changed by one request at a time, and one commit runs at a time.
 //! - The outcome of a commit is written with its codes. A repeated commit returns the outcome and
@@ -15,7 +17,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,16 +26,16 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::FieldError;
 use crate::catalog::words::words;
+use crate::catalog::{Encoding, FieldError};
 use crate::disk::Disk;
 use crate::edit::EditError;
-use crate::import::{self, Commit, CommitProgress, ImportError, ImportSource};
+use crate::import::{self, Commit, CommitProgress, ImportError, ImportSource, Layout, Preview};
 use crate::private_file::{create_new, random_name};
 use crate::publish::PublisherHandle;
 use crate::store::rows::{Listed, Page};
 use crate::store::staging::cross_row_checks::{Scope, Seen};
-use crate::store::staging::{self, Counts, FaultGroup, Intent, ShownRow};
+use crate::store::staging::{self, Counts, FaultGroup, Intent, RowChoice, ShownRow};
 use crate::store::uploads::{self as rows, Upload};
 use crate::store::{DedicatedConnection, StagingTx, Store, StoreError, WriteTx, origin};
 use crate::worker::{self, RetryDelays, Worker};
@@ -93,6 +95,18 @@ pub enum UploadError {
     /// No row has the error.
     #[error("no row of upload {id} has this error; list the errors again")]
     NoError {
+        /// The upload.
+        id: u32,
+    },
+    /// The rows are not read yet.
+    #[error("the file of upload {id} is not read yet; say how to read it first")]
+    Unread {
+        /// The upload.
+        id: u32,
+    },
+    /// The rows are read already.
+    #[error("the file of upload {id} is read already; upload it again to read it in another way")]
+    AlreadyRead {
         /// The upload.
         id: u32,
     },
@@ -210,18 +224,68 @@ impl Uploads {
         Ok(())
     }
 
-    /// Stages a file that arrives in pieces.
+    /// Stages a file that arrives in pieces. With `keeps_unclear`, a file whose columns or encoding
+    /// are in doubt is kept as received instead of refused.
     ///
     /// # Errors
     /// When the file is not a table, ends early, or exceeds the free disk space.
     pub async fn stage(
         &self,
         intent: Intent,
+        layout: Layout,
+        keeps_unclear: bool,
         pieces: mpsc::Receiver<Piece>,
     ) -> Result<Staged, UploadError> {
         let _place = self.shared.incoming.try_acquire().map_err(|_full| UploadError::Incoming)?;
         let shared = Arc::clone(&self.shared);
-        on_disk(move || shared.stage(intent, Incoming::new(pieces))).await
+        let body = Incoming::new(pieces);
+        on_disk(move || match keeps_unclear {
+            true => shared.receive(intent, &layout, body),
+            false => shared.stage(intent, &layout, body),
+        })
+        .await
+    }
+
+    /// The beginning of a file that is not read yet, as `layout` reads it.
+    ///
+    /// # Errors
+    /// When the upload does not exist or is read already, or the file is no table.
+    pub async fn preview(&self, id: u32, layout: Layout) -> Result<Preview, UploadError> {
+        let (upload, layout) = self.find_unread(id, layout).await?;
+        let shared = Arc::clone(&self.shared);
+        on_disk(move || {
+            let file = File::open(shared.folder.join(&upload.file_name))?;
+            Ok(import::preview(upload.intent.mode, &layout, file).map_err(ImportError::from)?)
+        })
+        .await
+    }
+
+    /// Stages the rows of a file that is not read yet, as `layout` reads them.
+    ///
+    /// # Errors
+    /// As [`Uploads::preview`]. The file is kept then.
+    pub async fn read(&self, id: u32, layout: Layout) -> Result<Counted, UploadError> {
+        let _place = self.shared.incoming.try_acquire().map_err(|_full| UploadError::Incoming)?;
+        let _mine = self.shared.lock(id).await;
+        let (upload, layout) = self.find_unread(id, layout).await?;
+        let shared = Arc::clone(&self.shared);
+        let received = shared.folder.join(&upload.file_name);
+        let file = File::open(&received)?;
+        let staged = on_disk(move || shared.stage(upload.intent, &layout, file)).await?;
+        let counts = staged.counts;
+        // A process that dies around this transaction leaves one of the two files unknown to the
+        // store, and the next start removes that file.
+        self.shared.store.write(move |tx| staged.replace(tx, id)).await?;
+        on_disk(move || Ok(remove_file(&received)?)).await?;
+        Ok((self.find(id).await?, counts))
+    }
+
+    /// A file that is not read yet, and the layout with the encoding that the file shows.
+    async fn find_unread(&self, id: u32, layout: Layout) -> Result<(Upload, Layout), UploadError> {
+        let upload = self.find_any(id).await?;
+        let found = upload.unread.ok_or(UploadError::AlreadyRead { id })?;
+        let encoding = Some(layout.encoding.unwrap_or(found));
+        Ok((upload, Layout { encoding, ..layout }))
     }
 
     /// Lists one page of uploads.
@@ -233,6 +297,9 @@ impl Uploads {
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
             let counted = listed.rows.into_iter().map(|upload| {
+                if upload.unread.is_some() {
+                    return Ok((upload, Counts::NONE));
+                }
                 let connection = shared.connect(&upload)?;
                 let tx = connection.begin_read()?;
                 let counts = staging::counts(&tx)?;
@@ -243,24 +310,34 @@ impl Uploads {
         .await
     }
 
-    /// Returns an upload and one page of its rows, optionally only valid or invalid ones.
+    /// Returns an upload, one page of the chosen rows, and their number. A file that is not read yet
+    /// has no rows.
     ///
     /// # Errors
     /// When the upload does not exist.
     pub async fn page(
         &self,
         id: u32,
-        valid: Option<bool>,
+        choice: RowChoice,
         page: Page,
-    ) -> Result<(Counted, Vec<ShownRow>), UploadError> {
-        let upload = self.find(id).await?;
+    ) -> Result<(Counted, Listed<ShownRow>), UploadError> {
+        let upload = self.find_any(id).await?;
+        if upload.unread.is_some() {
+            return Ok(((upload, Counts::NONE), Listed { rows: Vec::new(), total_count: 0 }));
+        }
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
             let connection = shared.connect(&upload)?;
             let tx = connection.begin_read()?;
-            let shown = staging::page(&tx, valid, page)?;
             let counts = staging::counts(&tx)?;
-            Ok(((upload, counts), shown))
+            let rows = staging::page(&tx, &choice, page)?;
+            let total_count = match &choice {
+                RowChoice::All => counts.rows,
+                RowChoice::Valid => counts.valid,
+                RowChoice::Invalid { column: None, error: None } => counts.invalid,
+                RowChoice::Invalid { .. } => staging::count(&tx, &choice)?,
+            };
+            Ok(((upload, counts), Listed { rows, total_count }))
         })
         .await
     }
@@ -295,24 +372,40 @@ impl Uploads {
         .await
     }
 
-    /// Changes cells of all rows with the same error. Returns the number of these rows, and the
-    /// numbers of all rows afterwards.
+    /// Changes cells of all rows, or of all with the same error. Returns the number of changed rows,
+    /// and the numbers of all rows afterwards.
     ///
     /// # Errors
     /// As [`Uploads::add_row`], or when no row has the error.
-    pub async fn change_group(
+    pub async fn change_rows(
         &self,
         id: u32,
-        error: FieldError,
+        error: Option<FieldError>,
         named: import::edit::NamedCells,
     ) -> Result<(usize, Counts), UploadError> {
         import::edit::check_names(&named).map_err(UploadError::Columns)?;
         self.change(id, move |tx, intent| {
-            let changed = import::edit::change_group(tx, intent, &error, &named)?;
-            if changed == 0 {
-                return Err(UploadError::NoError { id });
-            }
+            let numbers = numbers_of_group(tx, id, error.as_ref())?;
+            let changed = import::edit::change_rows(tx, intent, &numbers, &named)?;
             Ok((changed, staging::counts(tx)?))
+        })
+        .await
+    }
+
+    /// Removes all rows with the same error. Returns their number, and the numbers of all rows
+    /// afterwards.
+    ///
+    /// # Errors
+    /// When the upload does not exist, was committed, or has no row with the error.
+    pub async fn remove_group(
+        &self,
+        id: u32,
+        error: FieldError,
+    ) -> Result<(usize, Counts), UploadError> {
+        self.change(id, move |tx, intent| {
+            let numbers = numbers_of_group(tx, id, Some(&error))?;
+            import::edit::remove_rows(tx, intent, &numbers)?;
+            Ok((numbers.len(), staging::counts(tx)?))
         })
         .await
     }
@@ -375,24 +468,28 @@ impl Uploads {
     /// When the upload does not exist.
     pub async fn remove(&self, id: u32) -> Result<(), UploadError> {
         let _mine = self.shared.lock(id).await;
-        let upload = self.find(id).await?;
+        let upload = self.find_any(id).await?;
         self.shared.store.write(move |tx| rows::delete(tx, id)).await?;
         let path = self.shared.folder.join(upload.file_name);
         on_disk(move || Ok(remove_file(&path)?)).await
     }
 
-    /// Writes all errors of an upload as CSV to a nameless file.
+    /// Writes all errors of an upload, or with `has_rows` its wrong rows, as CSV behind the bytes of
+    /// `file`.
     ///
     /// # Errors
     /// When the upload does not exist or the file cannot be written.
-    pub async fn errors(&self, id: u32) -> Result<File, UploadError> {
+    pub async fn errors(&self, id: u32, has_rows: bool, file: File) -> Result<File, UploadError> {
         let upload = self.find(id).await?;
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
             let connection = shared.connect(&upload)?;
-            let file = nameless(&shared.folder)?;
             let tx = connection.begin_read()?;
-            import::errors::write(&tx, &file).map_err(io::Error::other)?;
+            let written = match has_rows {
+                true => import::errors::write_rows(&tx, &file),
+                false => import::errors::write(&tx, &file),
+            };
+            written.map_err(io::Error::other)?;
             Ok(file)
         })
         .await
@@ -406,7 +503,13 @@ impl Uploads {
         nameless(&self.shared.folder)
     }
 
+    /// An upload with staged rows.
     async fn find(&self, id: u32) -> Result<Upload, UploadError> {
+        let upload = self.find_any(id).await?;
+        if upload.unread.is_some() { Err(UploadError::Unread { id }) } else { Ok(upload) }
+    }
+
+    async fn find_any(&self, id: u32) -> Result<Upload, UploadError> {
         let found = self.shared.store.read(move |connection| rows::find(connection, id)).await?;
         found.ok_or(UploadError::NotFound { id })
     }
@@ -486,7 +589,35 @@ impl Shared {
         Ok(connection)
     }
 
-    fn stage(&self, intent: Intent, body: impl Read) -> Result<Staged, UploadError> {
+    /// Receives a whole file, and stages its rows if they can be read without a question.
+    fn receive(
+        &self,
+        intent: Intent,
+        layout: &Layout,
+        body: impl Read,
+    ) -> Result<Staged, UploadError> {
+        self.disk.ensure_free(0).map_err(ImportError::from)?;
+        let received = StagedFile::new(&self.folder)?;
+        let mut file = File::options().read(true).write(true).open(&received.path)?;
+        if io::copy(&mut self.disk.guarded(body), &mut file)? == 0 {
+            return self.stage(intent, layout, io::empty());
+        }
+        file.rewind()?;
+        let unread = import::doubtful_encoding(intent.mode, layout, &mut file);
+        let Some(encoding) = unread.map_err(ImportError::from)? else {
+            return self.stage(intent, layout, file);
+        };
+        file.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
+        Ok(self.staged(intent, Counts::NONE, received, Some(encoding)))
+    }
+
+    fn stage(
+        &self,
+        intent: Intent,
+        layout: &Layout,
+        body: impl Read,
+    ) -> Result<Staged, UploadError> {
         self.disk.ensure_free(0).map_err(ImportError::from)?;
         let file = StagedFile::new(&self.folder)?;
         let mut connection = self.store.connect_dedicated()?;
@@ -495,7 +626,7 @@ impl Shared {
         if io::BufRead::fill_buf(&mut body)?.is_empty() {
             import::load_nothing(&connection, intent)?;
         } else {
-            import::load(&mut connection, body, intent, &mut |_| {})?;
+            import::load(&mut connection, body, intent, layout, &mut |_| {})?;
         }
         let tx = connection.begin_staging()?;
         let seen = staging::cross_row_checks::seen(&tx)?;
@@ -506,8 +637,18 @@ impl Shared {
         *self.last_validated() = Some((file.name.clone(), seen));
         File::open(&file.path)?.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
+        Ok(self.staged(intent, counts, file, None))
+    }
+
+    fn staged(
+        &self,
+        intent: Intent,
+        counts: Counts,
+        file: StagedFile,
+        unread: Option<Encoding>,
+    ) -> Staged {
         let keep_seconds = i64::try_from(self.bounds.keep.as_secs()).unwrap_or(i64::MAX);
-        Ok(Staged { intent, counts, file, keep_seconds })
+        Staged { intent, counts, file, unread, keep_seconds }
     }
 
     fn commit(
@@ -561,6 +702,17 @@ impl Shared {
         };
         lock.lock_owned().await
     }
+}
+
+/// The numbers of all rows, or of those with an error.
+fn numbers_of_group(
+    tx: &StagingTx<'_>,
+    id: u32,
+    error: Option<&FieldError>,
+) -> Result<Vec<u32>, UploadError> {
+    let Some(error) = error else { return Ok(staging::numbers(tx)?) };
+    let numbers = staging::numbers_with_fault(tx, error)?;
+    if numbers.is_empty() { Err(UploadError::NoError { id }) } else { Ok(numbers) }
 }
 
 fn with_faults(connection: &DedicatedConnection, error: ImportError) -> UploadError {
@@ -627,11 +779,13 @@ impl Read for Incoming {
     }
 }
 
-/// A file whose rows are staged and durable. Removed on drop unless registered.
+/// A durable file of staged rows, or as received. Removed on drop unless registered.
 pub struct Staged {
     intent: Intent,
     counts: Counts,
     file: StagedFile,
+    /// The encoding of a file that is not read yet.
+    unread: Option<Encoding>,
     keep_seconds: i64,
 }
 
@@ -650,9 +804,17 @@ impl Staged {
                 fields: Vec::new(),
             });
         }
-        let upload = rows::insert(tx, self.intent, &self.file.name, self.keep_seconds)?;
+        let Staged { intent, unread, keep_seconds, .. } = self;
+        let upload = rows::insert(tx, intent, &self.file.name, unread, keep_seconds)?;
         self.file.keep();
         Ok((upload, self.counts))
+    }
+
+    /// Sets the rows in the place of the file as received.
+    fn replace(self, tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+        rows::set_read(tx, id, &self.file.name)?;
+        self.file.keep();
+        Ok(())
     }
 }
 

@@ -40,6 +40,8 @@ mod control_center;
 mod coupon_codes;
 #[path = "console/decisions.rs"]
 mod decisions;
+#[path = "console/files.rs"]
+mod files;
 #[path = "console/jobs.rs"]
 mod jobs;
 #[path = "console/live_stream.rs"]

@@ -355,6 +355,15 @@ fn sortable(fields: &[Filterable]) -> impl Iterator<Item = &Filterable> {
 }
 
 impl ListParameters {
+    /// Takes a flag that is no parameter of the list itself; `false` if absent.
+    pub(super) fn take_flag(&mut self, flag: &str) -> Result<bool, ApiError> {
+        let mut is_set = false;
+        for (name, value) in self.0.extract_if(.., |(name, _)| name == flag) {
+            is_set = parse_bool(&name, &value)?;
+        }
+        Ok(is_set)
+    }
+
     pub(super) fn parse(self, spec: &ListSpec) -> Result<ListRequest, ApiError> {
         let mut query = Query::default();
         let (mut number, mut size) = (None, None);

@@ -4,6 +4,7 @@ mod byte_source;
 mod form;
 mod incoming;
 mod parameters;
+mod preview;
 mod shapes;
 
 use std::io::ErrorKind;
@@ -28,23 +29,29 @@ use crate::edit::Saved;
 use crate::export;
 use crate::import::{ImportError, ReadError};
 use crate::store::coupon_codes::FILTERS;
-use crate::store::rows::{Compared, Filterable, Page, Vocabulary};
+use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Vocabulary};
+use crate::store::staging::RowChoice;
 use crate::store::{Store, StoreError, WriteTx};
 use crate::uploads::{RowVerdict, UploadError, Uploads};
-use parameters::{CommitParameters, GroupParameters, RowPath, TemplateMode, UploadParameters};
+use parameters::{
+    CommitParameters, FileParameters, GroupParameters, LayoutParameters, RowPath,
+    TemplateParameters, UploadParameters,
+};
+use preview::FilePreview;
 use shapes::{ChangedRows, ErrorGroups, RowCells, Upload, UploadPage, UploadRow};
 
 /// The list of uploads.
 const LIST: ListSpec =
     ListSpec { filters: &[], relationships: &[], search: None, is_whole_by_default: false };
 /// The list of an upload's rows.
-const ROWS: ListSpec = ListSpec {
-    filters: &[Filterable::without_column(
-        "verdict",
-        Compared::Word(Vocabulary::from_word_set::<RowVerdict>()),
-    )],
-    ..LIST
-};
+const ROWS: ListSpec = ListSpec { filters: &[VERDICT, COLUMN, ERROR], ..LIST };
+const VERDICT: Filterable = Filterable::without_column(
+    "verdict",
+    Compared::Word(Vocabulary::from_word_set::<RowVerdict>()),
+);
+/// The column of an error, and its sentence.
+const COLUMN: Filterable = Filterable::without_column("column", Compared::Text);
+const ERROR: Filterable = Filterable::without_column("error", Compared::Text);
 /// The parameters of an export: the list's filters, without pages.
 const EXPORT: ListSpec =
     ListSpec { filters: FILTERS, is_whole_by_default: true, relationships: &[], ..list_spec::LIST };
@@ -61,6 +68,7 @@ impl utoipa::IntoParams for ExportParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let mut parameters = EXPORT.parameters();
         parameters.retain(|parameter| !parameter.name.starts_with("page"));
+        parameters.push(download::bom_parameter());
         parameters
     }
 }
@@ -69,11 +77,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(read, remove))
-        .routes(routes!(add_row, change_group))
+        .routes(routes!(preview_file))
+        .routes(routes!(read_file))
+        .routes(routes!(add_row, change_rows, remove_rows))
         .routes(routes!(change_row, remove_row))
         .routes(routes!(commit))
         .routes(routes!(error_groups))
         .routes(routes!(errors))
+        .routes(routes!(invalid_rows))
         .routes(routes!(template))
         .routes(routes!(export_codes))
 }
@@ -83,10 +94,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 async fn create(
     State(edits): State<Edits>,
     State(uploads): State<Uploads>,
-    UploadParameters(intent): UploadParameters,
+    parameters: UploadParameters,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let staged = incoming::stage(&uploads, intent, request).await?;
+    let staged = incoming::stage(&uploads, parameters, request).await?;
     let register = move |tx: &WriteTx<'_>| Ok(Saved { now: staged.register(tx)?, sequence: None });
     edits.create(Wait::Saved, register, Upload::from).await
 }
@@ -104,6 +115,26 @@ async fn list(
     Ok(List::new("uploads", rows, Some(page), listed.total_count).into_response())
 }
 
+/// The beginning of a file that is not read yet, as the parameters would read it.
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/preview", params(Id, LayoutParameters), responses((status = 200, body = FilePreview)))]
+async fn preview_file(
+    State(uploads): State<Uploads>,
+    Id(id): Id,
+    LayoutParameters(layout): LayoutParameters,
+) -> Result<Response, ApiError> {
+    Ok(FilePreview::from(uploads.preview(id, layout).await?).into_answer())
+}
+
+/// Reads the rows of a file that is not read yet.
+#[utoipa::path(post, path = "/couponcodes/uploads/{id}/read", params(Id, LayoutParameters), responses((status = 200, body = Upload)))]
+async fn read_file(
+    State(uploads): State<Uploads>,
+    Id(id): Id,
+    LayoutParameters(layout): LayoutParameters,
+) -> Result<Response, ApiError> {
+    Ok(Upload::from(uploads.read(id, layout).await?).into_answer())
+}
+
 /// An upload with a page of its rows.
 #[utoipa::path(get, path = "/couponcodes/uploads/{id}", params(Id, Rows), responses((status = 200, body = UploadPage)))]
 async fn read(
@@ -113,14 +144,31 @@ async fn read(
 ) -> Result<Response, ApiError> {
     let query = parameters.parse(&ROWS)?.query;
     let page = query.page.unwrap_or(FIRST_PAGE);
-    let valid = match query.filters.as_slice() {
-        [] => None,
-        [verdict] => Some(verdict.value == RowVerdict::Valid.as_str().to_owned().into()),
-        _ => return Err(ApiError::field("filter", "can be named once here")),
-    };
-    let (counted, rows) = uploads.page(id, valid, page).await?;
+    let choice = row_choice(&query.filters)?;
+    let (counted, rows) = uploads.page(id, choice, page).await?;
     let upload = Upload::from(counted).with_saving(&uploads);
-    Ok(UploadPage::new(upload, rows, valid, page).into_answer())
+    Ok(UploadPage::new(upload, rows, page).into_answer())
+}
+
+/// The rows that the filters choose.
+fn row_choice(filters: &[Filter]) -> Result<RowChoice, ApiError> {
+    if filters.iter().any(|filter| filter.operator != Operator::Equal) {
+        return Err(ApiError::field("filter", "can only compare with = here"));
+    }
+    let value = |field: &Filterable| {
+        let mut named = filters.iter().filter_map(|filter| filter.text_of(field));
+        let first = named.next();
+        match named.next() {
+            Some(_) => Err(ApiError::field("filter", "can name a field once here")),
+            None => Ok(first),
+        }
+    };
+    let (verdict, column, error) = (value(&VERDICT)?, value(&COLUMN)?, value(&ERROR)?);
+    match verdict.as_deref() {
+        None if column.is_none() && error.is_none() => Ok(RowChoice::All),
+        Some(valid) if valid == RowVerdict::Valid.as_str() => Ok(RowChoice::Valid),
+        _ => Ok(RowChoice::Invalid { column, error }),
+    }
 }
 
 /// Adds a row.
@@ -145,16 +193,27 @@ async fn change_row(
     Ok(UploadRow::from(row).into_answer())
 }
 
-/// Changes cells of all rows with the same error.
+/// Changes cells of all rows, or of all rows with the same error.
 #[utoipa::path(patch, path = "/couponcodes/uploads/{id}/rows", params(Id, GroupParameters), request_body = RowCells, responses((status = 200, body = ChangedRows)))]
-async fn change_group(
+async fn change_rows(
     State(uploads): State<Uploads>,
     Id(id): Id,
     GroupParameters(error): GroupParameters,
     Json(cells): Json<RowCells>,
 ) -> Result<Response, ApiError> {
-    let changed = uploads.change_group(id, error, cells.named()?).await?;
+    let changed = uploads.change_rows(id, error, cells.named()?).await?;
     Ok(ChangedRows::from(changed).into_answer())
+}
+
+/// Deletes all rows with the same error.
+#[utoipa::path(delete, path = "/couponcodes/uploads/{id}/rows", params(Id, GroupParameters), responses((status = 200, body = ChangedRows)))]
+async fn remove_rows(
+    State(uploads): State<Uploads>,
+    Id(id): Id,
+    group: GroupParameters,
+) -> Result<Response, ApiError> {
+    let removed = uploads.remove_group(id, group.needed()?).await?;
+    Ok(ChangedRows::from(removed).into_answer())
 }
 
 /// Deletes a row.
@@ -193,20 +252,37 @@ async fn error_groups(State(uploads): State<Uploads>, Id(id): Id) -> Result<Resp
 }
 
 /// The errors of the rows, as a file.
-#[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors.csv", params(Id), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
-async fn errors(State(uploads): State<Uploads>, Id(id): Id) -> Result<Response, ApiError> {
-    let file = uploads.errors(id).await?;
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors.csv", params(Id, FileParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
+async fn errors(
+    State(uploads): State<Uploads>,
+    Id(id): Id,
+    FileParameters { has_mark }: FileParameters,
+) -> Result<Response, ApiError> {
+    let file = download::begin(&uploads, has_mark).map_err(UploadError::Folder)?;
+    let file = uploads.errors(id, false, file).await?;
     Ok(download::csv(file, "errors.csv").map_err(UploadError::Folder)?)
 }
 
+/// The rows with errors and the reasons, as a file that can be mended and uploaded.
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/invalid_rows.csv", params(Id, FileParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
+async fn invalid_rows(
+    State(uploads): State<Uploads>,
+    Id(id): Id,
+    FileParameters { has_mark }: FileParameters,
+) -> Result<Response, ApiError> {
+    let file = download::begin(&uploads, has_mark).map_err(UploadError::Folder)?;
+    let file = uploads.errors(id, true, file).await?;
+    Ok(download::csv(file, "wrong-rows.csv").map_err(UploadError::Folder)?)
+}
+
 /// An example of a bulk file.
-#[utoipa::path(get, path = "/couponcodes/template.csv", params(TemplateMode), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
-async fn template(TemplateMode(mode): TemplateMode) -> Response {
+#[utoipa::path(get, path = "/couponcodes/template.csv", params(TemplateParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
+async fn template(TemplateParameters { mode, has_mark }: TemplateParameters) -> Response {
     let name = match mode {
         BulkMode::Add => "add-coupon-codes.csv",
         BulkMode::Update => "update-coupon-codes.csv",
     };
-    download::short_csv(export::template(mode), name)
+    download::short_csv(&export::template(mode), has_mark, name)
 }
 
 /// Exports all codes that match the filters, as a file for a later upload.
@@ -214,13 +290,14 @@ async fn template(TemplateMode(mode): TemplateMode) -> Response {
 async fn export_codes(
     State(store): State<Store>,
     State(uploads): State<Uploads>,
-    parameters: ListParameters,
+    mut parameters: ListParameters,
 ) -> Result<Response, ApiError> {
+    let has_mark = parameters.take_flag(download::BOM)?;
     let query = parameters.parse(&EXPORT)?.query;
     if query.page.is_some() {
         return Err(ApiError::field("page", "an export has no pages; it holds all codes"));
     }
-    let file = uploads.nameless_file().map_err(UploadError::Folder)?;
+    let file = download::begin(&uploads, has_mark).map_err(UploadError::Folder)?;
     let file = store
         .read(move |connection| match export::write(connection, &query.filters, &file) {
             Ok(_count) => Ok(Ok(file)),
@@ -241,6 +318,8 @@ impl From<UploadError> for ApiError {
             UploadError::NotFound { .. }
             | UploadError::NoRow { .. }
             | UploadError::NoError { .. } => ApiError::not_found(message),
+            UploadError::Unread { .. } => conflict("upload.unread"),
+            UploadError::AlreadyRead { .. } => conflict("upload.read"),
             UploadError::Committed { .. } => conflict("upload.committed"),
             UploadError::Incoming => {
                 ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "upload.too_many_at_once", message)

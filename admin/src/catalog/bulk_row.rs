@@ -26,6 +26,18 @@ words! {
     }
 }
 
+words! {
+    /// The encoding of a file's text.
+    Encoding {
+        /// With or without a byte order mark.
+        Utf8 = "utf-8",
+        /// The byte order mark names the order of bytes, else the first character does.
+        Utf16 = "utf-16",
+        /// Never guessed for the whole file without the user's word: any bytes are such text.
+        Windows1252 = "windows-1252",
+    }
+}
+
 /// The columns of a file, as an export writes them.
 pub const COLUMNS: [&str; 11] = [
     "coupon_code_id",

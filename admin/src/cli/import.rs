@@ -10,10 +10,10 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::Output;
-use crate::catalog::{BulkMode, FieldError};
+use crate::catalog::{BulkMode, Encoding, FieldError};
 use crate::config::Config;
 use crate::disk::Disk;
-use crate::import::{self, Commit, ImportError, ImportSource, Progress, ReadError};
+use crate::import::{self, Commit, ImportError, ImportSource, Layout, Progress, ReadError};
 use crate::store::origin::{Actor, Origin};
 use crate::store::staging::{self, Intent};
 use crate::store::uploads::Outcome;
@@ -26,6 +26,9 @@ pub(super) struct ImportArgs {
     /// Add new coupon codes, or update existing ones
     #[arg(long, value_name = "add|update", default_value = "add")]
     mode: BulkMode,
+    /// The encoding of the text, where it is not UTF-8 or UTF-16
+    #[arg(long, value_name = "utf-8|utf-16|windows-1252")]
+    encoding: Option<Encoding>,
     /// Skip invalid rows and save the others
     #[arg(long)]
     skip_invalid: bool,
@@ -88,7 +91,8 @@ fn import(
         validated: None,
         progress: Default::default(),
     };
-    import::import(connection, file, how, &mut |progress| match progress {
+    let layout = Layout { encoding: args.encoding, ..Layout::default() };
+    import::import(connection, file, &layout, how, &mut |progress| match progress {
         Progress::Read(bytes) => bar.set_position(bytes),
         Progress::Saving => bar.set_message("saving"),
     })

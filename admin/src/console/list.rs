@@ -12,10 +12,13 @@ use serde::Deserialize;
 use super::words;
 
 /// Parameters that only the console reads.
-const OF_CONSOLE: &[&str] = &["notice", "live", "job", "columns"];
+const OF_CONSOLE: &[&str] = &["notice", "live", "job", "changed", "columns", BOM];
+
+/// The parameter of the API for a file that Excel opens as UTF-8.
+const BOM: &str = "bom";
 
 /// Parameters about the change that led to the page; no link carries them on.
-const OF_NOTICE: &[&str] = &["notice", "live", "job"];
+const OF_NOTICE: &[&str] = &["notice", "live", "job", "changed"];
 
 /// The parameters of a list page.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +92,11 @@ impl ListQuery {
     pub(crate) fn value(&self, name: &str) -> &str {
         let found = self.pairs.iter().find(|(key, _)| key == name);
         found.map_or("", |(_, value)| value.as_str())
+    }
+
+    /// Whether the address is that of a file for Excel.
+    pub(crate) fn is_for_excel(&self) -> bool {
+        self.value(BOM) == "true"
     }
 
     /// All values of a parameter.
@@ -261,6 +269,12 @@ fn join<'a>(path: &str, pairs: impl Iterator<Item = &'a (String, String)>) -> St
         let _ = write!(joined, "{mark}{}={}", encode(name), encode(value));
     }
     joined
+}
+
+/// The address of a file, for Excel if the page's link says so.
+pub(crate) fn with_mark(path: &str, query: &ListQuery) -> String {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    if query.is_for_excel() { format!("{path}{separator}{BOM}=true") } else { path.to_owned() }
 }
 
 /// Encodes a text as a part of a query.

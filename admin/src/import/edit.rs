@@ -4,13 +4,45 @@ use std::collections::BTreeMap;
 
 use super::wrong_row::WrongRow;
 use super::{put, validate_rows};
+use crate::catalog::text::trim_invisible;
 use crate::catalog::{BulkRow, COLUMNS, Cells, FieldError, folded_code};
 use crate::store::staging::cross_row_checks::Scope;
 use crate::store::staging::{self, Intent, ShownRow};
 use crate::store::{StagingTx, StoreError};
 
-/// Cells of a request, by column name.
-pub type NamedCells = BTreeMap<String, String>;
+/// Edits of cells, by column name.
+pub type NamedCells = BTreeMap<String, CellEdit>;
+
+/// The edit of a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CellEdit {
+    /// The new cell, as in a file.
+    Set(String),
+    /// Replaces each occurrence of a text.
+    Replace {
+        /// Not empty.
+        text: String,
+        /// May be empty.
+        by: String,
+    },
+    /// Removes white space and invisible characters around the text.
+    Trim,
+}
+
+impl CellEdit {
+    fn apply(&self, cell: &str) -> String {
+        match self {
+            CellEdit::Set(text) => text.clone(),
+            CellEdit::Replace { text, by } => cell.replace(text, by),
+            CellEdit::Trim => trim_invisible(cell).to_owned(),
+        }
+    }
+
+    /// Whether the edit concerns a cell, also if the cell then has the same text.
+    fn concerns(&self, cell: &str) -> bool {
+        matches!(self, CellEdit::Set(_)) || self.apply(cell) != cell
+    }
+}
 
 /// # Errors
 /// The names that are not columns.
@@ -48,29 +80,44 @@ pub fn change(
     replace(connection, intent, row, named, unreadable).map(Some)
 }
 
-/// Rows of a group above which all rows are validated again, which then costs less.
+/// Rows above which all rows are validated again, which then costs less.
 const MANY_ROWS: usize = 1_000;
 
-/// Changes cells of all rows with the same error; returns the number of rows.
-pub fn change_group(
+/// Changes cells of rows; returns the number of changed rows.
+pub fn change_rows(
     connection: &StagingTx<'_>,
     intent: Intent,
-    error: &FieldError,
+    numbers: &[u32],
     named: &NamedCells,
 ) -> Result<usize, StoreError> {
-    let numbers = staging::numbers_with_fault(connection, error)?;
-    let mut codes = Vec::new();
-    for number in &numbers {
+    let (mut codes, mut changed) = (Vec::new(), 0);
+    for number in numbers {
         let Some(row) = staging::find(connection, *number)? else { continue };
+        let is_concerned =
+            |(column, edit): (&String, &CellEdit)| edit.concerns(row.cells.cell(column));
+        if !named.iter().any(is_concerned) {
+            continue;
+        }
+        changed += 1;
         let unreadable = remaining_unreadable(connection, intent, *number, named)?;
         let concerned = put_changed(connection, intent, row, named, unreadable)?;
         if numbers.len() <= MANY_ROWS {
             codes.extend(concerned);
         }
     }
-    let scope = if numbers.len() <= MANY_ROWS { Scope::Codes(&codes) } else { Scope::All };
-    validate_rows(connection, intent, scope)?;
-    Ok(numbers.len())
+    validate_after(connection, intent, numbers, &codes)?;
+    Ok(changed)
+}
+
+/// Validates the rows of the codes that the change of some rows concerns.
+fn validate_after(
+    connection: &StagingTx<'_>,
+    intent: Intent,
+    numbers: &[u32],
+    codes: &[String],
+) -> Result<(), StoreError> {
+    let scope = if numbers.len() <= MANY_ROWS { Scope::Codes(codes) } else { Scope::All };
+    validate_rows(connection, intent, scope)
 }
 
 /// The unreadable cells that a request does not mend.
@@ -102,6 +149,22 @@ pub fn remove(connection: &StagingTx<'_>, intent: Intent, number: u32) -> Result
     Ok(true)
 }
 
+/// Removes rows.
+pub fn remove_rows(
+    connection: &StagingTx<'_>,
+    intent: Intent,
+    numbers: &[u32],
+) -> Result<(), StoreError> {
+    let mut codes = Vec::new();
+    for number in numbers {
+        if numbers.len() <= MANY_ROWS {
+            codes.extend(staging::folded(connection, *number)?);
+        }
+        staging::remove(connection, *number)?;
+    }
+    validate_after(connection, intent, numbers, &codes)
+}
+
 fn replace(
     connection: &StagingTx<'_>,
     intent: Intent,
@@ -124,8 +187,8 @@ fn put_changed(
     unreadable: Vec<FieldError>,
 ) -> Result<Vec<String>, StoreError> {
     for (column, cell) in COLUMNS.iter().zip(&mut row.cells.0) {
-        if let Some(named) = named.get(*column) {
-            cell.clone_from(named);
+        if let Some(edit) = named.get(*column) {
+            *cell = edit.apply(cell);
         }
     }
     let folded = folded_code(intent.mode, &row.cells).map(|folded| folded.as_str().to_owned());

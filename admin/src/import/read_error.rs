@@ -13,8 +13,14 @@ pub enum ReadError {
         source: std::io::Error,
     },
     /// The text is not UTF-8.
-    #[error("line 1: the file is not UTF-8 text; save it as \"CSV UTF-8\"")]
-    NotUtf8,
+    #[error(
+        "line {line}: the text is not UTF-8; if the file is in Windows-1252, say encoding=windows-1252, \
+         else save it as \"CSV UTF-8\""
+    )]
+    NotUtf8 {
+        /// First line of the row.
+        line: u64,
+    },
     /// The file is a spreadsheet workbook or another archive.
     #[error(
         "line 1: the file is {0}, not text; open it in the program that made it and save it as \"CSV UTF-8\""
@@ -39,6 +45,14 @@ pub enum ReadError {
     /// A column is unknown.
     #[error("line 1: there is no column named `{0}`; known: {known}", known = crate::catalog::COLUMNS.join(", "))]
     Unknown(String),
+    /// The request names a column that the file does not have.
+    #[error("line 1: the file has no column `{0}`, which the request names")]
+    NoSuchColumn(String),
+    /// The request gives a value for all rows to a field that has a column.
+    #[error(
+        "line 1: the file has a column for {0}; leave out the value for all rows, or ignore the column"
+    )]
+    ColumnAndValue(&'static str),
     /// A column occurs twice.
     #[error("line 1: the column {0} stands there twice")]
     Twice(&'static str),

@@ -1,154 +1,78 @@
-//! From the bytes of a file to rows that are right by themselves, each with its line.
+//! From the records of a file to rows that are right by themselves, each with its line.
 //!
-//! Headers stand in any order and case. The text is UTF-8, with or without a byte order mark, or
-//! UTF-16 with one; cells are separated by commas, semicolons, tabs or `|`, as the header shows;
-//! lines end with LF or CRLF; a quoted cell may hold line ends. A wrong cell is told with its line and
-//! column, and the rows after it are read. A file whose rows cannot be told apart any more is
-//! refused whole: what stands behind that place would be lost without a word.
+//! Headers stand in any order and case. The text is UTF-8, UTF-16 or Windows-1252; cells are
+//! separated by commas, semicolons, tabs or `|`; lines end with LF or CRLF; a quoted cell may hold
+//! line ends. Rows of blank cells are left out. A wrong cell is reported with its line and column,
+//! and the rows after it are read. A file whose rows cannot be told apart is refused as a whole:
+//! the rows behind that place would be lost without a word. So is a file in another encoding.
 
-use std::io::{Chain, Cursor, Read};
-use std::rc::Rc;
+use std::io::Read;
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
-
-use super::encoding::Text;
 use super::header::Header;
-use super::lines::{Counts, END_MARK, Lines};
+use super::layout::Layout;
 use super::read_error::ReadError;
+use super::table::Table;
 use super::wrong_row::{Row, WrongRow};
 use crate::catalog::{
     BulkMode, BulkRow, COLUMNS, Cells, FieldError, folded_code, unescape_formula,
 };
 
-const BUFFER_BYTES: usize = 64 * 1024;
 const MAX_CELL_BYTES: usize = 8 * 1024;
-/// How much of a file is looked at for what kind it is; longer than any header.
-const LOOKED_AT: u64 = 8 * 1024;
-/// First bytes and names of file types often mistaken for CSV.
-const OTHER_FILES: [(&[u8], &str); 2] = [
-    (b"PK\x03\x04", "an Excel workbook (XLSX) or another ZIP archive"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (XLS)"),
-];
-
-/// Separators that the header can have in the place of commas.
-const OTHER_SEPARATORS: [u8; 3] = [b';', b'\t', b'|'];
-
-/// A file whose first bytes were looked at.
-type Again<R> = Chain<Cursor<Vec<u8>>, R>;
 
 /// The rows of one file.
 pub(super) struct Rows<R> {
     mode: BulkMode,
-    reader: Reader<Lines<Again<Text<Again<R>>>>>,
+    table: Table<R>,
     header: Header,
-    record: ByteRecord,
-    counts: Rc<Counts>,
 }
 
 impl<R: Read> Rows<R> {
-    pub(super) fn open(mode: BulkMode, mut file: R) -> Result<Rows<R>, ReadError> {
-        let start = look_at(&mut file)?;
-        let mark = start.get(..2).unwrap_or_default().to_vec();
-        let mut text = Text::new(&mark, Cursor::new(start).chain(file));
-        let start = look_at(&mut text)?;
-        check_kind(&start)?;
-        let separator = separator_of(&start);
-        let text = Cursor::new(start).chain(text);
-        let counts = Rc::<Counts>::default();
-        let mut reader = ReaderBuilder::new()
-            .flexible(true)
-            .has_headers(false)
-            .terminator(Terminator::Any(b'\n'))
-            .delimiter(separator)
-            .buffer_capacity(BUFFER_BYTES)
-            .from_reader(Lines::new(text, separator, Rc::clone(&counts)));
-        let mut record = ByteRecord::new();
-        reader.read_byte_record(&mut record).map_err(|error| broken(1, error))?;
-        let is_empty = counts.text_bytes.get().is_some_and(|end| reader.position().byte() > end);
-        if is_empty {
-            record.clear();
-        }
-        let header = Header::read(mode, &record)?;
-        Ok(Rows { mode, reader, header, record, counts })
+    pub(super) fn open(mode: BulkMode, layout: &Layout, file: R) -> Result<Rows<R>, ReadError> {
+        let table = Table::open(layout, file)?;
+        let header = Header::read(mode, layout, &table.record)?;
+        Ok(Rows { mode, table, header })
     }
 
     pub(super) fn bytes_read(&self) -> u64 {
-        self.counts.of_file.get()
+        self.table.bytes_read()
     }
 
     /// Returns the next row, valid or not, and its first line; `None` at the end.
     pub(super) fn next_row(&mut self) -> Result<Option<(u64, Row)>, ReadError> {
-        self.counts.of_row.set(0);
-        let next_line = self.reader.position().line();
-        match self.reader.read_byte_record(&mut self.record) {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            Err(error) => return Err(broken(next_line, error)),
-        }
-        let line = self.first_line();
-        if self.counts.text_bytes.get().is_some_and(|end| self.reader.position().byte() > end) {
-            let is_end = self.record.len() == 1 && &self.record[0] == END_MARK;
-            return if is_end { Ok(None) } else { Err(ReadError::OpenQuote { line: next_line }) };
-        }
-        Ok(Some((line, self.check())))
+        let Some(line) = self.table.next_record()? else { return Ok(None) };
+        Ok(Some((line, self.check(line)?)))
     }
 
-    /// First line of the row just read. The parser is at the line after its end; blank lines before
-    /// the row do not count.
-    fn first_line(&self) -> u64 {
-        let inside = self.record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
-        self.reader.position().line().saturating_sub(inside + 1)
-    }
-
-    fn check(&self) -> Row {
+    fn check(&self, line: u64) -> Result<Row, ReadError> {
+        let record = &self.table.record;
         let mut cells = Cells([""; COLUMNS.len()]);
-        if self.record.len() != self.header.cells {
-            let error =
-                format!("has {} cells; the header has {}", self.record.len(), self.header.cells);
+        let is_blank = |cell: &[u8]| cell.trim_ascii().is_empty();
+        let is_too_long = record.iter().skip(self.header.cells).any(|cell| !is_blank(cell));
+        if is_too_long || record.len() < self.header.least_cells {
+            let error = format!("has {} cells; the header has {}", record.len(), self.header.cells);
             let unreadable = vec![FieldError { field: String::new(), error }];
-            return wrong(None, cells, unreadable, Vec::new());
+            return Ok(wrong(None, cells, unreadable, Vec::new()));
         }
         let mut unreadable = Vec::new();
-        for ((cell, place), column) in cells.0.iter_mut().zip(self.header.places).zip(COLUMNS) {
-            match text(place.and_then(|place| self.record.get(place)).unwrap_or_default()) {
+        let places = self.header.places.iter().zip(&self.header.values.0);
+        for ((cell, (place, value)), column) in cells.0.iter_mut().zip(places).zip(COLUMNS) {
+            let Some(place) = place else {
+                *cell = value;
+                continue;
+            };
+            let bytes = record.get(*place).unwrap_or_default();
+            match text(std::str::from_utf8(bytes).map_err(|_| ReadError::NotUtf8 { line })?) {
                 Ok(text) => *cell = text,
                 Err(error) => unreadable.push(FieldError { field: column.into(), error }),
             }
         }
         if !unreadable.is_empty() {
             // The other cells are checked when all are readable.
-            return wrong(folded(self.mode, &cells), cells, unreadable, Vec::new());
+            return Ok(wrong(folded(self.mode, &cells), cells, unreadable, Vec::new()));
         }
-        BulkRow::read(self.mode, &cells)
-            .or_else(|own| wrong(folded(self.mode, &cells), cells, unreadable, own))
+        Ok(BulkRow::read(self.mode, &cells)
+            .or_else(|own| wrong(folded(self.mode, &cells), cells, unreadable, own)))
     }
-}
-
-fn look_at(file: &mut impl Read) -> Result<Vec<u8>, ReadError> {
-    let mut start = Vec::new();
-    let looked = file.take(LOOKED_AT).read_to_end(&mut start);
-    looked.map_err(|source| ReadError::Broken { line: 1, source })?;
-    Ok(start)
-}
-
-/// The separator of the header. Names of columns hold none, so a header without a comma shows its
-/// separator.
-fn separator_of(start: &[u8]) -> u8 {
-    let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if header.contains(&b',') {
-        return b',';
-    }
-    OTHER_SEPARATORS.into_iter().find(|other| header.contains(other)).unwrap_or(b',')
-}
-
-/// Recognises a file of another type by its first bytes. An error about its header would not help.
-fn check_kind(start: &[u8]) -> Result<(), ReadError> {
-    if let Some((_, kind)) = OTHER_FILES.iter().find(|(magic, _)| start.starts_with(magic)) {
-        return Err(ReadError::Workbook(kind));
-    }
-    let mut end = start.iter().skip_while(|byte| !matches!(byte, b'\r' | b'\n'));
-    let is_cr_alone = end.next() == Some(&b'\r') && end.next().is_some_and(|next| *next != b'\n');
-    if is_cr_alone { Err(ReadError::OnlyCr) } else { Ok(()) }
 }
 
 fn folded(mode: BulkMode, cells: &Cells<&str>) -> Option<String> {
@@ -164,9 +88,7 @@ fn wrong(
     Err(Box::new(WrongRow { folded, cells: Cells(cells.0.map(str::to_owned)), unreadable, own }))
 }
 
-fn text(cell: &[u8]) -> Result<&str, String> {
-    let text = std::str::from_utf8(cell)
-        .map_err(|_| "is not UTF-8 text; save the file as \"CSV UTF-8\"".to_owned())?;
+fn text(text: &str) -> Result<&str, String> {
     if text.contains('\0') {
         return Err("contains a NUL character; remove it".into());
     }
@@ -177,23 +99,17 @@ fn text(cell: &[u8]) -> Result<&str, String> {
     Ok(text)
 }
 
-fn broken(line: u64, error: csv::Error) -> ReadError {
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) => ReadError::Broken { line, source },
-        other => ReadError::Broken { line, source: std::io::Error::other(format!("{other:?}")) },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use csv::{QuoteStyle, WriterBuilder};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::CellChange;
+    use crate::catalog::{CellChange, Encoding};
+    use csv::Terminator;
 
     fn read(file: &[u8]) -> Result<Vec<(u64, Row)>, ReadError> {
-        let mut rows = Rows::open(BulkMode::Add, file)?;
+        let mut rows = Rows::open(BulkMode::Add, &Layout::default(), file)?;
         let mut read = Vec::new();
         while let Some(row) = rows.next_row()? {
             read.push(row);
@@ -339,10 +255,19 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_are_named_by_line() {
+    fn a_file_that_is_not_utf8_is_refused_with_its_line_and_the_remedy() {
         let mut file = format!("{HEADER}1,,AAA,active\n1,,").into_bytes();
         file.extend(b"M\xfcnchen,active\n");
-        assert_eq!(faults(&file), [(3, "coupon_code".into())]);
+        let error = read(&file).unwrap_err().to_string();
+        assert!(
+            error.starts_with("line 3: ") && error.contains("encoding=windows-1252"),
+            "{error}"
+        );
+        let layout = Layout { encoding: Some(Encoding::Windows1252), ..Layout::default() };
+        let mut rows =
+            Rows::open(BulkMode::Update, &layout, b"coupon_code,notes\nA1A,\x80 5\n".as_slice());
+        let (_, row) = rows.as_mut().unwrap().next_row().unwrap().unwrap();
+        assert_eq!(row.unwrap().internal_notes, CellChange::Set("€ 5".into()));
     }
 
     #[test]
@@ -367,7 +292,9 @@ mod tests {
 
     #[test]
     fn an_update_needs_a_code_and_something_to_set() {
-        let open = |header: &str| Rows::open(BulkMode::Update, header.as_bytes()).map(drop);
+        let open = |header: &str| {
+            Rows::open(BulkMode::Update, &Layout::default(), header.as_bytes()).map(drop)
+        };
         assert!(matches!(open("status\n"), Err(ReadError::Missing { .. })));
         assert!(matches!(open("coupon_code\n"), Err(ReadError::NothingToSet)));
         assert!(matches!(open("coupon_code,coupon_code_id\n"), Err(ReadError::NothingToSet)));
@@ -434,16 +361,16 @@ mod tests {
                 ["7".into(), String::new(), code.clone(), "active".into(), notes.clone()]
             }).collect();
             let file = written(&dialect, &rows);
-            let mut read = Rows::open(BulkMode::Add, &file[..]).unwrap();
+            let mut read = Rows::open(BulkMode::Add, &Layout::default(), &file[..]).unwrap();
             let place = |column: &str| {
                 let at = COLUMNS_WRITTEN.iter().position(|written| written.eq_ignore_ascii_case(column));
                 dialect.order.iter().position(|written| Some(*written) == at).unwrap()
             };
             for (code, notes) in &cells {
                 prop_assert!(read.next_row().unwrap().is_some());
-                prop_assert_eq!(read.record.len(), COLUMNS_WRITTEN.len());
-                prop_assert_eq!(&read.record[place("coupon_code")], code.as_bytes());
-                let found = &read.record[place("notes")];
+                prop_assert_eq!(read.table.record.len(), COLUMNS_WRITTEN.len());
+                prop_assert_eq!(&read.table.record[place("coupon_code")], code.as_bytes());
+                let found = &read.table.record[place("notes")];
                 prop_assert_eq!(String::from_utf8_lossy(found), notes.as_str());
             }
             prop_assert!(read.next_row().unwrap().is_none());
@@ -457,7 +384,7 @@ mod tests {
             mode in proptest::sample::select(vec![BulkMode::Add, BulkMode::Update]),
         ) {
             let file = [header.as_bytes(), &bytes].concat();
-            let Ok(mut rows) = Rows::open(mode, &file[..]) else { return Ok(()) };
+            let Ok(mut rows) = Rows::open(mode, &Layout::default(), &file[..]) else { return Ok(()) };
             let mut last_line = 0;
             while let Ok(Some((line, _))) = rows.next_row() {
                 prop_assert!(line > last_line, "line {} after {}", line, last_line);

@@ -53,7 +53,7 @@ fn run(
 ) -> (Result<Outcome, ImportError>, Found) {
     let _ = connection.raw_connection().execute_batch("DETACH staging");
     let how = Commit { skip_invalid, ..how(intent) };
-    let outcome = super::import(connection, file.as_bytes(), how, &mut |_| {});
+    let outcome = super::import(connection, file.as_bytes(), &Layout::default(), how, &mut |_| {});
     let mut found = Vec::new();
     staging::each_fault(&connection.begin_read().unwrap(), 1000, |_, line, fault| {
         found.push((line.unwrap_or_default(), fault.field, fault.error));
@@ -345,7 +345,7 @@ fn what_changed_since_a_file_was_judged_is_judged_again() {
     let intent = Intent { mode: BulkMode::Add, allow_reissue: false };
     let file = "offer_id,affiliate_id,coupon_code,status\n1,1,free,active\n1,1,given,active\n\
                 1,1,taken,active\n3,1,early,active\n2,2,late,active\n1,1,quiet,active\n";
-    load(&mut connection, file.as_bytes(), intent, &mut |_| {}).unwrap();
+    load(&mut connection, file.as_bytes(), intent, &Layout::default(), &mut |_| {}).unwrap();
     let faults = |connection: &DedicatedConnection| {
         let mut found = Vec::new();
         let each =
@@ -447,7 +447,7 @@ fn rows_that_bear_the_judgement_of_this_store_are_not_judged_again() {
         let intent = Intent { mode, allow_reissue: false };
         let mut connection = connect_writer(dir.path()).unwrap();
         staging::attach(&connection, None).unwrap();
-        load(&mut connection, file.as_bytes(), intent, &mut |_| {}).unwrap();
+        load(&mut connection, file.as_bytes(), intent, &Layout::default(), &mut |_| {}).unwrap();
         let seen = staging::cross_row_checks::seen(&connection.begin_read().unwrap()).unwrap();
         judged(&mut connection, intent);
 

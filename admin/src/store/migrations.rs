@@ -41,6 +41,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0026_jobs.sql"),
     include_str!("migrations/0027_second_factor.sql"),
     include_str!("migrations/0028_api_key_use.sql"),
+    include_str!("migrations/0029_unread_uploads.sql"),
 ];
 
 /// Migrates the database to this program's schema.

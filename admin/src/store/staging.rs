@@ -82,6 +82,48 @@ pub struct Counts {
     pub invalid: u64,
 }
 
+impl Counts {
+    /// The numbers of a file without rows.
+    pub const NONE: Counts = Counts { rows: 0, valid: 0, invalid: 0 };
+}
+
+/// Selects rows for display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowChoice {
+    /// All rows.
+    All,
+    /// Rows without a fault.
+    Valid,
+    /// Rows with a fault.
+    Invalid {
+        /// Empty for a fault of the whole row; `None` for any column.
+        column: Option<String>,
+        /// `None` for any message.
+        error: Option<String>,
+    },
+}
+
+impl RowChoice {
+    /// A condition on the numbers of rows, and its parameters.
+    fn condition(&self) -> (String, Vec<&str>) {
+        match self {
+            RowChoice::All => ("true".into(), Vec::new()),
+            RowChoice::Valid => {
+                ("number NOT IN (SELECT number FROM staged_fault)".into(), Vec::new())
+            }
+            RowChoice::Invalid { column, error } => {
+                let named = [("column_name", column), ("reason", error)].into_iter();
+                let named = named.filter_map(|(name, value)| Some((name, value.as_deref()?)));
+                let (names, values): (Vec<&str>, Vec<&str>) = named.unzip();
+                let equals: String = names.iter().map(|name| format!(" AND {name} = ?")).collect();
+                let rows =
+                    format!("number IN (SELECT number FROM staged_fault WHERE true{equals})");
+                (rows, values)
+            }
+        }
+    }
+}
+
 /// A row for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownRow {
@@ -327,27 +369,59 @@ pub fn find(connection: &ReadTx<'_>, number: u32) -> Result<Option<ShownRow>, St
     found.map(|row| with_faults(connection, row)).transpose()
 }
 
-/// One page of rows; `valid` selects rows without or with faults.
+/// Number of the chosen rows.
+pub fn count(connection: &ReadTx<'_>, choice: &RowChoice) -> Result<u64, StoreError> {
+    let (condition, values) = choice.condition();
+    let sql = format!("SELECT count(*) FROM staged_row WHERE {condition}");
+    let values = params_from_iter(values);
+    Ok(connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0))?)
+}
+
+/// One page of the chosen rows.
 pub fn page(
     connection: &ReadTx<'_>,
-    valid: Option<bool>,
+    choice: &RowChoice,
     page: Page,
 ) -> Result<Vec<ShownRow>, StoreError> {
     let mode = intent(connection)?.mode;
-    let condition = match valid {
-        None => "",
-        Some(true) => "WHERE number NOT IN (SELECT number FROM staged_fault)",
-        Some(false) => "WHERE number IN (SELECT number FROM staged_fault)",
-    };
+    let (condition, values) = choice.condition();
     let offset = u64::from(page.number.saturating_sub(1)) * u64::from(page.size);
     let sql = format!(
-        "SELECT number, line, sound, {CELLS} FROM staged_row {condition} ORDER BY number LIMIT {} OFFSET {offset}",
+        "SELECT number, line, sound, {CELLS} FROM staged_row WHERE {condition} \
+         ORDER BY number LIMIT {} OFFSET {offset}",
         page.size
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows =
-        statement.query_map([], |row| read_shown_row(row, mode))?.collect::<Result<Vec<_>, _>>()?;
+    let rows = statement.query_map(params_from_iter(values), |row| read_shown_row(row, mode))?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
     rows.into_iter().map(|row| with_faults(connection, row)).collect()
+}
+
+/// Visits all rows with faults.
+///
+/// # Errors
+/// When SQLite fails, or the error of `each`.
+pub fn each_wrong_row<E: From<StoreError>>(
+    connection: &ReadTx<'_>,
+    mut each: impl FnMut(&ShownRow) -> Result<(), E>,
+) -> Result<(), E> {
+    let sql = "SELECT DISTINCT number FROM staged_fault ORDER BY number";
+    let mut statement = connection.prepare_cached(sql).map_err(StoreError::from)?;
+    let mut numbers = statement.query([]).map_err(StoreError::from)?;
+    while let Some(row) = numbers.next().map_err(StoreError::from)? {
+        let number = row.get(0).map_err(StoreError::from)?;
+        if let Some(row) = find(connection, number)? {
+            each(&row)?;
+        }
+    }
+    Ok(())
+}
+
+/// Numbers of all rows.
+pub fn numbers(connection: &ReadTx<'_>) -> Result<Vec<u32>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT number FROM staged_row ORDER BY number")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
 /// Visits all faults by row: number, line, column and message.

@@ -6,6 +6,7 @@ use super::meta::Sequence;
 use super::rows::{Listed, Page, word};
 use super::staging::Intent;
 use super::{ReadTx, StoreError, WriteTx, removal_clock};
+use crate::catalog::Encoding;
 
 /// An upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Upload {
     pub time_expires: i64,
     /// Result of its commit.
     pub outcome: Option<Outcome>,
+    /// The encoding that the file shows, while its rows are not read: the file is as received then.
+    pub unread: Option<Encoding>,
 }
 
 /// Result of a commit.
@@ -44,8 +47,8 @@ pub struct Outcome {
 }
 
 const SELECT: &str = "SELECT id, mode, allow_reissue, file_name, time_created, time_expires, time_committed, created, \
-    updated, unchanged, skipped, change_seq, (SELECT j.id FROM job j WHERE j.upload_id = coupon_code_upload.id) \
-    FROM coupon_code_upload";
+    updated, unchanged, skipped, change_seq, (SELECT j.id FROM job j WHERE j.upload_id = coupon_code_upload.id), \
+    unread_encoding FROM coupon_code_upload";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Upload> {
     let outcome = Outcome {
@@ -64,20 +67,23 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Upload> {
         time_created: row.get(4)?,
         time_expires: row.get(5)?,
         outcome: Some(outcome).filter(|outcome| outcome.time_committed != 0),
+        unread: row.get::<_, Option<String>>(13)?.map(|_| word(row, 13)).transpose()?,
     })
 }
 
-/// Records an upload whose rows are staged and durable.
+/// Records an upload whose file is durable: its rows are staged, or it is as received.
 pub fn insert(
     tx: &WriteTx<'_>,
     intent: Intent,
     file_name: &str,
+    unread: Option<Encoding>,
     keep_seconds: i64,
 ) -> Result<Upload, StoreError> {
-    let sql = "INSERT INTO coupon_code_upload (mode, allow_reissue, file_name, time_created, time_expires) \
-               VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
+    let sql = "INSERT INTO coupon_code_upload (mode, allow_reissue, file_name, time_created, time_expires, \
+               unread_encoding) VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
     let (created, expires) = (tx.now(), tx.now().saturating_add(keep_seconds));
-    let values = (intent.mode.as_str(), intent.allow_reissue, file_name, created, expires);
+    let unread = unread.map(Encoding::as_str);
+    let values = (intent.mode.as_str(), intent.allow_reissue, file_name, created, expires, unread);
     let id = tx.prepare_cached(sql)?.query_row(values, |row| row.get(0))?;
     find(tx, id)?.ok_or(StoreError::Aborted)
 }
@@ -110,6 +116,13 @@ pub fn committed(tx: &WriteTx<'_>, id: u32, outcome: &Outcome) -> Result<(), Sto
     let Outcome { time_committed, created, updated, unchanged, skipped, sequence, .. } = *outcome;
     let values = (id, time_committed, created, updated, unchanged, skipped, sequence);
     tx.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+/// Sets the staged rows of an upload in the place of its file as received.
+pub fn set_read(tx: &WriteTx<'_>, id: u32, file_name: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE coupon_code_upload SET file_name = ?2, unread_encoding = NULL WHERE id = ?1";
+    tx.prepare_cached(sql)?.execute((id, file_name))?;
     Ok(())
 }
 

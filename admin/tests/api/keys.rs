@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 65] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 68] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -133,10 +133,13 @@ const NETWORK_ROUTES: [(&str, &[&str]); 65] = [
     ("stream", &["GET"]),
     ("couponcodes/uploads", &["GET", "POST"]),
     ("couponcodes/uploads/9", &["GET", "DELETE"]),
-    ("couponcodes/uploads/9/rows", &["POST"]),
+    ("couponcodes/uploads/9/preview", &["GET"]),
+    ("couponcodes/uploads/9/read", &["POST"]),
+    ("couponcodes/uploads/9/rows", &["POST", "PATCH", "DELETE"]),
     ("couponcodes/uploads/9/rows/9", &["PATCH", "DELETE"]),
     ("couponcodes/uploads/9/commit", &["POST"]),
     ("couponcodes/uploads/9/errors.csv", &["GET"]),
+    ("couponcodes/uploads/9/invalid_rows.csv", &["GET"]),
     ("couponcodes/template.csv", &["GET"]),
     ("couponcodes/export.csv", &["GET"]),
 ];

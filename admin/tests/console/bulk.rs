@@ -76,10 +76,7 @@ fn a_file_that_cannot_be_read_is_refused_with_its_line() {
     console.network.create_winter25();
     let page = console.page(&chromium, 1280);
     for (text, sentence) in [
-        (
-            "offer_id,affiliate_id,coupon_code,status,colour\n1,1,A1B,active,red\n",
-            "line 1: there is no column named \"colour\"",
-        ),
+        ("PK\u{3}\u{4}\u{14}", "line 1: the file is an Excel workbook (XLSX)"),
         (
             "offer_id,affiliate_id,coupon_code,status\n1,1,A1B,active\n1,1,\"A1C,active\n",
             "line 3: a quote is opened",
@@ -116,7 +113,7 @@ fn all_of_an_upload_works_without_scripts() {
         &page,
         &console,
         "bulk-update",
-        "coupon_code,colour\nWINTER25,red\n",
+        "coupon_code,internal_notes\nWINTER25,\"red\n",
         "There is a problem",
     );
     assert!(page.title().starts_with("Error: Bulk Update"), "{}", page.title());

@@ -41,10 +41,14 @@ impl Format {
 }
 
 /// An empty file for a CSV answer; `None` for JSON.
-pub(super) fn file_for(format: Format, uploads: &Uploads) -> Result<Option<File>, ApiError> {
+pub(super) fn file_for(
+    format: Format,
+    has_mark: bool,
+    uploads: &Uploads,
+) -> Result<Option<File>, ApiError> {
     match format {
         Format::Json => Ok(None),
-        Format::Csv => uploads.nameless_file().map(Some).map_err(not_written),
+        Format::Csv => download::begin(uploads, has_mark).map(Some).map_err(not_written),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Order and page as parameters of the address, as Everflow's clients send them; pages in answers.
+//! Order and page as parameters of the address, as Everflow's clients send them, and the mark of a
+//! file for Excel; pages in answers.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -7,6 +8,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use crate::api::answer::Paging;
+use crate::api::download;
 use crate::api::error::ApiError;
 use crate::api::request;
 use crate::api::schema::parameter;
@@ -14,30 +16,34 @@ use crate::reports::paging::{MAX_PAGE_SIZE, PageInfo, PagingQuery};
 
 /// The parameters of the address. They take precedence over the fields of the body.
 #[derive(Debug, Default)]
-pub(super) struct PagingParameters(PagingQuery);
+pub(super) struct PagingParameters {
+    paging: PagingQuery,
+    has_mark: bool,
+}
 
 impl<S: Sync> FromRequestParts<S> for PagingParameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let mut paging = PagingQuery::default();
-        let (mut field, mut is_descending) = (None, false);
+        let (mut field, mut is_descending, mut has_mark) = (None, false, false);
         for (name, value) in request::parameters(parts) {
             match name.as_str() {
                 "page" => paging.page = Some(parse_number(&name, &value)?),
                 "page_size" => paging.page_size = Some(parse_number(&name, &value)?),
                 "order_field" => field = Some(value),
                 "order_direction" => is_descending = parse_direction(&value)?,
+                download::BOM => has_mark = request::parse_bool(&name, &value)?,
                 _ => return Err(request::unknown(&name, KNOWN.join(", "))),
             }
         }
         let sign = if is_descending { "-" } else { "" };
         paging.order = field.map(|field| format!("{sign}{field}"));
-        Ok(PagingParameters(paging))
+        Ok(PagingParameters { paging, has_mark })
     }
 }
 
-const KNOWN: [&str; 4] = ["page", "page_size", "order_field", "order_direction"];
+const KNOWN: [&str; 5] = ["page", "page_size", "order_field", "order_direction", download::BOM];
 
 fn parse_number(name: &str, value: &str) -> Result<u32, ApiError> {
     value.parse().map_err(|_| ApiError::field(name, "must be a whole number"))
@@ -65,14 +71,20 @@ impl IntoParams for PagingParameters {
             query("page_size", "As in the body", number(MAX_PAGE_SIZE)),
             query("order_field", "As `order` in the body", text().build()),
             query("order_direction", "asc where it is not said", directions.build()),
+            download::bom_parameter(),
         ]
     }
 }
 
 impl PagingParameters {
+    /// Whether a file begins with a byte order mark.
+    pub(super) fn has_mark(&self) -> bool {
+        self.has_mark
+    }
+
     /// Field by field the parameter, else the field of the body.
     pub(super) fn or(self, body: PagingQuery) -> PagingQuery {
-        let PagingParameters(address) = self;
+        let PagingParameters { paging: address, .. } = self;
         PagingQuery {
             order: address.order.or(body.order),
             page: address.page.or(body.page),

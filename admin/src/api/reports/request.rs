@@ -58,7 +58,8 @@ impl<B: ReportBody> ReportRequest<B> {
 
     /// An empty file where the answer is a CSV file.
     pub(super) fn file(&self) -> Result<Option<File>, ApiError> {
-        file_for(self.body.format().unwrap_or(self.accepted), &self.uploads)
+        let format = self.body.format().unwrap_or(self.accepted);
+        file_for(format, self.paging.has_mark(), &self.uploads)
     }
 }
 

@@ -15,16 +15,17 @@ use tokio::sync::mpsc;
 
 use super::byte_source::{ByteSource, WholeBody};
 use super::form::FormFile;
+use super::parameters::UploadParameters;
 use crate::api::error::ApiError;
-use crate::store::staging::Intent;
 use crate::uploads::{Bounds, Piece, Staged, Uploads, pieces};
 
 /// Stages the file of a request.
 pub(super) async fn stage(
     uploads: &Uploads,
-    intent: Intent,
+    parameters: UploadParameters,
     request: Request,
 ) -> Result<Staged, ApiError> {
+    let UploadParameters { intent, layout, keeps_unclear } = parameters;
     let (to, from) = pieces();
     let bring = async {
         let brought = bring(request, uploads.bounds(), &to).await;
@@ -35,7 +36,7 @@ pub(super) async fn stage(
         let _ = to.send(last).await;
         brought
     };
-    match tokio::join!(bring, uploads.stage(intent, from)) {
+    match tokio::join!(bring, uploads.stage(intent, layout, keeps_unclear, from)) {
         (Err(error), _) => Err(error),
         (Ok(()), staged) => Ok(staged?),
     }

@@ -2,72 +2,218 @@
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema};
 
+use crate::api::download;
 use crate::api::error::ApiError;
 use crate::api::request::{Id, Wait, parameters, parse_bool, unknown};
 use crate::api::schema::parameter;
-use crate::catalog::{BulkMode, FieldError, UnknownWord};
+use crate::catalog::{BulkMode, COLUMNS, Encoding, FieldError, UnknownWord};
+use crate::import::{ColumnChoice, ColumnRef, FieldValue, Layout, Separator, field_place};
 use crate::store::staging::Intent;
 
-/// `mode` and `allow_reissue`.
-pub(super) struct UploadParameters(pub(super) Intent);
+/// The parameters of a new upload.
+pub(super) struct UploadParameters {
+    pub(super) intent: Intent,
+    pub(super) layout: Layout,
+    pub(super) keeps_unclear: bool,
+}
 
 impl<S: Sync> FromRequestParts<S> for UploadParameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let (mut mode, mut allow_reissue) = (None, false);
+        let (mut mode, mut allow_reissue, mut keeps_unclear) = (None, false, false);
+        let mut layout = Layout::default();
         for (name, value) in parameters(parts) {
             match name.as_str() {
                 "mode" => mode = Some(parse_mode(&value)?),
                 "allow_reissue" => allow_reissue = parse_bool(&name, &value)?,
-                _ => return Err(unknown(&name, "mode, allow_reissue")),
+                "keep_unclear" => keeps_unclear = parse_bool(&name, &value)?,
+                _ if read_layout(&mut layout, &name, &value)? => {}
+                _ => {
+                    let known = format!("mode, allow_reissue, keep_unclear, {LAYOUT_NAMES}");
+                    return Err(unknown(&name, known));
+                }
             }
         }
         let mode = mode.ok_or_else(|| ApiError::field("mode", "must be `add` or `update`"))?;
-        Ok(UploadParameters(Intent { mode, allow_reissue }))
+        let intent = Intent { mode, allow_reissue };
+        Ok(UploadParameters { intent, layout, keeps_unclear })
     }
 }
 
 impl IntoParams for UploadParameters {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let about = "Codes that once belonged to another partner are issued anew";
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let flag = |name, about| parameter(name, ParameterIn::Query, about, bool::schema());
         let mut mode =
             parameter("mode", ParameterIn::Query, "What the rows do", BulkMode::schema());
         mode.required = Required::True;
-        vec![mode, parameter("allow_reissue", ParameterIn::Query, about, bool::schema())]
+        let reissue =
+            flag("allow_reissue", "Codes that once belonged to another partner are issued anew");
+        let keep = flag(
+            "keep_unclear",
+            "A file whose columns or encoding are in doubt is kept with the status `unread`, not refused",
+        );
+        [vec![mode, reissue, keep], LayoutParameters::into_params(place)].concat()
     }
 }
 
-/// `mode`; `add` by default.
-pub(super) struct TemplateMode(pub(super) BulkMode);
+/// How a file is read: `encoding`, `delimiter`, `column` and `value`.
+pub(super) struct LayoutParameters(pub(super) Layout);
 
-impl<S: Sync> FromRequestParts<S> for TemplateMode {
+const LAYOUT_NAMES: &str = "encoding, delimiter, column, value";
+
+impl<S: Sync> FromRequestParts<S> for LayoutParameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let mut mode = BulkMode::Add;
+        let mut layout = Layout::default();
         for (name, value) in parameters(parts) {
-            match name.as_str() {
-                "mode" => mode = parse_mode(&value)?,
-                _ => return Err(unknown(&name, "mode")),
+            if !read_layout(&mut layout, &name, &value)? {
+                return Err(unknown(&name, LAYOUT_NAMES));
             }
         }
-        Ok(TemplateMode(mode))
+        Ok(LayoutParameters(layout))
     }
 }
 
-impl IntoParams for TemplateMode {
+/// Reads one parameter of a layout; `false` if it is none.
+fn read_layout(layout: &mut Layout, name: &str, value: &str) -> Result<bool, ApiError> {
+    let refused = |error: UnknownWord| ApiError::field(name, error.to_string());
+    match name {
+        "encoding" => layout.encoding = Some(value.parse().map_err(refused)?),
+        "delimiter" => layout.separator = Some(value.parse().map_err(refused)?),
+        "column" | "value" if layout.columns.len() + layout.values.len() >= MAX_CHOICES => {
+            return Err(ApiError::field(
+                name,
+                format!("at most {MAX_CHOICES} can be sent at once"),
+            ));
+        }
+        "column" => layout.columns.push(column_choice(value)?),
+        "value" => layout.values.push(field_value(value)?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Columns and values of one request; far more than fields.
+const MAX_CHOICES: usize = 1_000;
+/// The field of a column that is not read.
+const IGNORE: &str = "ignore";
+
+fn column_choice(value: &str) -> Result<ColumnChoice, ApiError> {
+    let Some((field, column)) = value.split_once(':') else {
+        let sentence = "must look like coupon_code:Code, status:#3 or ignore:Colour";
+        return Err(ApiError::field("column", sentence));
+    };
+    let field = if field == IGNORE { None } else { Some(field_named("column", field)?) };
+    let position = column.strip_prefix('#').and_then(|number| number.parse().ok());
+    let column = match position {
+        Some(position) => ColumnRef::Position(position),
+        None => ColumnRef::Name(column.to_owned()),
+    };
+    Ok(ColumnChoice { column, field })
+}
+
+fn field_value(value: &str) -> Result<FieldValue, ApiError> {
+    let Some((field, value)) = value.split_once(':') else {
+        return Err(ApiError::field("value", "must look like status:active"));
+    };
+    if value.contains('\0') {
+        return Err(ApiError::field("value", "contains a NUL character; remove it"));
+    }
+    Ok(FieldValue { field: field_named("value", field)?, value: value.to_owned() })
+}
+
+fn field_named(parameter: &str, name: &str) -> Result<usize, ApiError> {
+    field_place(name).ok_or_else(|| {
+        let error = format!("`{name}` is not a field; known: {}", COLUMNS.join(", "));
+        ApiError::field(parameter, error)
+    })
+}
+
+impl IntoParams for LayoutParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![parameter(
-            "mode",
-            ParameterIn::Query,
-            "`add` where it is not said",
-            BulkMode::schema(),
-        )]
+        let query = |name, about, schema| parameter(name, ParameterIn::Query, about, schema);
+        let fields = COLUMNS.join("|");
+        let texts = |pattern: String| -> RefOr<Schema> {
+            let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+            ArrayBuilder::new().items(text.build()).into()
+        };
+        vec![
+            query("encoding", "As the file shows where it is not said", Encoding::schema()),
+            query("delimiter", "As the file shows where it is not said", Separator::schema()),
+            query(
+                "column",
+                "`field:column`, the column by its name or as `#3`; `ignore:column` leaves it out",
+                texts(format!("^({fields}|notes|{IGNORE}):")),
+            ),
+            query(
+                "value",
+                "`field:value`, for all rows of a file without a column for the field",
+                texts(format!("^({fields}|notes):[^\\x00]*$")),
+            ),
+        ]
+    }
+}
+
+/// `mode`, `add` by default, and `bom`.
+pub(super) struct TemplateParameters {
+    pub(super) mode: BulkMode,
+    pub(super) has_mark: bool,
+}
+
+impl<S: Sync> FromRequestParts<S> for TemplateParameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let mut found = TemplateParameters { mode: BulkMode::Add, has_mark: false };
+        for (name, value) in parameters(parts) {
+            match name.as_str() {
+                "mode" => found.mode = parse_mode(&value)?,
+                download::BOM => found.has_mark = parse_bool(&name, &value)?,
+                _ => return Err(unknown(&name, "mode, bom")),
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl IntoParams for TemplateParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about = "`add` where it is not said";
+        let mode = parameter("mode", ParameterIn::Query, about, BulkMode::schema());
+        vec![mode, download::bom_parameter()]
+    }
+}
+
+/// `bom`.
+pub(super) struct FileParameters {
+    pub(super) has_mark: bool,
+}
+
+impl<S: Sync> FromRequestParts<S> for FileParameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let mut found = FileParameters { has_mark: false };
+        for (name, value) in parameters(parts) {
+            match name.as_str() {
+                download::BOM => found.has_mark = parse_bool(&name, &value)?,
+                _ => return Err(unknown(&name, download::BOM)),
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl IntoParams for FileParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![download::bom_parameter()]
     }
 }
 
@@ -126,34 +272,49 @@ impl IntoParams for RowPath {
     }
 }
 
-/// `column` and `error`: the error that the rows have.
-pub(super) struct GroupParameters(pub(super) FieldError);
+/// `column` and `error`: the error that the rows have; all rows without both.
+pub(super) struct GroupParameters(pub(super) Option<FieldError>);
 
 impl<S: Sync> FromRequestParts<S> for GroupParameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let mut found = FieldError { field: String::new(), error: String::new() };
+        let (mut column, mut error) = (None, None);
         for (name, value) in parameters(parts) {
             match name.as_str() {
-                "column" => found.field = value,
-                "error" => found.error = value,
+                "column" => column = Some(value),
+                "error" => error = Some(value),
                 _ => return Err(unknown(&name, "column, error")),
             }
         }
-        if found.error.is_empty() {
-            return Err(ApiError::field("error", "must be one of the errors of the upload"));
+        match error {
+            Some(error) if !error.is_empty() => {
+                Ok(GroupParameters(Some(FieldError { field: column.unwrap_or_default(), error })))
+            }
+            None if column.is_none() => Ok(GroupParameters(None)),
+            _ => Err(no_error_named()),
         }
-        Ok(GroupParameters(found))
+    }
+}
+
+fn no_error_named() -> ApiError {
+    ApiError::field("error", "must be one of the errors of the upload")
+}
+
+impl GroupParameters {
+    /// The error of the rows.
+    pub(super) fn needed(self) -> Result<FieldError, ApiError> {
+        self.0.ok_or_else(no_error_named)
     }
 }
 
 impl IntoParams for GroupParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let query = |name, about| parameter(name, ParameterIn::Query, about, String::schema());
-        let mut error = query("error", "The error, as listed");
-        error.required = Required::True;
-        vec![query("column", "Its column; empty for an error of whole rows"), error]
+        vec![
+            query("column", "The error's column; empty for an error of whole rows"),
+            query("error", "The error, as listed"),
+        ]
     }
 }
 

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::Visitor;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type,
+    AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type,
 };
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -17,8 +18,8 @@ use crate::api::error::ApiError;
 use crate::api::schema::{Row, field, merged};
 use crate::catalog::{BulkMode, COLUMNS, Cells};
 use crate::import::CommitPhase;
-use crate::import::edit::NamedCells;
-use crate::store::rows::Page;
+use crate::import::edit::{CellEdit, NamedCells};
+use crate::store::rows::{Listed, Page};
 use crate::store::staging::{self, Counts, FaultGroup};
 use crate::store::uploads::Outcome;
 use crate::uploads::{Counted, Uploads};
@@ -29,7 +30,8 @@ pub(super) struct Upload {
     upload_id: u32,
     mode: BulkMode,
     allow_reissue: bool,
-    /// `staged`, `saving` while a commit runs, or `committed`.
+    /// `unread` until it is said how to read the file, `staged`, `saving` while a commit runs, or
+    /// `committed`.
     status: &'static str,
     #[serde(flatten)]
     counts: Counts,
@@ -100,7 +102,11 @@ impl From<Counted> for Upload {
             upload_id: upload.id,
             mode: upload.intent.mode,
             allow_reissue: upload.intent.allow_reissue,
-            status: if upload.outcome.is_some() { "committed" } else { "staged" },
+            status: match (upload.unread, upload.outcome) {
+                (Some(_), _) => "unread",
+                (None, None) => "staged",
+                (None, Some(_)) => "committed",
+            },
             counts,
             time_created: upload.time_created,
             time_expires: upload.time_expires,
@@ -165,22 +171,11 @@ impl ToSchema for UploadPage {
 impl Answer for UploadPage {}
 
 impl UploadPage {
-    pub(super) fn new(
-        upload: Upload,
-        rows: Vec<staging::ShownRow>,
-        valid: Option<bool>,
-        page: Page,
-    ) -> UploadPage {
-        let Counts { rows: all, valid: right, invalid } = upload.counts;
-        let total_count = match valid {
-            None => all,
-            Some(true) => right,
-            Some(false) => invalid,
-        };
+    pub(super) fn new(upload: Upload, rows: Listed<staging::ShownRow>, page: Page) -> UploadPage {
         UploadPage {
             upload,
-            rows_on_page: rows.into_iter().map(UploadRow::from).collect(),
-            paging: Paging::new(page, total_count),
+            rows_on_page: rows.rows.into_iter().map(UploadRow::from).collect(),
+            paging: Paging::new(page, rows.total_count),
         }
     }
 }
@@ -269,61 +264,106 @@ impl From<(usize, Counts)> for ChangedRows {
     }
 }
 
-/// Cells by column, as in a file; numbers and truth values need no quotes.
+/// Cells by column, as in a file; numbers and truth values need no quotes. An object edits the cell
+/// instead of setting it.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub(super) struct RowCells(BTreeMap<String, CellText>);
+pub(super) struct RowCells(BTreeMap<String, CellBody>);
 
-/// One cell, as in a file.
-struct CellText(String);
+/// One cell, as in a file, or its edit.
+struct CellBody(CellEdit);
 
-impl<'de> Deserialize<'de> for CellText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CellText, D::Error> {
-        deserializer.deserialize_any(AnyScalar).map(CellText)
+/// The edit of a cell.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(untagged, deny_unknown_fields)]
+enum EditBody {
+    /// Replaces each occurrence of a text in the cell.
+    Replace { replace: String, by: String },
+    /// Removes white space around the text.
+    Trim {
+        #[serde(rename = "trim")]
+        #[schema(value_type = bool)]
+        _trim: True,
+    },
+}
+
+/// `true`
+#[derive(Deserialize)]
+#[serde(try_from = "bool")]
+struct True;
+
+impl TryFrom<bool> for True {
+    type Error = &'static str;
+
+    fn try_from(truth: bool) -> Result<True, &'static str> {
+        if truth { Ok(True) } else { Err("must be true") }
     }
 }
 
-struct AnyScalar;
+impl<'de> Deserialize<'de> for CellBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CellBody, D::Error> {
+        deserializer.deserialize_any(AnyCell).map(CellBody)
+    }
+}
 
-impl Visitor<'_> for AnyScalar {
-    type Value = String;
+struct AnyCell;
+
+impl<'de> Visitor<'de> for AnyCell {
+    type Value = CellEdit;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text, a number, or a truth value")
+        f.write_str(EXPECTED)
     }
 
-    fn visit_unit<E>(self) -> Result<String, E> {
-        Ok(String::new())
+    fn visit_unit<E>(self) -> Result<CellEdit, E> {
+        Ok(CellEdit::Set(String::new()))
     }
 
-    fn visit_bool<E>(self, truth: bool) -> Result<String, E> {
-        Ok(truth.to_string())
+    fn visit_bool<E>(self, truth: bool) -> Result<CellEdit, E> {
+        Ok(CellEdit::Set(truth.to_string()))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<String, E> {
-        Ok(number.to_string())
+    fn visit_i64<E>(self, number: i64) -> Result<CellEdit, E> {
+        Ok(CellEdit::Set(number.to_string()))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<String, E> {
-        Ok(number.to_string())
+    fn visit_u64<E>(self, number: u64) -> Result<CellEdit, E> {
+        Ok(CellEdit::Set(number.to_string()))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<String, E> {
-        Ok(serde_json::Number::from_f64(number)
-            .map(|number| number.to_string())
-            .unwrap_or_default())
+    fn visit_f64<E>(self, number: f64) -> Result<CellEdit, E> {
+        let number = serde_json::Number::from_f64(number);
+        Ok(CellEdit::Set(number.map(|number| number.to_string()).unwrap_or_default()))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
+    fn visit_str<E>(self, text: &str) -> Result<CellEdit, E> {
+        Ok(CellEdit::Set(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CellEdit, A::Error> {
+        let body = EditBody::deserialize(MapAccessDeserializer::new(map));
+        match body.map_err(|_| A::Error::custom(format!("must be {EXPECTED}")))? {
+            EditBody::Replace { replace, .. } if replace.is_empty() => {
+                Err(A::Error::custom("replace must not be empty"))
+            }
+            EditBody::Replace { replace, by } => Ok(CellEdit::Replace { text: replace, by }),
+            EditBody::Trim { .. } => Ok(CellEdit::Trim),
+        }
     }
 }
+
+/// What a cell can be.
+const EXPECTED: &str =
+    "text, a number, a truth value, {\"replace\": text, \"by\": text} or {\"trim\": true}";
 
 impl PartialSchema for RowCells {
     fn schema() -> RefOr<Schema> {
         let kinds = [Type::String, Type::Number, Type::Boolean, Type::Null];
-        let cell =
+        let text =
             || ObjectBuilder::new().schema_type(SchemaType::from_iter(kinds.clone())).build();
+        let cell = || -> RefOr<Schema> {
+            Schema::OneOf(OneOfBuilder::new().item(text()).item(EditBody::schema()).build()).into()
+        };
         let columns = COLUMNS.iter().chain([&"notes"]);
         let cells =
             columns.fold(ObjectBuilder::new(), |cells, column| cells.property(*column, cell()));
@@ -340,8 +380,12 @@ impl ToSchema for RowCells {
 impl RowCells {
     pub(super) fn named(self) -> Result<NamedCells, ApiError> {
         let mut named = NamedCells::new();
-        for (column, CellText(cell)) in self.0 {
-            if cell.contains('\0') {
+        for (column, CellBody(cell)) in self.0 {
+            let text = match &cell {
+                CellEdit::Set(text) | CellEdit::Replace { by: text, .. } => text,
+                CellEdit::Trim => "",
+            };
+            if text.contains('\0') {
                 return Err(ApiError::field(column, "contains a NUL character; remove it"));
             }
             let column = if column == "notes" { "internal_notes".into() } else { column };

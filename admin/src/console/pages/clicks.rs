@@ -155,6 +155,14 @@ struct ListPage {
     curl: String,
 }
 
+impl ListPage {
+    /// The words of the link to the file.
+    fn file_text(&self) -> String {
+        let which = if self.is_incomplete { "the newest" } else { "all" };
+        format!("CSV of {which} {} that match", format::count(self.paging.total_count))
+    }
+}
+
 fn api(query: &ListQuery) -> &'static str {
     if query.value("kind") == "invalid" { INVALID_API } else { API }
 }
@@ -202,7 +210,7 @@ async fn export(State(state): State<ConsoleState>, viewer: Viewer, query: ListQu
     let period = Period::in_query(&query, viewer.time_zone(), DEFAULT_DAYS);
     let mut asked = report::body(&query, &period);
     asked["format"] = json!("csv");
-    report::export(&state, &viewer, api(&query), &asked).await
+    report::export(&state, &viewer, api(&query), &query, &asked).await
 }
 
 #[derive(Template)]

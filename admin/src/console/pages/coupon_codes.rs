@@ -28,7 +28,8 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .route("/coupon-codes/{id}", get(code::show))
         .route("/coupon-codes/{id}/edit", get(edit::show).post(edit::save))
         .route("/coupon-codes/{id}/link", get(code::link))
-        .route("/coupon-codes/{id}/qr.svg", get(code::qr))
+        .route("/coupon-codes/{id}/qr.svg", get(code::qr_svg))
+        .route("/coupon-codes/{id}/qr.png", get(code::qr_png))
         .route("/coupon-codes/{id}/delete", post(code::delete))
         .route("/coupon-codes/{id}/restore", post(code::restore))
 }

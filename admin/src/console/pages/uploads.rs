@@ -2,6 +2,7 @@
 //! are mended and saved.
 
 mod bulk;
+mod columns;
 mod grid;
 mod listing;
 mod rows;
@@ -11,6 +12,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::console::ConsoleState;
+use crate::console::api_client::ApiAnswer;
 
 /// The API's path of uploads.
 const API: &str = "/v1/networks/couponcodes/uploads";
@@ -22,13 +24,23 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .route("/coupon-codes/template.csv", get(bulk::template))
         .route("/coupon-codes/uploads", get(listing::show))
         .route("/coupon-codes/uploads/{id}", get(grid::show))
+        .route("/coupon-codes/uploads/{id}/columns", get(columns::show).post(columns::read))
         .route("/coupon-codes/uploads/{id}/errors.csv", get(grid::errors))
+        .route("/coupon-codes/uploads/{id}/wrong-rows.csv", get(grid::wrong_rows))
         .route("/coupon-codes/uploads/{id}/commit", post(grid::commit))
         .route("/coupon-codes/uploads/{id}/discard", post(grid::discard))
         .route("/coupon-codes/uploads/{id}/rows", post(rows::add))
-        .route("/coupon-codes/uploads/{id}/set", post(rows::set_column))
+        .route("/coupon-codes/uploads/{id}/set", post(rows::change_column))
+        .route("/coupon-codes/uploads/{id}/delete-rows", post(rows::delete_group))
         .route("/coupon-codes/uploads/{id}/rows/{row}", post(rows::save))
         .route("/coupon-codes/uploads/{id}/rows/{row}/delete", post(rows::delete))
+}
+
+/// The address of the page that shows the rows just read: the wrong ones first.
+fn rows_page(answer: &ApiAnswer) -> String {
+    let id = u32::try_from(answer.number("upload_id")).unwrap_or_default();
+    let wrong = if answer.number("invalid") > 0 { "?filter=verdict%3Dinvalid" } else { "" };
+    format!("{}{wrong}", page_of(id))
 }
 
 /// The address of an upload's page.

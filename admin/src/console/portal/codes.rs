@@ -3,8 +3,6 @@
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse as _;
 use axum::routing::get;
 use serde::Deserialize;
 
@@ -13,7 +11,7 @@ use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::page::{Page, PageResult, html};
-use crate::console::qr;
+use crate::console::qr::QrPicture;
 use crate::console::viewer::Viewer;
 
 const API: &str = "/v1/affiliates/couponcodes";
@@ -22,7 +20,8 @@ pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
         .route("/codes", get(show))
         .route("/codes/sheet", get(sheet))
-        .route("/codes/{id}/qr.svg", get(picture))
+        .route("/codes/{id}/qr.svg", get(qr_svg))
+        .route("/codes/{id}/qr.png", get(qr_png))
 }
 
 /// A code as partners see it.
@@ -120,15 +119,26 @@ async fn sheet(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult 
     Ok(html(&SheetPage { page, codes }))
 }
 
-/// The QR code of an own code; the id of another partner's code is unknown here.
-async fn picture(
+async fn qr_svg(
     State(state): State<ConsoleState>,
     viewer: Viewer,
     Path(id): Path<u32>,
 ) -> PageResult {
-    let codes = own_codes(&state, &viewer).await?;
+    Ok(qr(&state, &viewer, id).await?.svg_answer())
+}
+
+async fn qr_png(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+) -> PageResult {
+    qr(&state, &viewer, id).await?.png_answer()
+}
+
+/// The QR code of an own code; the id of another partner's code is unknown here.
+async fn qr(state: &ConsoleState, viewer: &Viewer, id: u32) -> Result<QrPicture, PageError> {
+    let codes = own_codes(state, viewer).await?;
     let code = codes.iter().find(|code| code.network_coupon_code_id == id);
     let link = code.filter(|code| code.has_link()).map(|code| code.tracking_link.as_str());
-    let picture = link.and_then(qr::svg).ok_or_else(PageError::not_found)?;
-    Ok(([(CONTENT_TYPE, "image/svg+xml")], picture).into_response())
+    link.and_then(QrPicture::new).ok_or_else(PageError::not_found)
 }

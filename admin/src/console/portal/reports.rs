@@ -2,22 +2,19 @@
 
 use askama::Template;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
-use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use serde::Deserialize;
-use serde_json::{Number, Value, json};
+use serde_json::{Value, json};
 
 use crate::console::ConsoleState;
 use crate::console::api_client::Refusal;
-use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::ListQuery;
 use crate::console::page::{Page, PageResult, html};
 use crate::console::period::{Days, Preset};
+use crate::console::report;
 use crate::console::viewer::Viewer;
 
 const API: &str = "/v1/affiliates/reporting/entity";
@@ -68,14 +65,17 @@ impl ReportRow {
 pub(super) struct Figures {
     pub(super) total_click: u64,
     pub(super) cv: u64,
-    payout: Number,
-    #[serde(default)]
-    currency_id: String,
+    /// Null where amounts of several currencies would be added.
+    payout: Value,
+    currency_id: Option<String>,
 }
 
 impl Figures {
     pub(super) fn payout(&self) -> String {
-        format::money(&self.payout.to_string(), &self.currency_id)
+        if self.payout.is_null() {
+            return "several currencies".into();
+        }
+        format::amount(&self.payout, self.currency_id.as_deref().unwrap_or_default())
     }
 }
 
@@ -135,9 +135,5 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuer
 
 async fn export(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuery) -> PageResult {
     let asked = asked(Days::in_query(&query, &viewer), dimension(&query).0);
-    let request = Request::post(format!("{API}/table/export"))
-        .header(CONTENT_TYPE, "application/json")
-        .body(Body::from(asked.to_string()));
-    let request = request.map_err(|_| PageError::not_found())?;
-    Ok(state.api.forward(&viewer, request).await)
+    report::export(&state, &viewer, &format!("{API}/table/export"), &query, &asked).await
 }

@@ -18,7 +18,7 @@ use crate::console::form::{Form, Submitted};
 use crate::console::frame::Menu;
 use crate::console::guard::Connection;
 use crate::console::page::{Page, PageResult, html, refused};
-use crate::console::qr;
+use crate::console::qr::QrPicture;
 use crate::console::secret;
 use crate::console::sign_in::{self, Refusal, client_of};
 use crate::console::viewer::Viewer;
@@ -55,8 +55,8 @@ impl SecondFactorPage {
     }
 
     /// The picture for the app's camera.
-    fn picture(&self) -> Option<String> {
-        qr::element(&self.enrolment.as_ref()?.url)
+    fn picture(&self) -> Option<QrPicture> {
+        QrPicture::new(&self.enrolment.as_ref()?.url)
     }
 }
 

@@ -5,6 +5,7 @@ use super::*;
 use crate::catalog::BulkMode;
 use crate::config::Config;
 use crate::disk::Disk;
+use crate::import::Layout;
 use crate::store::staging::Intent;
 use crate::store::{DedicatedConnection, OpenTransaction};
 use crate::uploads::{Piece, Uploads, pieces};
@@ -197,7 +198,7 @@ async fn an_upload_brings_its_level_along() {
     to.send(Piece::Bytes(file.into())).await.unwrap();
     to.send(Piece::End).await.unwrap();
     let intent = Intent { mode: BulkMode::Add, allow_reissue: false };
-    let staged = uploads.stage(intent, from).await.unwrap();
+    let staged = uploads.stage(intent, Layout::default(), false, from).await.unwrap();
     let (upload, _) = store.write(|tx| staged.register(tx)).await.unwrap();
     let (upload, _) = uploads.commit(upload.id, false).await.unwrap();
     let outcome = upload.outcome.unwrap();

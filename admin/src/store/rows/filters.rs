@@ -105,6 +105,17 @@ pub struct Filter {
     pub value: Value,
 }
 
+impl Filter {
+    /// The text of a filter by this field.
+    #[must_use]
+    pub fn text_of(&self, filterable: &Filterable) -> Option<String> {
+        match &self.value {
+            Value::Text(text) if self.column == filterable.column => Some(text.clone()),
+            _ => None,
+        }
+    }
+}
+
 /// Reasons why a value cannot be compared with a field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
@@ -184,7 +195,7 @@ impl Filterable {
     /// Builds a field without a column: the caller reads its filter and leaves it out of the query.
     #[must_use]
     pub const fn without_column(field: &'static str, kind: Compared) -> Filterable {
-        Filterable { field, column: "NULL", kind }
+        Filterable { field, column: field, kind }
     }
 
     /// Builds the condition that the field equals `value`.

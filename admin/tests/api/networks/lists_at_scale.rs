@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use coupon_admin::catalog::BulkMode;
 use coupon_admin::disk::Disk;
-use coupon_admin::import::{Commit, ImportSource, import};
+use coupon_admin::import::{Commit, ImportSource, Layout, import};
 use coupon_admin::store::origin::{Actor, Origin};
 use coupon_admin::store::staging::Intent;
 use serde_json::json;
@@ -70,7 +70,14 @@ async fn network(codes: u32) -> Running {
         validated: None,
         progress: Default::default(),
     };
-    import(&mut connection, std::fs::File::open(path).unwrap(), how, &mut |_| {}).unwrap();
+    import(
+        &mut connection,
+        std::fs::File::open(path).unwrap(),
+        &Layout::default(),
+        how,
+        &mut |_| {},
+    )
+    .unwrap();
     println!("{codes} codes imported in {:.1} s", began.elapsed().as_secs_f64());
     network
 }

@@ -286,7 +286,7 @@ async fn a_file_that_is_no_table_is_refused_with_its_line_and_leaves_nothing() {
 async fn cells_that_cannot_be_read_are_wrong_until_they_are_typed_anew() {
     let network = start_with_offers().await;
     let mut file = format!("{HEADER},description\n1,1,AAA,active,").into_bytes();
-    file.extend(b"M\xfcnchen\n1,1,BBB,active,a\0b\n1,1,CCC,active,");
+    file.extend(b"M\0nchen\n1,1,BBB,active,a\0b\n1,1,CCC,active,");
     file.extend([b'x'; 9000]);
     file.extend(b"\n1,1,DDD\n");
     let upload = network.upload("add", file).await.done();
@@ -563,4 +563,211 @@ async fn a_cell_that_is_an_array_or_an_object_is_refused_with_its_column() {
     let row = network.patch(&path, numbers).await.done();
     assert_eq!(row["values"]["coupon_code"], "1234");
     assert_eq!(row["values"]["description"], "1.5");
+}
+
+#[tokio::test]
+async fn a_file_of_another_program_is_read_as_the_request_says() {
+    let network = start_with_offers().await;
+    // Windows-1252 with semicolons, names of another program, and cleared rows behind the last.
+    let file =
+        b"Code;Partner;Farbe;Notes;\r\nAAA;1;rot;M\xfcnchen;\r\nBBB;;blau\r\n;;;;\r\n;;;;\r\n";
+    let refused = network.upload("add", file.as_slice()).await;
+    assert_eq!(refused.refusal(), (400, "upload.unreadable", vec![]));
+    let latin = "\nAAA;M\u{fc}nchen\n".chars().map(|c| c as u8);
+    let file_of_codes: Vec<u8> = b"coupon_code;notes".iter().copied().chain(latin).collect();
+    let sentence = network.upload("update", file_of_codes).await.body["error"].to_string();
+    assert!(
+        sentence.contains("line 2") && sentence.contains("encoding=windows-1252"),
+        "{sentence}"
+    );
+
+    let layout = "&encoding=windows-1252&column=coupon_code:code&column=affiliate_id:%232\
+                  &column=ignore:Farbe&value=offer_id:1&value=status:paused";
+    let path = format!("couponcodes/uploads?mode=add{layout}");
+    let upload = network.send_as(&path, "text/csv", file.as_slice()).await.done();
+    assert_eq!((&upload["status"], &upload["valid"]), (&json!("staged"), &json!(2)), "{upload}");
+    network.commit(&upload["upload_id"], "").await.done();
+    let code = network.get("couponcodes/1").await.done();
+    assert_eq!(
+        (&code["coupon_code"], &code["internal_notes"], &code["coupon_status"]),
+        (&json!("AAA"), &json!("M\u{fc}nchen"), &json!("paused"))
+    );
+    for (layout, field) in [
+        ("&column=coupon_code", "column"),
+        ("&column=colour:Farbe", "column"),
+        ("&value=status", "value"),
+        ("&encoding=latin", "encoding"),
+        ("&delimiter=;", "delimiter"),
+    ] {
+        let path = format!("couponcodes/uploads?mode=add{layout}");
+        let answer = network.send_as(&path, "text/csv", file.as_slice()).await;
+        assert_eq!(answer.refusal().2, [field], "{layout}");
+    }
+    let refusals = [
+        ("&column=ignore:Nobody", "no column `Nobody`"),
+        ("&value=status:active", "has a column for status"),
+    ];
+    for (layout, part) in refusals {
+        let path = format!("couponcodes/uploads?mode=add{layout}");
+        let file = format!("{HEADER}\n1,1,CCC,active\n");
+        let answer = network.send_as(&path, "text/csv", file).await;
+        assert!(answer.body["error"].as_str().unwrap().contains(part), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unclear_file_is_kept_until_it_is_read() {
+    let network = start_with_offers().await;
+    let keep = "couponcodes/uploads?mode=add&keep_unclear=true";
+    let clear = network.send_as(keep, "text/csv", format!("{HEADER}\n1,1,CLEAR,active\n")).await;
+    assert_eq!(clear.done()["status"], "staged");
+    let not_utf8 = format!("{HEADER},notes\n1,1,AAA,active,M").into_bytes();
+    let not_utf8 = [not_utf8.as_slice(), b"\xfcnchen\n"].concat();
+    let doubtful = network.send_as(keep, "text/csv", not_utf8).await.done();
+    assert_eq!(doubtful["status"], "unread");
+    let path = format!("couponcodes/uploads/{}", doubtful["upload_id"]);
+    let preview = network.get(&format!("{path}/preview")).await.done();
+    assert_eq!(preview["encoding"], "windows-1252");
+    assert_eq!(preview["rows"][0]["cells"][4], "M\u{fc}nchen");
+    assert_eq!(preview["problems"], json!([]));
+
+    let unread = network.send_as(keep, "text/csv", "offer_id|Code|status\n1|BBB|active\n").await;
+    let unread = unread.done();
+    let id = &unread["upload_id"];
+    let path = format!("couponcodes/uploads/{id}");
+    assert_eq!((&unread["status"], &unread["rows"]), (&json!("unread"), &json!(0)));
+    assert_eq!(network.rows(id, "").await["rows_on_page"], json!([]));
+    for refused in [
+        network.commit(id, "").await,
+        network.get(&format!("{path}/errors")).await,
+        network.post(&format!("{path}/rows"), json!({"status": "active"})).await,
+    ] {
+        assert_eq!(refused.refusal().1, "upload.unread");
+    }
+    let preview = network.get(&format!("{path}/preview")).await.done();
+    assert_eq!((&preview["delimiter"], &preview["encoding"]), (&json!("pipe"), &json!("utf-8")));
+    assert_eq!(preview["missing_fields"], json!(["affiliate_id", "coupon_code"]));
+    assert_eq!(preview["columns"][1], json!({"name": "Code", "field": null, "is_ignored": false}));
+    assert_eq!(preview["rows"][0], json!({"line": 2, "cells": ["1", "BBB", "active"]}));
+    let chosen = network.get(&format!("{path}/preview?column=coupon_code:Code")).await.done();
+    assert_eq!(chosen["missing_fields"], json!(["affiliate_id"]));
+
+    // The file survives a restart, and a refused reading.
+    let network = network.restart(|_| {}).await;
+    let read = |query: &str| format!("{path}/read?column=coupon_code:Code{query}");
+    let refused = network.post(&read(""), json!(null)).await;
+    assert_eq!(refused.refusal().1, "upload.unreadable");
+    let files = || std::fs::read_dir(network.dir().join("uploads")).unwrap().count();
+    assert_eq!(files(), 3);
+    let staged = network.post(&read("&value=affiliate_id:1"), json!(null)).await.done();
+    assert_eq!((&staged["status"], &staged["valid"]), (&json!("staged"), &json!(1)));
+    assert_eq!(files(), 3, "the rows have taken the place of the received file");
+    let again = network.post(&read("&value=affiliate_id:1"), json!(null)).await;
+    assert_eq!(again.refusal().1, "upload.read");
+    network.commit(id, "").await.done();
+    assert_eq!(network.codes().await, ["BBB"]);
+    network.delete(&format!("couponcodes/uploads/{}", doubtful["upload_id"])).await.done();
+    assert_eq!(files(), 2);
+}
+
+#[tokio::test]
+async fn blank_cells_and_rows_that_spreadsheets_write_are_nothing() {
+    let network = start_with_offers().await;
+    // Excel leaves out blank cells at the end of rows, and writes cells of cleared columns and rows.
+    let file = "offer_id\taffiliate_id\tcoupon_code\tstatus\tnotes\t\t\n\
+                1\t1\tAAA\tactive\t\t\t\n1\t1\tBBB\tactive\n\t\t\t\t\t\t\n1\t1\tCCC\n\
+                1\t1\tDDD\tactive\tn\t\tx\n\t\n\n";
+    let upload = network.upload("add", file).await.done();
+    let rows = network.rows(&upload["upload_id"], "").await;
+    assert_eq!(verdicts(&rows), [right(1), right(2), wrong(3, ""), wrong(4, "")]);
+    assert_eq!(rows["rows_on_page"][2]["line"], 5);
+}
+
+#[tokio::test]
+async fn rows_of_an_error_or_all_rows_are_changed_shown_and_deleted_together() {
+    let network = start_with_offers().await;
+    let upload =
+        network.staged("1,1, AA-1 ,aktiv\n1,1,AA2,aktiv\n1,77,AA3,active\n1,,AA4,active\n").await;
+    let id = &upload["upload_id"];
+    let rows = format!("couponcodes/uploads/{id}/rows");
+    let groups = network.get(&format!("couponcodes/uploads/{id}/errors")).await.done();
+    let status = groups["errors"][0]["error"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (&groups["errors"][0]["column"], &groups["errors"][0]["rows"]),
+        (&json!("status"), &json!(2))
+    );
+    let query: String = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("filter", "column=status")
+        .append_pair("filter", &format!("error={status}"))
+        .finish();
+    let shown = network.rows(id, &format!("?page_size=1&{query}")).await;
+    assert_eq!((verdicts(&shown)[0].0, &shown["paging"]["total_count"]), (1, &json!(2)));
+
+    let all = network.patch(&rows, json!({"status": {"replace": "aktiv", "by": "active"}})).await;
+    // The texts of other rows do not have the part.
+    assert_eq!(all.done()["changed_rows"], 2);
+    let trimmed = network.patch(&rows, json!({"coupon_code": {"trim": true}})).await.done();
+    assert!(trimmed["changed_rows"].as_u64() <= Some(1), "{trimmed}");
+    let group = "column=affiliate_id&error=there+is+no+affiliate+77";
+    for body in [
+        json!({"status": {"trim": false}}),
+        json!({"status": {"replace": "", "by": "x"}}),
+        json!({"status": []}),
+    ] {
+        assert_eq!(network.patch(&rows, body).await.refusal().2, ["status"]);
+    }
+    assert_eq!(network.delete(&rows).await.refusal().2, ["error"]);
+    assert_eq!(network.delete(&format!("{rows}?column=status")).await.refusal().2, ["error"]);
+    let deleted = network.delete(&format!("{rows}?{group}")).await.done();
+    assert_eq!((&deleted["changed_rows"], &deleted["rows"]), (&json!(1), &json!(3)));
+    assert_eq!(network.delete(&format!("{rows}?{group}")).await.refusal().0, 404);
+    let left = network.rows(id, "?filter=verdict=invalid").await;
+    assert_eq!(verdicts(&left), [wrong(1, "coupon_code")]);
+
+    // Wrong rows go out with their reasons, and come back mended.
+    let file = network.text(&format!("couponcodes/uploads/{id}/invalid_rows.csv")).await;
+    let (head, row) = file.split_once('\n').unwrap();
+    assert!(head.ends_with("conversion_only,errors"), "{head}");
+    assert!(row.contains("\"coupon_code: "), "{row}");
+    let mended = network.upload("add", file.replace("AA-1", "AA1")).await;
+    let columns = mended.body["error"].as_str().unwrap_or_default();
+    assert!(columns.is_empty(), "{columns}");
+    assert_eq!(mended.done()["valid"], 1);
+}
+
+#[tokio::test]
+async fn files_for_excel_begin_with_a_mark_and_come_back_unchanged() {
+    let network = start_with_offers().await;
+    network
+        .post("couponcodes", with(code("ONE"), json!({"internal_notes": "Gr\u{fc}\u{df}e"})))
+        .await
+        .done();
+    let plain = network.text("couponcodes/export.csv").await;
+    let marked = network.text("couponcodes/export.csv?bom=true").await;
+    assert_eq!(marked, format!("\u{feff}{plain}"));
+    let upload = network.upload("update", marked).await.done();
+    assert_eq!(upload["valid"], 1);
+    let id = &upload["upload_id"];
+    assert_eq!(network.commit(id, "").await.done()["committed"]["unchanged"], 1);
+    let staged = network.staged("1,77,AAA,active\n").await;
+    let id = &staged["upload_id"];
+    for path in [
+        "couponcodes/template.csv?mode=update".to_owned(),
+        format!("couponcodes/uploads/{id}/errors.csv?"),
+        format!("couponcodes/uploads/{id}/invalid_rows.csv?"),
+    ] {
+        let plain = network.text(&path).await;
+        assert_eq!(network.text(&format!("{path}&bom=true")).await, format!("\u{feff}{plain}"));
+    }
+    let report = json!({"columns": [{"column": "offer"}], "from": "2026-01-01", "to": "2026-01-02",
+                        "timezone_id": 67, "currency_id": "EUR"});
+    let path = "reporting/entity/table/export";
+    let [plain, marked] = [path.to_owned(), format!("{path}?bom=true")].map(|path| {
+        let report = report.clone();
+        let network = &network;
+        async move { network.post(&path, report).await }
+    });
+    let (plain, marked) = (plain.await, marked.await);
+    assert_eq!(plain.status, 200, "{plain:?}");
+    assert_eq!(marked.text, format!("\u{feff}{}", plain.text));
 }

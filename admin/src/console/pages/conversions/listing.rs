@@ -133,5 +133,5 @@ pub(super) async fn export(
     query: ListQuery,
 ) -> Result<axum::response::Response, PageError> {
     let period = Period::in_query(&query, viewer.time_zone(), DEFAULT_DAYS);
-    report::export(&state, &viewer, &format!("{API}/export"), &body(&query, &period)).await
+    report::export(&state, &viewer, &format!("{API}/export"), &query, &body(&query, &period)).await
 }

@@ -3,8 +3,6 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse as _;
 use serde::Deserialize;
 
 use super::listing::API;
@@ -17,7 +15,7 @@ use crate::console::frame::Menu;
 use crate::console::history::HistoryRow;
 use crate::console::list::ListQuery;
 use crate::console::page::{Notice, Page, PageResult, html, notice_of, saved};
-use crate::console::qr;
+use crate::console::qr::QrPicture;
 use crate::console::viewer::Viewer;
 use crate::console::words;
 
@@ -211,16 +209,28 @@ pub(super) async fn link(
     Ok(html(&LinkPage { page: Page::new(&viewer, Menu::CouponCodes, title), code }))
 }
 
-pub(super) async fn qr(
+pub(super) async fn qr_svg(
     State(state): State<ConsoleState>,
     viewer: Viewer,
     Path(id): Path<u32>,
 ) -> PageResult {
-    let code = find(&state, &viewer, id).await?;
-    let picture =
-        Some(&code.tracking_link).filter(|link| !link.is_empty()).and_then(|link| qr::svg(link));
-    let picture = picture.ok_or_else(|| PageError::new(StatusCode::NOT_FOUND, code.remedy()))?;
-    Ok(([(CONTENT_TYPE, "image/svg+xml")], picture).into_response())
+    Ok(qr(&state, &viewer, id).await?.svg_answer())
+}
+
+pub(super) async fn qr_png(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+) -> PageResult {
+    qr(&state, &viewer, id).await?.png_answer()
+}
+
+/// The QR code of a code's link.
+async fn qr(state: &ConsoleState, viewer: &Viewer, id: u32) -> Result<QrPicture, PageError> {
+    let code = find(state, viewer, id).await?;
+    let link = Some(&code.tracking_link).filter(|link| !link.is_empty());
+    let picture = link.and_then(|link| QrPicture::new(link));
+    picture.ok_or_else(|| PageError::new(StatusCode::NOT_FOUND, code.remedy()))
 }
 
 pub(super) async fn delete(

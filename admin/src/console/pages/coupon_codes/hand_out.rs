@@ -18,9 +18,9 @@ use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::{ListQuery, Paging};
 use crate::console::page::{Page, PageResult, html};
-use crate::console::qr::{self, QrPath};
+use crate::console::qr::QrPicture;
 use crate::console::viewer::Viewer;
-use crate::csv_file::CsvWriter;
+use crate::csv_file::{BYTE_ORDER_MARK, CsvWriter};
 
 /// Cards of a sheet: each has a picture that is rendered into the page.
 const MAX_CARDS: u32 = 200;
@@ -61,13 +61,13 @@ struct SheetPage {
 /// A code on the sheet.
 struct Card {
     code: CodeRow,
-    qr: Option<QrPath>,
+    qr: Option<QrPicture>,
 }
 
 impl Card {
     fn new(code: CodeRow) -> Card {
         let link = Some(&code.tracking_link).filter(|link| !link.is_empty());
-        let qr = link.and_then(|link| qr::path(link));
+        let qr = link.and_then(|link| QrPicture::new(link));
         Card { code, qr }
     }
 
@@ -112,7 +112,7 @@ pub(super) async fn links(
             break;
         }
     }
-    let file = written(&rows).map_err(|error| {
+    let file = written(&rows, query.is_for_excel()).map_err(|error| {
         tracing::error!(%error, "codes and links not written");
         PageError::new(StatusCode::INTERNAL_SERVER_ERROR, "The file could not be written.")
     })?;
@@ -132,8 +132,9 @@ fn too_many(count: u64) -> PageError {
     PageError::new(StatusCode::UNPROCESSABLE_ENTITY, sentence)
 }
 
-fn written(rows: &[CodeRow]) -> io::Result<Vec<u8>> {
-    let mut out = CsvWriter::begin(Vec::new(), &["coupon_code", "tracking_link", "offer"])?;
+fn written(rows: &[CodeRow], is_for_excel: bool) -> io::Result<Vec<u8>> {
+    let start = if is_for_excel { BYTE_ORDER_MARK.to_vec() } else { Vec::new() };
+    let mut out = CsvWriter::begin(start, &["coupon_code", "tracking_link", "offer"])?;
     for row in rows {
         out.text(&row.coupon_code)?;
         out.text(&row.tracking_link)?;

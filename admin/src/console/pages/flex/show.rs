@@ -181,5 +181,6 @@ pub(super) async fn export(
     query: ListQuery,
 ) -> PageResult {
     let question = Question::new(query, viewer.time_zone());
-    report::export(&state, &viewer, &format!("{API}/table/export"), &question.body()).await
+    let path = format!("{API}/table/export");
+    report::export(&state, &viewer, &path, &question.query, &question.body()).await
 }

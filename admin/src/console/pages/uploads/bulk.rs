@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde_json::json;
 
-use super::{API, page_of};
+use super::{API, page_of, rows_page};
 use crate::access::Right;
 use crate::catalog::BulkMode;
 use crate::console::ConsoleState;
@@ -166,13 +166,17 @@ async fn receive(
 ) -> PageResult {
     let (parts, body) = request.into_parts();
     let reissue = query.value("allow_reissue") == "true";
-    let path = format!("{API}?mode={}&allow_reissue={reissue}", mode.as_str());
+    let path = format!("{API}?mode={}&allow_reissue={reissue}&keep_unclear=true", mode.as_str());
     let mut forwarded = Request::post(path);
     if let Some(kind) = parts.headers.get(CONTENT_TYPE) {
         forwarded = forwarded.header(CONTENT_TYPE, kind);
     }
     let forwarded = forwarded.body(body).map_err(|_| PageError::not_found())?;
     let answer = match state.api.answer(viewer, forwarded).await {
+        Ok(answer) if answer.body["status"] == "unread" => {
+            let path = format!("{}/columns", page_of(upload_id(&answer)));
+            return Ok(lead_to(&parts.headers, &path));
+        }
         Ok(answer) if answer.number("rows") == 0 => {
             discard_empty(state, viewer, &answer).await?;
             return Ok(refuse(&parts.headers, viewer, mode, NO_ROWS));
@@ -183,7 +187,7 @@ async fn receive(
         }
         Err(refusal) => return Err(refusal.into()),
     };
-    Ok(lead_to_upload(&parts.headers, &answer))
+    Ok(lead_to(&parts.headers, &rows_page(&answer)))
 }
 
 const NO_ROWS: &str = "The file has no rows, or none was chosen. Choose a file with a row below \
@@ -205,7 +209,7 @@ fn is_of_file(refusal: &Refusal) -> bool {
 }
 
 /// A sentence about the file keeps the names of the columns, which are the file's words.
-fn sentence(refusal: &Refusal) -> String {
+pub(super) fn sentence(refusal: &Refusal) -> String {
     if refusal.code == "upload.unreadable" {
         return words::capitalised(&refusal.error.replace('`', "\""));
     }
@@ -226,12 +230,13 @@ fn refuse(headers: &HeaderMap, viewer: &Viewer, mode: BulkMode, error: &str) -> 
     refused(&BulkPage::new(viewer, mode, form))
 }
 
-fn lead_to_upload(headers: &HeaderMap, answer: &ApiAnswer) -> Response {
-    let id = u32::try_from(answer.number("upload_id")).unwrap_or_default();
-    let wrong = if answer.number("invalid") > 0 { "?filter=verdict%3Dinvalid" } else { "" };
-    let path = format!("{}{wrong}", page_of(id));
+fn upload_id(answer: &ApiAnswer) -> u32 {
+    u32::try_from(answer.number("upload_id")).unwrap_or_default()
+}
+
+fn lead_to(headers: &HeaderMap, path: &str) -> Response {
     if wants_json(headers) {
         return Json(json!({"path": path})).into_response();
     }
-    Redirect::to(&path).into_response()
+    Redirect::to(path).into_response()
 }

@@ -17,7 +17,7 @@ use crate::console::error_page::PageError;
 use crate::console::form::Submitted;
 use crate::console::format;
 use crate::console::frame::Menu;
-use crate::console::list::{ListQuery, Paging};
+use crate::console::list::{ListQuery, Paging, with_mark};
 use crate::console::page::{Notice, Page, PageResult, html, notice_of, saved};
 use crate::console::pages::jobs::{self, Job};
 use crate::console::viewer::Viewer;
@@ -71,6 +71,34 @@ impl GridPage {
             .into()
     }
 
+    /// The error whose rows the page shows.
+    fn group(&self) -> Option<String> {
+        let (column, error) = (self.query.filter("column"), self.query.filter("error"));
+        let group = ErrorGroup::sentence_of(column, error);
+        (!error.is_empty()).then_some(group)
+    }
+
+    /// The address of the rows with an error.
+    fn group_path(&self, group: &ErrorGroup) -> String {
+        let [column, error] = group.filters();
+        self.query.with_all(&[("filter", &column), ("filter", &error)])
+    }
+
+    /// The address of the wrong rows, one on each page.
+    fn one_by_one(&self) -> String {
+        self.query.with_all(&[("filter", WRONG), ("page_size", "1")])
+    }
+
+    fn is_one_by_one(&self) -> bool {
+        self.query.value("page_size") == "1"
+    }
+
+    /// The columns of the grid with their labels.
+    fn labelled_columns(&self) -> Vec<(&'static str, String)> {
+        let columns = self.upload.columns().into_iter();
+        columns.map(|column| (column, words::label(column))).collect()
+    }
+
     fn as_curl(&self) -> String {
         self.query.as_curl(&format!("{API}/{}", self.upload.upload_id))
     }
@@ -86,6 +114,9 @@ pub(super) async fn show(
     let answer: UploadRows = state.api.get(&viewer, &path).await?;
     let rows = answer.grid();
     let UploadRows { upload, paging, .. } = answer;
+    if upload.is_unread() && viewer.may(Right::EditCatalog) {
+        return Ok(Redirect::to(&format!("{}/columns", page_of(id))).into_response());
+    }
     if rows.is_empty() && paging.page > 1 {
         // The last row of the last page was mended or deleted.
         return Ok(Redirect::to(&query.at_page(paging.last())).into_response());
@@ -112,7 +143,11 @@ pub(super) async fn show(
 /// The sentence about the rows that were just changed.
 fn row_notice(query: &ListQuery) -> Option<Notice> {
     let (kind, sentence) = match query.value("notice") {
-        "rows-set" => ("good", "The cells of these rows are set, and all rows are checked again."),
+        "rows-set" => {
+            return counted(query, "changed, and all rows are checked again");
+        }
+        "rows-deleted" => return counted(query, "deleted from this upload"),
+        "nothing-to-replace" => ("bad", "Nothing was changed. Type the text to replace."),
         "row-right" => ("good", "The row is right now."),
         "row-wrong" => ("bad", "The row is saved here, but still wrong. Its cells say why."),
         "row-deleted" => ("good", "The row is deleted from this upload."),
@@ -126,14 +161,44 @@ fn row_notice(query: &ListQuery) -> Option<Notice> {
     Some(Notice { kind, sentence: sentence.into(), action: None })
 }
 
+/// The sentence about several rows that were just changed.
+fn counted(query: &ListQuery, what: &str) -> Option<Notice> {
+    let rows = query.value("changed").parse::<u64>().unwrap_or_default();
+    let sentence = match rows {
+        1 => format!("1 row is {what}."),
+        rows => format!("{} rows are {what}.", format::count(rows)),
+    };
+    Some(Notice { kind: "good", sentence, action: None })
+}
+
 /// All errors of the rows, as CSV.
 pub(super) async fn errors(
     State(state): State<ConsoleState>,
     viewer: Viewer,
     Path(id): Path<u32>,
+    query: ListQuery,
 ) -> PageResult {
-    let request = Request::get(format!("{API}/{id}/errors.csv")).body(Body::empty());
-    Ok(state.api.forward(&viewer, request.map_err(|_| PageError::not_found())?).await)
+    forward_file(&state, &viewer, &format!("{API}/{id}/errors.csv"), &query).await
+}
+
+/// The wrong rows with their reasons, as CSV.
+pub(super) async fn wrong_rows(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+    query: ListQuery,
+) -> PageResult {
+    forward_file(&state, &viewer, &format!("{API}/{id}/invalid_rows.csv"), &query).await
+}
+
+async fn forward_file(
+    state: &ConsoleState,
+    viewer: &Viewer,
+    path: &str,
+    query: &ListQuery,
+) -> PageResult {
+    let request = Request::get(with_mark(path, query)).body(Body::empty());
+    Ok(state.api.forward(viewer, request.map_err(|_| PageError::not_found())?).await)
 }
 
 /// Saves the rows: all, or the right ones alone.

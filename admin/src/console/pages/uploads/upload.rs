@@ -67,6 +67,11 @@ impl Upload {
         self.status == "saving"
     }
 
+    /// Whether it is not said yet how to read the file.
+    pub(super) fn is_unread(&self) -> bool {
+        self.status == "unread"
+    }
+
     /// Whether rows can be changed.
     pub(super) fn is_staged(&self) -> bool {
         self.status == "staged"
@@ -82,6 +87,7 @@ impl Upload {
         match self.status.as_str() {
             "committed" => ("good", "Saved"),
             "saving" => ("wait", "Being saved"),
+            "unread" => ("wait", "To be read"),
             _ if self.invalid > 0 => ("bad", "Has wrong rows"),
             _ if self.rows == 0 => ("off", "Empty"),
             _ => ("wait", "Ready to save"),
@@ -177,10 +183,22 @@ impl ErrorGroup {
         if self.rows == 1 { "1 row".into() } else { format!("{} rows", format::count(self.rows)) }
     }
 
+    /// The filters of the list of these rows.
+    pub(super) fn filters(&self) -> [String; 2] {
+        [format!("column={}", self.column), format!("error={}", self.error)]
+    }
+
     /// The error in words.
     pub(super) fn sentence(&self) -> String {
-        let error = words::plain(&self.error);
-        if self.column.is_empty() { error } else { format!("{}: {error}", self.label()) }
+        ErrorGroup::sentence_of(&self.column, &self.error)
+    }
+
+    pub(super) fn sentence_of(column: &str, error: &str) -> String {
+        let error = words::plain(error);
+        match column {
+            "" => words::capitalised(&error),
+            column => format!("{}: {error}", words::label(column)),
+        }
     }
 }
 
