@@ -26,6 +26,9 @@ use crate::worker::{self, RetryDelays, Worker};
 
 mod slices;
 
+#[cfg(test)]
+mod tests;
+
 /// Most rows of a slice.
 const MAX_ROWS: usize = 20_000;
 /// Rows of the first slice after a start.
