@@ -70,7 +70,9 @@ fn slice(connection: &mut DedicatedConnection, id: u32, most: usize, crashes: bo
     };
     let tx = connection.begin_write().unwrap();
     slices::advance(&tx, id, planned, most).unwrap();
-    if !crashes {
+    if crashes {
+        drop(tx);
+    } else {
         tx.commit().unwrap();
     }
     find(connection, id)
