@@ -305,7 +305,7 @@ impl Uploads {
                 let counts = staging::counts(&tx)?;
                 Ok::<_, UploadError>((upload, counts))
             });
-            Ok(Listed { rows: counted.collect::<Result<_, _>>()?, total_count: listed.total_count })
+            Ok(Listed::new(counted.collect::<Result<_, _>>()?, listed.total_count))
         })
         .await
     }

@@ -57,6 +57,7 @@ impl CatalogResource for Advertiser {
         relationships: &[],
         search: Some(rows::NAME),
         is_whole_by_default: false,
+        has_cursors: false,
     };
 
     fn clear_secrets(&mut self) {

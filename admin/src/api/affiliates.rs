@@ -43,5 +43,6 @@ impl CatalogResource for Affiliate {
         relationships: &[],
         search: Some(rows::NAME),
         is_whole_by_default: false,
+        has_cursors: false,
     };
 }

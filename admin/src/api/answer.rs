@@ -21,7 +21,7 @@ use super::schema::{Row, answered, field, merged};
 use super::state::Network;
 use crate::edit::idempotency::CreationAnswer;
 use crate::store::meta::Sequence;
-use crate::store::rows::{Page, Stored, Times};
+use crate::store::rows::{Filterable, Keyset, KeysetEnds, Page, RowPlace, Stored, Times};
 
 /// The body of an answer, with the revision of the object.
 pub(super) trait Answer: Serialize + Sized {
@@ -170,14 +170,51 @@ pub(super) struct List<T> {
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Paging {
-    page: u32,
+    /// Not of a page with a cursor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<u32>,
     page_size: u32,
+    /// With a cursor perhaps a lower bound.
     total_count: u64,
+    /// To send as `after` for the next page; absent on the last page, and from pages by number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
+    /// To send as `before` for the previous page; absent on the first page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+    /// Whether there are no more rows than `total_count`; absent where that is always so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_total_exact: Option<bool>,
 }
 
 impl Paging {
     pub(super) fn new(page: Page, total_count: u64) -> Paging {
-        Paging { page: page.number, page_size: page.size, total_count }
+        Paging {
+            page: Some(page.number),
+            page_size: page.size,
+            total_count,
+            after: None,
+            before: None,
+            is_total_exact: None,
+        }
+    }
+
+    /// The paging of a list with these fields, whose pages are named by their neighbours.
+    pub(super) fn between(
+        keyset: &Keyset,
+        ends: &KeysetEnds,
+        fields: &[Filterable],
+        total_count: u64,
+    ) -> Paging {
+        let cursor = |place: &RowPlace| place.to_cursor(fields);
+        Paging {
+            page: None,
+            page_size: keyset.size,
+            total_count,
+            after: ends.after.as_ref().map(cursor),
+            before: ends.before.as_ref().map(cursor),
+            is_total_exact: Some(ends.is_total_exact),
+        }
     }
 }
 
@@ -190,6 +227,10 @@ impl<T: Serialize> List<T> {
     ) -> List<T> {
         let paging = page.map(|page| Paging::new(page, total_count));
         List { key, rows, paging }
+    }
+
+    pub(super) fn with_paging(self, paging: Option<Paging>) -> List<T> {
+        List { paging: paging.or(self.paging), ..self }
     }
 }
 

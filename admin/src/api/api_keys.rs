@@ -112,6 +112,7 @@ impl CrudResource for ApiKeys {
         relationships: &[],
         search: None,
         is_whole_by_default: false,
+        has_cursors: false,
     };
 
     fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<KeyRow>, StoreError> {

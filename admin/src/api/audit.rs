@@ -26,6 +26,7 @@ const LIST: ListSpec = ListSpec {
     relationships: &[],
     search: None,
     is_whole_by_default: false,
+    has_cursors: false,
 };
 /// The parameters of an export: the list's filters, without pages.
 const EXPORT: ListSpec = ListSpec { is_whole_by_default: true, ..LIST };

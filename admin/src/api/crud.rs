@@ -12,7 +12,7 @@ mod resource;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use super::answer::{Answer, Done, List, ListOf, done};
+use super::answer::{Answer, Done, List, ListOf, Paging, done};
 use super::auth::Authenticated;
 use super::error::ApiError;
 use super::live::Edits;
@@ -82,16 +82,19 @@ async fn handle_list<R: CrudResource>(
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
     let ListRequest { query, relationships } = parameters.parse(&R::LIST)?;
-    let page = query.page;
-    let (rows, total_count) = store
+    let (page, keyset) = (query.page, query.keyset.clone());
+    let (rows, total_count, ends) = store
         .read(move |connection| {
             let listed = R::list(connection, &query)?;
             let rows =
                 R::render_rows(connection, network, caller.role, listed.rows, &relationships)?;
-            Ok::<_, StoreError>((rows, listed.total_count))
+            Ok::<_, StoreError>((rows, listed.total_count, listed.ends))
         })
         .await?;
-    Ok(List::new(<R::Answer as Row>::PLURAL, rows, page, total_count).into_response())
+    let between = |(keyset, ends)| Paging::between(&keyset, &ends, R::LIST.filters, total_count);
+    let paging = keyset.zip(ends).map(between);
+    let list = List::new(<R::Answer as Row>::PLURAL, rows, page, total_count);
+    Ok(list.with_paging(paging).into_response())
 }
 
 async fn handle_read<R: CrudResource>(

@@ -30,8 +30,13 @@ use crate::store::{ReadTx, Store, StoreError, WriteTx};
 const BYTES_PER_CODE: u64 = 100;
 
 /// The list of jobs.
-const LIST: ListSpec =
-    ListSpec { filters: &[], relationships: &[], search: None, is_whole_by_default: false };
+const LIST: ListSpec = ListSpec {
+    filters: &[],
+    relationships: &[],
+    search: None,
+    is_whole_by_default: false,
+    has_cursors: false,
+};
 const FIRST_PAGE: Page = Page { number: 1, size: 50 };
 
 listing!(Listing, LIST);
@@ -262,7 +267,7 @@ fn count(connection: &ReadTx<'_>, chosen: Chosen) -> Result<u64, StoreError> {
         Chosen::Ids(ids) => Ok(ids.len() as u64),
         Chosen::Filtered(filters) => {
             let page = Some(Page { number: 1, size: 1 });
-            let query = Query { filters, sort: None, page };
+            let query = Query { filters, page, ..Query::default() };
             Ok(coupon_codes::list(connection, &query)?.total_count)
         }
     }

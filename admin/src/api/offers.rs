@@ -50,6 +50,7 @@ impl CatalogResource for Offer {
         relationships: &["advertiser"],
         search: Some(rows::NAME),
         is_whole_by_default: false,
+        has_cursors: false,
     };
 
     fn warnings(&self) -> Vec<String> {

@@ -16,8 +16,13 @@ use crate::catalog::{self, CouponStatus, TrackingLink, tracking_link};
 use crate::store::coupon_codes::{self, PartnerRow};
 use crate::store::{Store, StoreError, settings};
 
-const LIST: ListSpec =
-    ListSpec { filters: &[], relationships: &["offer"], search: None, is_whole_by_default: true };
+const LIST: ListSpec = ListSpec {
+    filters: &[],
+    relationships: &["offer"],
+    search: None,
+    is_whole_by_default: true,
+    has_cursors: false,
+};
 
 listing!(Listing, LIST);
 type Listed = ListOf<PartnerCouponCode>;

@@ -26,6 +26,7 @@ const LIST: ListSpec = ListSpec {
     relationships: &[],
     search: None,
     is_whole_by_default: true,
+    has_cursors: false,
 };
 
 listing!(Listing, LIST);

@@ -77,6 +77,7 @@ impl CatalogResource for Pixel {
         relationships: &[],
         search: Some(partner_postbacks::SEARCH),
         is_whole_by_default: false,
+        has_cursors: false,
     };
 
     fn check_saved(

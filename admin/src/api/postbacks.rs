@@ -24,6 +24,7 @@ const LIST: ListSpec = ListSpec {
     relationships: &[],
     search: None,
     is_whole_by_default: false,
+    has_cursors: false,
 };
 
 listing!(Listing, LIST);

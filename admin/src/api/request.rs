@@ -19,7 +19,9 @@ use super::error::ApiError;
 use super::schema::parameter;
 use crate::edit::Removal;
 use crate::json::{self, JsonError};
-use crate::store::rows::{Compared, Filter, Filterable, Page, Query, Sort, parse_filter};
+use crate::store::rows::{
+    Compared, Direction, Filter, Filterable, Keyset, Page, Query, RowPlace, Sort, parse_filter,
+};
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 2000;
@@ -240,7 +242,14 @@ pub(super) struct ListSpec {
     pub(super) search: Option<Filterable>,
     /// Answers all rows if the request names no page.
     pub(super) is_whole_by_default: bool,
+    /// Takes `after` and `before`.
+    pub(super) has_cursors: bool,
 }
+
+const ABOUT_AFTER: &str = "Instead of `page`: the rows behind those of an earlier answer, whose \
+    `paging.after` this is; empty for the first rows. Any page takes as long as the first one. \
+    `total_count` may be a lower bound, as `is_total_exact` says";
+const ABOUT_BEFORE: &str = "The rows before those of an earlier answer, whose `paging.before` this is; empty for the last rows";
 
 /// A checked request for a list.
 pub(super) struct ListRequest {
@@ -269,6 +278,10 @@ impl ListSpec {
             query("page", "From 1", number(1, u32::MAX).into()),
             query("page_size", "50 where it is not said", number(1, MAX_PAGE_SIZE).into()),
         ];
+        if self.has_cursors {
+            parameters.push(query("after", ABOUT_AFTER, text(None).into()));
+            parameters.push(query("before", ABOUT_BEFORE, text(None).into()));
+        }
         if !self.filters.is_empty() {
             let filters = ArrayBuilder::new().items(text(Some(self.filter_pattern())));
             let sorts: Vec<String> = sortable(self.filters)
@@ -319,6 +332,9 @@ impl ListSpec {
 
     fn known(&self) -> String {
         let mut known = vec!["page, page_size"];
+        if self.has_cursors {
+            known.push("after, before");
+        }
         if !self.filters.is_empty() {
             known.push("filter, sort");
         }
@@ -366,12 +382,15 @@ impl ListParameters {
 
     pub(super) fn parse(self, spec: &ListSpec) -> Result<ListRequest, ApiError> {
         let mut query = Query::default();
-        let (mut number, mut size) = (None, None);
+        let (mut number, mut size, mut cursor) = (None, None, None);
         let mut relationships = Relationships::default();
         for (name, value) in self.0 {
             match name.as_str() {
                 "page" => number = Some(within("page", &value, u32::MAX)?),
                 "page_size" => size = Some(within("page_size", &value, MAX_PAGE_SIZE)?),
+                "after" | "before" if spec.has_cursors => {
+                    cursor = Some(Cursor::new(&name, &value, cursor.is_some())?);
+                }
                 "filter" if query.filters.len() >= MAX_FILTERS => return Err(too_many_filters()),
                 "filter" => query.filters.push(filter(&value, spec.filters)?),
                 "relationship" => {
@@ -382,7 +401,9 @@ impl ListParameters {
                 _ => return Err(unknown(&name, spec.known())),
             }
         }
-        if !spec.is_whole_by_default || number.is_some() || size.is_some() {
+        if let Some(cursor) = cursor {
+            cursor.apply(&mut query, spec.filters, number, size.unwrap_or(DEFAULT_PAGE_SIZE))?;
+        } else if !spec.is_whole_by_default || number.is_some() || size.is_some() {
             query.page =
                 Some(Page { number: number.unwrap_or(1), size: size.unwrap_or(DEFAULT_PAGE_SIZE) });
         }
@@ -402,6 +423,60 @@ impl ListParameters {
             }
         }
         Ok(named)
+    }
+}
+
+/// The parameter `after` or `before`, before the check against the order of the list.
+struct Cursor {
+    direction: Direction,
+    /// Empty: an end of the list.
+    text: String,
+}
+
+impl Cursor {
+    fn new(name: &str, text: &str, has_other: bool) -> Result<Cursor, ApiError> {
+        if has_other {
+            return Err(ApiError::field(name, "send one of `after` and `before`"));
+        }
+        let direction = if name == "after" { Direction::After } else { Direction::Before };
+        Ok(Cursor { direction, text: text.to_owned() })
+    }
+
+    fn name(&self) -> &'static str {
+        match self.direction {
+            Direction::After => "after",
+            Direction::Before => "before",
+        }
+    }
+
+    /// Makes the query one for the page beside the cursor's row. Without `sort`, the order is that of
+    /// the cursor.
+    fn apply(
+        self,
+        query: &mut Query,
+        fields: &[Filterable],
+        page: Option<u32>,
+        size: u32,
+    ) -> Result<(), ApiError> {
+        if page.is_some() {
+            return Err(ApiError::field(self.name(), "send either this or `page`"));
+        }
+        let mut row = None;
+        if !self.text.is_empty() {
+            let message =
+                "is no cursor of an answer; leave it empty to begin at the end of the list";
+            let place = RowPlace::parse(&self.text, fields)
+                .ok_or_else(|| ApiError::field(self.name(), message))?;
+            let sort = *query.sort.get_or_insert(place.sort());
+            if !place.is_sorted_by(sort) {
+                let message =
+                    "is a cursor of a list in another order; leave it empty when the order changes";
+                return Err(ApiError::field(self.name(), message));
+            }
+            row = Some(place);
+        }
+        query.keyset = Some(Keyset { direction: self.direction, row, size });
+        Ok(())
     }
 }
 

@@ -85,5 +85,6 @@ impl CatalogResource for TrackingDomain {
         relationships: &[],
         search: None,
         is_whole_by_default: false,
+        has_cursors: false,
     };
 }

@@ -41,8 +41,13 @@ use preview::FilePreview;
 use shapes::{ChangedRows, ErrorGroups, RowCells, Upload, UploadPage, UploadRow};
 
 /// The list of uploads.
-const LIST: ListSpec =
-    ListSpec { filters: &[], relationships: &[], search: None, is_whole_by_default: false };
+const LIST: ListSpec = ListSpec {
+    filters: &[],
+    relationships: &[],
+    search: None,
+    is_whole_by_default: false,
+    has_cursors: false,
+};
 /// The list of an upload's rows.
 const ROWS: ListSpec = ListSpec { filters: &[VERDICT, COLUMN, ERROR], ..LIST };
 const VERDICT: Filterable = Filterable::without_column(
@@ -53,8 +58,13 @@ const VERDICT: Filterable = Filterable::without_column(
 const COLUMN: Filterable = Filterable::without_column("column", Compared::Text);
 const ERROR: Filterable = Filterable::without_column("error", Compared::Text);
 /// The parameters of an export: the list's filters, without pages.
-const EXPORT: ListSpec =
-    ListSpec { filters: FILTERS, is_whole_by_default: true, relationships: &[], ..list_spec::LIST };
+const EXPORT: ListSpec = ListSpec {
+    filters: FILTERS,
+    is_whole_by_default: true,
+    has_cursors: false,
+    relationships: &[],
+    ..list_spec::LIST
+};
 const FIRST_PAGE: Page = Page { number: 1, size: 50 };
 
 listing!(Listing, LIST);

@@ -146,6 +146,7 @@ impl CrudResource for Users {
         relationships: &[],
         search: Some(users::SEARCH),
         is_whole_by_default: false,
+        has_cursors: false,
     };
 
     fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<User>, StoreError> {

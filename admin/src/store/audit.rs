@@ -195,7 +195,7 @@ pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Recorded>, 
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(&values), read)?.collect::<Result<_, _>>()?;
-    Ok(Listed { rows, total_count })
+    Ok(Listed::new(rows, total_count))
 }
 
 /// Calls `work` with each entry that matches all filters, newest first.

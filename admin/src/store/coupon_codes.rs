@@ -142,12 +142,21 @@ pub fn find_including_deleted(
 
 /// One page of the codes; of deleted codes if a filter selects them.
 pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
-    let Selected { ids, total_count } = list::select(connection, query)?;
+    let (ids, total_count, ends) = match &query.keyset {
+        Some(keyset) => {
+            let page = list::keyset::select(connection, query, keyset)?;
+            (page.ids, page.total_count, Some(page.ends))
+        }
+        None => {
+            let Selected { ids, total_count } = list::select(connection, query)?;
+            (ids, total_count, None)
+        }
+    };
     let rows = ids
         .into_iter()
         .map(|id| find_including_deleted(connection, id))
         .filter_map(Result::transpose);
-    Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
+    Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count, ends })
 }
 
 /// A partner's code, with name and status of its offer.
@@ -185,7 +194,7 @@ pub fn of_partner(
     let rows = statement.query_map((affiliate_id, &today), |row| {
         Ok(PartnerRow { row: read(row)?, offer: (row.get(24)?, row.get(25)?) })
     })?;
-    Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
+    Ok(Listed::new(rows.collect::<Result<_, _>>()?, total_count))
 }
 
 /// The row of this code on this offer, unless deleted.

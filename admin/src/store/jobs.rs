@@ -349,7 +349,7 @@ pub fn list(connection: &ReadTx<'_>, page: Page) -> Result<Listed<Job>, StoreErr
     let sql = format!("{select} ORDER BY id DESC LIMIT {} OFFSET {offset}", page.size);
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([], read)?.collect::<Result<_, _>>()?;
-    Ok(Listed { rows, total_count })
+    Ok(Listed::new(rows, total_count))
 }
 
 /// The job whose turn it is.

@@ -433,7 +433,7 @@ pub fn deliveries(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Deliv
     let sql = format!("{DELIVERY} WHERE {condition} ORDER BY {order} LIMIT {size} OFFSET {offset}");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(&values), read_delivery)?;
-    Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
+    Ok(Listed::new(rows.collect::<Result<_, _>>()?, total_count))
 }
 
 /// Finds a delivery.

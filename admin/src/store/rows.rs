@@ -14,11 +14,11 @@ use super::{ReadTx, StoreError, WriteTx};
 
 mod filters;
 
+pub(super) use filters::{Bound, conditions, conditions_beside, only_deletion};
 pub use filters::{
     Compared, DELETED, Filter, FilterError, FilterTextError, Filterable, NAME, Operator,
     Vocabulary, parse_filter,
 };
-pub(super) use filters::{conditions, only_deletion};
 
 /// An object with its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,8 +216,10 @@ pub struct Query {
     pub filters: Vec<Filter>,
     /// `None`: by id, or the default of the resource.
     pub sort: Option<Sort>,
-    /// `None`: all rows.
+    /// `None`: all rows, or those of `keyset`.
     pub page: Option<Page>,
+    /// A page before or behind a row, for lists with cursors.
+    pub keyset: Option<Keyset>,
 }
 
 /// Order of a list; equal rows are ordered by id.
@@ -250,6 +252,90 @@ pub struct Page {
     pub size: u32,
 }
 
+/// A page of a list by its neighbours, which takes as long anywhere in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyset {
+    /// The side of `row` on which the page lies.
+    pub direction: Direction,
+    /// The row beside the page. `None`: the beginning of the list, or its end.
+    pub row: Option<RowPlace>,
+    /// Rows per page.
+    pub size: u32,
+}
+
+/// A side of a row in the order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Rows that follow.
+    After,
+    /// Rows that come before.
+    Before,
+}
+
+/// The place of a row in a list. It stays when the row is changed or deleted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowPlace {
+    /// The column that the list is sorted by, from a [`Filterable`].
+    pub(super) column: &'static str,
+    /// The row's value of it.
+    pub(super) value: Value,
+    /// Rows with equal values are ordered by id.
+    pub(super) id: u32,
+}
+
+impl Eq for RowPlace {}
+
+impl RowPlace {
+    /// Writes the place as a cursor: id, field and value.
+    #[must_use]
+    pub fn to_cursor(&self, fields: &[Filterable]) -> String {
+        let field = fields.iter().find(|field| field.column == self.column);
+        let value = match &self.value {
+            Value::Integer(number) => number.to_string(),
+            Value::Text(text) => text.clone(),
+            // An id of nothing is 0 in requests, and a day that is not set is empty.
+            _ if field.is_some_and(|field| matches!(field.kind, Compared::OptionalId)) => {
+                "0".into()
+            }
+            _ => String::new(),
+        };
+        format!("{}:{}:{value}", self.id, field.map_or("", |field| field.field))
+    }
+
+    /// Reads a cursor; `None` if it is none of a list with these fields.
+    #[must_use]
+    pub fn parse(cursor: &str, fields: &[Filterable]) -> Option<RowPlace> {
+        let (id, rest) = cursor.split_once(':')?;
+        let (name, value) = rest.split_once(':')?;
+        let field = fields.iter().find(|field| field.field == name)?;
+        let value = field.filter(Operator::Equal, value).ok()?.value;
+        Some(RowPlace { column: field.column, value, id: id.parse().ok()? })
+    }
+
+    /// The ascending order of the list.
+    #[must_use]
+    pub fn sort(&self) -> Sort {
+        Sort { column: self.column, is_descending: false }
+    }
+
+    /// Whether the place is one in a list of this order.
+    #[must_use]
+    pub fn is_sorted_by(&self, sort: Sort) -> bool {
+        self.column == sort.column
+    }
+}
+
+/// The rows beside which the pages next to this one lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysetEnds {
+    /// `None` on the first page.
+    pub before: Option<RowPlace>,
+    /// `None` on the last page.
+    pub after: Option<RowPlace>,
+    /// Whether the list has no more rows than its total count.
+    pub is_total_exact: bool,
+}
+
 /// A page, and the number of rows on all pages.
 #[derive(Debug)]
 pub struct Listed<T> {
@@ -257,6 +343,16 @@ pub struct Listed<T> {
     pub rows: Vec<T>,
     /// On all pages.
     pub total_count: u64,
+    /// For a page by its neighbours.
+    pub ends: Option<KeysetEnds>,
+}
+
+impl<T> Listed<T> {
+    /// A page by its number.
+    #[must_use]
+    pub fn new(rows: Vec<T>, total_count: u64) -> Listed<T> {
+        Listed { rows, total_count, ends: None }
+    }
 }
 
 /// Lists a table of at most some ten thousand rows, by counting and sorting.
@@ -281,7 +377,7 @@ pub(super) fn list_rows<T>(
     );
     let mut statement = connection.prepare_cached(&rows)?;
     let rows = statement.query_map(params_from_iter(&values), read)?.collect::<Result<_, _>>()?;
-    Ok(Listed { rows, total_count })
+    Ok(Listed::new(rows, total_count))
 }
 
 /// Two texts per id, by a query for one id: names and states for `relationship`.

@@ -100,7 +100,7 @@ pub fn list(connection: &ReadTx<'_>, page: Page) -> Result<Listed<Upload>, Store
     let sql = format!("{SELECT} ORDER BY id DESC LIMIT {} OFFSET {offset}", page.size);
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([], read)?.collect::<Result<_, _>>()?;
-    Ok(Listed { rows, total_count: count(connection)? })
+    Ok(Listed::new(rows, count(connection)?))
 }
 
 /// Number of uploads.

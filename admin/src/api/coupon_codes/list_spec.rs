@@ -8,4 +8,5 @@ pub(crate) const LIST: ListSpec = ListSpec {
     relationships: &["offer", "affiliate"],
     search: Some(SEARCH),
     is_whole_by_default: false,
+    has_cursors: true,
 };

@@ -26,6 +26,7 @@ const LIST: ListSpec = ListSpec {
     relationships: &[],
     search: Some(DELIVERY_SEARCH),
     is_whole_by_default: false,
+    has_cursors: false,
 };
 
 listing!(Listing, LIST);

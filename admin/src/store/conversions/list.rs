@@ -94,7 +94,7 @@ pub fn list(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(&values), read_row)?;
-    Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
+    Ok(Listed::new(rows.collect::<Result<_, _>>()?, total_count))
 }
 
 /// Visits all rows, newest first, until `visit` returns `false`.

@@ -307,5 +307,7 @@ impl Window {
     }
 }
 
+pub(super) mod keyset;
+
 #[cfg(test)]
 mod tests;

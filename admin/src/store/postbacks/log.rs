@@ -157,7 +157,7 @@ pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<PostbackEnt
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(&values), read)?.collect::<Result<_, _>>()?;
-    Ok(Listed { rows, total_count })
+    Ok(Listed::new(rows, total_count))
 }
 
 fn condition(filters: &[Filter]) -> (String, Vec<Value>) {
@@ -270,7 +270,8 @@ mod tests {
     }
 
     async fn found(store: &Store, filters: Vec<Filter>) -> Vec<u8> {
-        let query = Query { filters, sort: None, page: Some(Page { number: 1, size: 4 }) };
+        let page = Some(Page { number: 1, size: 4 });
+        let query = Query { filters, page, ..Query::default() };
         let listed = store.read(move |connection| list(connection, &query)).await.unwrap();
         assert!(listed.total_count >= listed.rows.len() as u64);
         listed.rows.iter().map(|entry| entry.id.0[0]).collect()

@@ -302,23 +302,49 @@ pub(in crate::store) fn only_deletion(filters: &[Filter]) -> &'static str {
 
 /// WHERE clause of a first condition and the filters, with its values.
 pub(in crate::store) fn conditions(first: &str, filters: &[Filter]) -> (String, Vec<Value>) {
-    let mut condition = String::from(first);
     let mut values = Vec::new();
+    let filters: Vec<&Filter> = filters.iter().collect();
+    let condition = conditions_beside(first, &filters, None, &mut values);
+    (condition, values)
+}
+
+/// An end of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Bound {
+    Lower,
+    Upper,
+}
+
+/// WHERE clause of a first condition, whose values are `values`, and the filters, which add theirs.
+///
+/// If the first condition bounds a column, as `beside` says, the walk along the column's index has to
+/// begin there, also where a filter bounds the column at the same end.
+pub(in crate::store) fn conditions_beside(
+    first: &str,
+    filters: &[&Filter],
+    beside: Option<(&str, Bound)>,
+    values: &mut Vec<Value>,
+) -> String {
+    let mut condition = String::from(first);
     for filter in filters {
         values.push(filter.value.clone());
         let (column, place) = (filter.column, values.len());
+        // SQLite uses no index for a term with a unary plus.
+        let plus = |bound| if beside == Some((column, bound)) { "+" } else { "" };
+        let (lower, upper) = (plus(Bound::Lower), plus(Bound::Upper));
         let _ = match filter.operator {
             Operator::Equal => write!(condition, " AND {column} IS ?{place}"),
-            Operator::Greater => write!(condition, " AND {column} > ?{place}"),
-            Operator::Less => write!(condition, " AND {column} < ?{place}"),
+            Operator::Greater => write!(condition, " AND {lower}{column} > ?{place}"),
+            Operator::Less => write!(condition, " AND {upper}{column} < ?{place}"),
             Operator::Contains => write!(condition, " AND instr({column}, ?{place}) > 0"),
             // Codes have no byte above this one, so it ends the range of a prefix.
-            Operator::Prefix => {
-                write!(condition, " AND {column} >= ?{place} AND {column} < ?{place} || char(127)")
-            }
+            Operator::Prefix => write!(
+                condition,
+                " AND {lower}{column} >= ?{place} AND {upper}{column} < ?{place} || char(127)"
+            ),
         };
     }
-    (condition, values)
+    condition
 }
 
 #[cfg(test)]

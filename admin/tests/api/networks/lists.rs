@@ -224,3 +224,63 @@ async fn every_list_has_its_plural_name_and_its_paging() {
     let named: Value = network.get("offers?filter=name=Dress%20Pants").await.done();
     assert_eq!(named["offers"][0]["network_offer_id"], 2);
 }
+
+/// Codes and paging of a page.
+async fn page(network: &Running, query: &str) -> (Vec<String>, Value) {
+    let answer = network.get(&format!("couponcodes?page_size=3&{query}")).await.done();
+    let rows = answer["coupon_codes"].as_array().unwrap();
+    let codes = rows.iter().map(|row| row["coupon_code"].as_str().unwrap().to_owned()).collect();
+    (codes, answer["paging"].clone())
+}
+
+fn owned(codes: &[&str]) -> Vec<String> {
+    codes.iter().map(|code| (*code).to_owned()).collect()
+}
+
+fn encoded(cursor: &Value) -> String {
+    url::form_urlencoded::byte_serialize(cursor.as_str().unwrap().as_bytes()).collect()
+}
+
+#[tokio::test]
+async fn cursors_lead_through_a_list_and_back() {
+    let network = four_codes().await;
+    for (sort, all) in [
+        ("sort=-coupon_code", ["Gamma", "DELTA", "beta", "ALPHA"]),
+        ("sort=start_date", ["ALPHA", "Gamma", "DELTA", "beta"]),
+        ("sort=network_affiliate_id", ["Gamma", "ALPHA", "DELTA", "beta"]),
+        ("sort=-network_affiliate_id", ["beta", "DELTA", "ALPHA", "Gamma"]),
+        ("sort=network_coupon_code_id", ["ALPHA", "beta", "Gamma", "DELTA"]),
+    ] {
+        let (first, paging) = page(&network, &format!("{sort}&after=")).await;
+        assert_eq!(first, all[..3], "{sort}");
+        assert_eq!((&paging["before"], paging.get("page")), (&Value::Null, None));
+        let counted = (&paging["total_count"], &paging["is_total_exact"]);
+        assert_eq!(counted, (&json!(4), &json!(true)));
+        let next = format!("{sort}&after={}", encoded(&paging["after"]));
+        let (second, paging) = page(&network, &next).await;
+        assert_eq!((second.as_slice(), &paging["after"]), (&owned(&all[3..])[..], &Value::Null));
+        let back = format!("{sort}&before={}", encoded(&paging["before"]));
+        assert_eq!(page(&network, &back).await.0, all[..3], "{sort}");
+        let (last, paging) = page(&network, &format!("{sort}&before=")).await;
+        assert_eq!((last.as_slice(), &paging["after"]), (&owned(&all[1..])[..], &Value::Null));
+        assert!(paging["before"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_cursor_is_refused_with_its_name() {
+    let network = four_codes().await;
+    for (query, field) in [
+        ("after=x", "after"),
+        ("before=1:nothing:2", "before"),
+        ("before=1:start_date:tomorrow", "before"),
+        ("sort=start_date&after=1:coupon_code:alpha", "after"),
+        ("after=&page=2", "after"),
+        ("after=&before=", "before"),
+    ] {
+        let refused = network.get(&format!("couponcodes?{query}")).await;
+        assert_eq!(refused.refusal(), (400, "request.invalid", vec![field]), "{query}");
+    }
+    let elsewhere = network.get("offers?after=").await;
+    assert_eq!(elsewhere.refusal(), (400, "request.invalid", vec!["after"]));
+}

@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 
 use super::*;
+use crate::store::rows::{Direction, Keyset};
 use crate::store::{ReadTx, open_writer};
 
 const ROWS: u32 = 30_000;
@@ -147,7 +148,8 @@ fn every_page_is_the_one_that_sorting_all_rows_gives() {
             let expected = plain(&all, &filters, sort);
             for (number, size) in [(1, 50), (2, 7), (60, 100), (120, 200), (4_000_000, 2000)] {
                 let page = Some(Page { number, size });
-                let query = Query { filters: filters.clone(), sort: Some(sort), page };
+                let query =
+                    Query { filters: filters.clone(), sort: Some(sort), page, keyset: None };
                 let selected = select(&ReadTx::within(&connection), &query).unwrap();
                 let from = expected.len().min((number as usize - 1) * size as usize);
                 let to = expected.len().min(from + size as usize);
@@ -163,4 +165,70 @@ fn a_prefix_comes_in_the_order_of_codes_and_all_else_in_the_order_of_creation() 
     let sorts: Vec<&str> = filters().iter().map(|filters| default_sort(filters).column).collect();
     assert_eq!(sorts[..15], ["id"; 15]);
     assert_eq!(sorts[15..], ["folded"; 2]);
+}
+
+/// The pages of a list, from one end to the other.
+fn pages(connection: &ReadTx<'_>, query: &Query, direction: Direction, size: u32) -> Vec<Vec<u32>> {
+    let mut pages = Vec::new();
+    let mut row = None;
+    loop {
+        let keyset = Keyset { direction, row, size };
+        let page = keyset::select(connection, query, &keyset).unwrap();
+        let (next, back) = match direction {
+            Direction::After => (page.ends.after, page.ends.before),
+            Direction::Before => (page.ends.before, page.ends.after),
+        };
+        assert_eq!(back.is_some(), !pages.is_empty(), "{query:?}");
+        assert!(next.is_none() || page.ids.len() == size as usize, "{query:?}");
+        pages.push(page.ids);
+        match next {
+            Some(next) => row = Some(next),
+            None => return pages,
+        }
+    }
+}
+
+#[test]
+fn cursors_walk_through_all_rows_in_both_directions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (connection, all) = store(folder.path());
+    let connection = ReadTx::within(&connection);
+    let columns = ["id", "folded", "offer_id", "affiliate_id", "status", "time_created"];
+    for filters in filters() {
+        for (column, is_descending) in columns.into_iter().flat_map(|c| [(c, false), (c, true)]) {
+            let sort = Sort { column, is_descending };
+            let expected = plain(&all, &filters, sort);
+            let query = Query { filters: filters.clone(), sort: Some(sort), ..Query::default() };
+            for size in [997, 2_000] {
+                let forward = pages(&connection, &query, Direction::After, size).concat();
+                assert_eq!(forward, expected, "{query:?}");
+                let mut back = pages(&connection, &query, Direction::Before, size);
+                back.reverse();
+                assert_eq!(back.concat(), expected, "{query:?}");
+            }
+            let first = Keyset { direction: Direction::After, row: None, size: 50 };
+            let first = keyset::select(&connection, &query, &first).unwrap();
+            let total = expected.len() as u64;
+            let counted = if first.ends.is_total_exact { total } else { total.min(10_000) };
+            assert_eq!(first.total_count, counted, "{query:?}");
+            assert!(first.ends.is_total_exact || total > 10_000, "{query:?}");
+        }
+    }
+}
+
+#[test]
+fn the_place_of_a_row_stays_when_the_row_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (connection, _) = store(folder.path());
+    let sort = Some(Sort { column: "folded", is_descending: false });
+    let query = Query { sort, ..Query::default() };
+    let select = |row| {
+        let keyset = Keyset { direction: Direction::After, row, size: 10 };
+        keyset::select(&ReadTx::within(&connection), &query, &keyset).unwrap()
+    };
+    let first = select(None);
+    let second = select(first.ends.after.clone()).ids;
+    let sql = "UPDATE coupon_code SET time_deleted = 9 WHERE id = ?1";
+    connection.execute(sql, [first.ids[9]]).unwrap();
+    assert_eq!(select(first.ends.after).ids, second);
 }
