@@ -121,6 +121,7 @@ for (const form of document.querySelectorAll("form[data-keep]")) {
 // A second click on a button that saves does nothing.
 document.addEventListener("submit", (event) => {
   const { submitter } = event;
+  if (event.target.method === "dialog") return;
   if (submitter) setTimeout(() => (submitter.disabled = true));
   setTimeout(() => submitter && (submitter.disabled = false), 8000);
 });
@@ -221,23 +222,68 @@ if (polled) {
 
 // Keys, never while the user types.
 const goTo = { c: "coupon-codes", o: "offers", p: "partners", a: "advertisers", v: "conversions", k: "clicks", f: "flex", s: "status" };
+const isTyping = (element) =>
+  element.closest("input:not([type=checkbox], [type=radio]), select, textarea, dialog, [popover]");
+
+// The rows of the page's list, each with the link that opens it.
+const rows = () => [...document.querySelectorAll("main tbody tr")].filter((row) => row.querySelector("a"));
+const rowOf = (element) => element.closest("main tbody tr");
+
+function stepToRow(step) {
+  const all = rows();
+  const at = all.indexOf(rowOf(document.activeElement));
+  const next = at < 0 ? all.at(step > 0 ? 0 : -1) : all[at + step];
+  next?.querySelector("a").focus();
+}
+
+// The element of the focused row, else the page's own for this key.
+const ofRow = (selector) => rowOf(document.activeElement)?.querySelector(selector);
+const own = (key) => document.querySelector(`[data-key="${key}"]`);
+
+function edit() {
+  const row = rowOf(document.activeElement);
+  if (row?.querySelector("[data-select]")) location.href = `${row.querySelector("a").href}/edit`;
+  else own("e")?.click();
+}
+
+function filter() {
+  const form = document.querySelector("form.filters");
+  const box = form?.closest("details");
+  if (box) box.open = true;
+  form?.querySelector("input:not([type=hidden]), select")?.focus();
+}
+
+const actions = {
+  "?": () => byId("keys")?.showModal(),
+  "/": () => byId("find")?.focus(),
+  "[": () => document.querySelector("a[rel=prev]")?.click(),
+  "]": () => document.querySelector("a[rel=next]")?.click(),
+  a: () => own("a")?.focus(),
+  c: () => own("c")?.click(),
+  e: edit,
+  f: filter,
+  j: () => stepToRow(1),
+  k: () => stepToRow(-1),
+  n: () => document.querySelector("[data-one-by-one] a[rel=next]")?.click(),
+  p: () => document.querySelector("[data-one-by-one] a[rel=prev]")?.click(),
+  l: () => (ofRow("[popovertarget]") ?? own("l"))?.click(),
+  x: () => ofRow("[data-select]")?.click(),
+};
+
 let isGoing = false;
 const hasSingleKeys = document.documentElement.dataset.singleKeys !== "off";
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey && event.key === "Enter") return event.target.form?.requestSubmit();
-  if (event.ctrlKey || event.metaKey || event.altKey || !hasSingleKeys) return;
-  if (event.target.closest("input, select, textarea, dialog, [popover]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !hasSingleKeys || isTyping(event.target)) return;
   if (isGoing) {
     isGoing = false;
     if (goTo[event.key] && byId("find")) location.href = `/console/${goTo[event.key]}`;
-    return;
-  }
-  const open = { c: "[data-key=c]", e: "[data-key=e]", "[": "a[rel=prev]", "]": "a[rel=next]", n: "[data-one-by-one] a[rel=next]", p: "[data-one-by-one] a[rel=prev]" }[event.key];
-  if (event.key === "g") isGoing = true;
-  else if (event.key === "/" && byId("find")) {
+  } else if (event.key === "g") isGoing = true;
+  else if (actions[event.key]) {
+    // The key of an action is no text for the input that gets the focus.
     event.preventDefault();
-    byId("find").focus();
-  } else if (open) document.querySelector(open)?.click();
+    actions[event.key]();
+  }
 });
 
 // The newest clicks and sales, asked for when the server's stream says that there is something new. A

@@ -16,6 +16,7 @@ pub mod password;
 pub mod session;
 pub mod token;
 pub mod totp;
+pub mod views;
 
 mod sign_in;
 mod throttle;

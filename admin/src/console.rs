@@ -3,12 +3,13 @@
 //! The pages are clients of the API: they call its router in this process, as the signed-in user.
 //! So a page cannot do or show more than the API allows its user, a form's fields are the API's
 //! fields, and a list's query is the query that the API takes. The console has no rule of its own
-//! and no access to the store, apart from accounts, with their sessions and preferences.
+//! and no access to the store, apart from accounts, with their sessions, preferences and views.
 //!
 //! Pages are rendered on the server and work without scripts. Scripts only add comfort.
 
 mod api_client;
 mod appearance;
+mod arrangement;
 mod assets;
 mod browser;
 mod chart;

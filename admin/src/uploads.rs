@@ -323,7 +323,7 @@ impl Uploads {
     ) -> Result<(Counted, Listed<ShownRow>), UploadError> {
         let upload = self.find_any(id).await?;
         if upload.unread.is_some() {
-            return Ok(((upload, Counts::NONE), Listed { rows: Vec::new(), total_count: 0 }));
+            return Ok(((upload, Counts::NONE), Listed::new(Vec::new(), 0)));
         }
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
@@ -337,7 +337,7 @@ impl Uploads {
                 RowChoice::Invalid { column: None, error: None } => counts.invalid,
                 RowChoice::Invalid { .. } => staging::count(&tx, &choice)?,
             };
-            Ok(((upload, counts), Listed { rows, total_count }))
+            Ok(((upload, counts), Listed::new(rows, total_count)))
         })
         .await
     }

@@ -86,6 +86,8 @@ mod networks_uploads;
 mod networks_users;
 #[path = "api/networks/visibility.rs"]
 mod networks_visibility;
+#[path = "api/new_york.rs"]
+mod new_york;
 #[path = "api/openapi.rs"]
 mod openapi;
 #[path = "api/requests.rs"]

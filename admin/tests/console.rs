@@ -26,6 +26,10 @@ mod signed_in;
 
 #[path = "console/accounts.rs"]
 mod accounts;
+#[path = "console/arranged_lists.rs"]
+mod arranged_lists;
+#[path = "console/budgets.rs"]
+mod budgets;
 #[path = "console/bulk.rs"]
 mod bulk;
 #[path = "console/catalog_objects.rs"]

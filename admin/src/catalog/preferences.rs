@@ -34,6 +34,16 @@ words! {
     }
 }
 
+words! {
+    /// A list that users arrange: columns, and saved views. The words are the paths of the pages.
+    ListName {
+        /// Coupon codes.
+        CouponCodes = "coupon-codes",
+        /// Offers.
+        Offers = "offers",
+    }
+}
+
 /// How the pages look and work for a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preferences {

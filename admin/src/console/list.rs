@@ -7,37 +7,66 @@ use std::fmt::Write as _;
 
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use super::words;
+use super::{format, words};
 
 /// Parameters that only the console reads.
-const OF_CONSOLE: &[&str] = &["notice", "live", "job", "changed", "columns", BOM];
+const OF_CONSOLE: &[&str] = &["notice", "live", "job", "changed", "columns", "choose", "view", BOM];
 
 /// The parameter of the API for a file that Excel opens as UTF-8.
 const BOM: &str = "bom";
 
-/// Parameters about the change that led to the page; no link carries them on.
-const OF_NOTICE: &[&str] = &["notice", "live", "job", "changed"];
+/// Parameters about the change that led to the page, and of a box that is open once; no link carries
+/// them on.
+const OF_NOTICE: &[&str] = &["notice", "live", "job", "changed", "choose"];
+
+/// Parameters that name a page of a list.
+const OF_PLACE: &[&str] = &["page", "after", "before"];
 
 /// The parameters of a list page.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ListQuery {
     path: String,
     pairs: Vec<(String, String)>,
+    /// The list opens with a saved view, so the whole list needs a query.
+    opens_with_view: bool,
 }
 
 /// The paging of an answer.
-#[derive(Debug, Clone, Copy, Deserialize, Default)]
+#[derive(Debug, Clone, Deserialize, Default)]
 pub(crate) struct Paging {
+    #[serde(default)]
     pub(crate) page: u64,
     pub(crate) page_size: u64,
     pub(crate) total_count: u64,
+    /// The cursor of the next page, in lists with cursors.
+    #[serde(default)]
+    pub(crate) after: Option<String>,
+    /// The cursor of the previous page.
+    #[serde(default)]
+    pub(crate) before: Option<String>,
+    /// `false` if there are more rows than the total count.
+    #[serde(default = "exact")]
+    pub(crate) is_total_exact: bool,
+}
+
+fn exact() -> bool {
+    true
 }
 
 impl Paging {
     pub(crate) fn last(&self) -> u64 {
         self.total_count.div_ceil(self.page_size.max(1)).max(1)
+    }
+
+    /// The number of all rows: `1,204`, or `10,000+` where there are more.
+    pub(crate) fn total(&self) -> String {
+        let more = if self.is_total_exact { "" } else { "+" };
+        format!("{}{more}", format::count(self.total_count))
     }
 
     /// Number of the first row on the page; 0 without rows.
@@ -69,7 +98,8 @@ impl ListQuery {
         let mut pairs = Vec::new();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()).into_owned() {
             let value = value.trim().to_owned();
-            if value.is_empty() {
+            // An empty cursor is an end of the list.
+            if value.is_empty() && !matches!(name.as_str(), "after" | "before") {
                 continue;
             }
             match name.strip_prefix("filter.") {
@@ -81,7 +111,7 @@ impl ListQuery {
                 None => pairs.push((name, value)),
             }
         }
-        ListQuery { path: path.to_owned(), pairs }
+        ListQuery { path: path.to_owned(), pairs, opens_with_view: false }
     }
 
     pub(crate) fn pairs(&self) -> &[(String, String)] {
@@ -173,19 +203,23 @@ impl ListQuery {
     /// The address of this list with other values of some parameters, as [`ListQuery::with`].
     pub(crate) fn with_all(&self, values: &[(&str, &str)]) -> String {
         let is_set = |key: &str| values.iter().any(|(name, _)| *name == key);
-        let kept = |key: &str| {
-            !is_set(key) && !OF_NOTICE.contains(&key) && (is_set("page") || key != "page")
-        };
+        let kept =
+            |key: &str| !is_set(key) && !OF_NOTICE.contains(&key) && !OF_PLACE.contains(&key);
         let mut pairs: Vec<(String, String)> =
             self.pairs.iter().filter(|(key, _)| kept(key)).cloned().collect();
         let set = values.iter().filter(|(_, value)| !value.is_empty());
         pairs.extend(set.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        join(&self.path, pairs.iter())
+        self.link(pairs.iter())
     }
 
     /// The address of the same page with other parameters.
     pub(crate) fn address<'a>(&self, pairs: impl Iterator<Item = &'a (String, String)>) -> String {
-        join(&self.path, pairs)
+        self.link(pairs)
+    }
+
+    fn link<'a>(&self, pairs: impl Iterator<Item = &'a (String, String)>) -> String {
+        let link = join(&self.path, pairs);
+        if self.opens_with_view && link == self.path { format!("{link}?view=all") } else { link }
     }
 
     /// The address of another page of this list.
@@ -193,14 +227,94 @@ impl ListQuery {
         self.with("page", &page.to_string())
     }
 
+    /// This query with its days `from` and `to`, both included, as filters of a time. A text that is
+    /// no day becomes a filter, too, which the API refuses with the reason.
+    pub(crate) fn with_days_of(&self, field: &str, time_zone: &str) -> ListQuery {
+        let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);
+        let start = |day: &str, later: i32| {
+            let day = day.parse::<Date>().ok()?.checked_add(later.days()).ok()?;
+            Some(day.to_zoned_datetime(zone.clone()).ok()?.timestamp().as_second())
+        };
+        let written = |second: Option<i64>, day: &str| {
+            second.map_or_else(|| day.to_owned(), |second| second.to_string())
+        };
+        let (from, to) = (self.value("from"), self.value("to"));
+        let mut pairs = self.pairs.clone();
+        pairs.retain(|(name, _)| !matches!(name.as_str(), "from" | "to"));
+        if !from.is_empty() {
+            let before = start(from, 0).map(|first| first - 1);
+            pairs.push(("filter".into(), format!("{field}>{}", written(before, from))));
+        }
+        if !to.is_empty() {
+            pairs.push(("filter".into(), format!("{field}<{}", written(start(to, 1), to))));
+        }
+        ListQuery { pairs, ..self.clone() }
+    }
+
+    /// This query, on a page whose list opens with a saved view, or does not.
+    pub(crate) fn of_list(self, opens_with_view: bool) -> ListQuery {
+        ListQuery { opens_with_view, ..self }
+    }
+
+    /// Filters, searches, order and columns, sorted by name.
+    fn look(&self) -> Vec<&(String, String)> {
+        let is_look =
+            |name: &str| !OF_NOTICE.contains(&name) && !OF_PLACE.contains(&name) && name != "view";
+        let mut look: Vec<_> = self.pairs.iter().filter(|(name, _)| is_look(name)).collect();
+        look.sort();
+        look
+    }
+
+    /// Whether the address leads to the same rows, order and columns.
+    pub(crate) fn is_same_list(&self, address: &str) -> bool {
+        let (path, query) = address.split_once('?').unwrap_or((address, ""));
+        self.look() == ListQuery::parse(path, query).look()
+    }
+
+    /// Whether all rows are shown as delivered.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.look().is_empty()
+    }
+
+    /// The query that a saved view keeps: without the columns, which it keeps beside.
+    pub(crate) fn of_view(&self) -> String {
+        let kept = self.look().into_iter().filter(|(name, _)| name != "columns");
+        join("", kept).trim_start_matches('?').to_owned()
+    }
+
+    /// This query with cursors, which begins at the start of the list unless it names a page.
+    pub(crate) fn or_from_start(mut self) -> ListQuery {
+        if !self.pairs.iter().any(|(name, _)| OF_PLACE.contains(&name.as_str())) {
+            self.pairs.push(("after".into(), String::new()));
+        }
+        self
+    }
+
+    /// Whether the page lies beside a row that another page had.
+    pub(crate) fn has_cursor(&self) -> bool {
+        !self.value("after").is_empty() || !self.value("before").is_empty()
+    }
+
+    /// The address of the first page.
+    pub(crate) fn at_start(&self) -> String {
+        self.with("page", "")
+    }
+
+    /// The address of the last page of a list with cursors.
+    pub(crate) fn at_end(&self) -> String {
+        let first = self.at_start();
+        let mark = if first.contains('?') { '&' } else { '?' };
+        format!("{first}{mark}before=")
+    }
+
     /// The address of this list without one filter.
     pub(crate) fn without_filter(&self, filter: &str) -> String {
         let kept = |(name, value): &&(String, String)| {
             !(name == "filter" && value == filter)
-                && name != "page"
+                && !OF_PLACE.contains(&name.as_str())
                 && !OF_NOTICE.contains(&name.as_str())
         };
-        join(&self.path, self.pairs.iter().filter(kept))
+        self.link(self.pairs.iter().filter(kept))
     }
 
     /// The filters as the page names them, each with the address of the list without it.
@@ -216,8 +330,8 @@ impl ListQuery {
     }
 
     /// The address of the whole list.
-    pub(crate) fn cleared(&self) -> &str {
-        &self.path
+    pub(crate) fn cleared(&self) -> String {
+        self.link([].iter())
     }
 
     /// The address of this list sorted by a field, ascending first.
@@ -315,9 +429,41 @@ mod tests {
 
     #[test]
     fn a_page_names_its_rows() {
-        let paging = Paging { page: 3, page_size: 50, total_count: 120 };
+        let paging = Paging { page: 3, page_size: 50, total_count: 120, ..Paging::default() };
         assert_eq!((paging.from(), paging.to(), paging.last()), (101, 120, 3));
-        let empty = Paging { page: 1, page_size: 50, total_count: 0 };
+        let empty = Paging { page: 1, page_size: 50, total_count: 0, ..Paging::default() };
         assert_eq!((empty.from(), empty.to(), empty.last()), (0, 0, 1));
+    }
+
+    #[test]
+    fn a_page_with_a_cursor_is_left_when_the_list_changes() {
+        let query =
+            ListQuery::parse("/console/coupon-codes", "sort=coupon_code&after=7:coupon_code:win");
+        assert_eq!(query.at_start(), "/console/coupon-codes?sort=coupon_code");
+        assert_eq!(query.at_end(), "/console/coupon-codes?sort=coupon_code&before=");
+        assert_eq!(query.with("prefix", "a"), "/console/coupon-codes?sort=coupon_code&prefix=a");
+        assert!(query.with("before", "9:coupon_code:x").ends_with("&before=9%3Acoupon_code%3Ax"));
+        assert_eq!(query.clone().or_from_start().api_query(), query.api_query());
+        let last = ListQuery::parse("/console/coupon-codes", "before=&prefix=");
+        assert_eq!(last.clone().or_from_start().api_query(), "?before=");
+        assert_eq!(
+            ListQuery::parse("/l", "prefix=a").or_from_start().api_query(),
+            "?prefix=a&after="
+        );
+        let paging = Paging { total_count: 10_000, is_total_exact: false, ..Paging::default() };
+        assert_eq!(paging.total(), "10,000+");
+    }
+
+    #[test]
+    fn days_of_a_zone_become_filters_of_a_time() {
+        let second = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_second();
+        let query = ListQuery::parse("/l", "from=2026-03-08&to=2026-03-08&page=2");
+        let asked = query.with_days_of("time_received", "America/New_York");
+        let from = format!("time_received>{}", second("2026-03-08T04:59:59Z"));
+        let to = format!("time_received<{}", second("2026-03-09T04:00:00Z"));
+        assert_eq!(asked.filters(), [from, to]);
+        assert_eq!((asked.value("from"), asked.value("page")), ("", "2"));
+        let wrong = ListQuery::parse("/l", "to=soon").with_days_of("time_received", "UTC");
+        assert_eq!(wrong.filters(), ["time_received<soon"]);
     }
 }

@@ -7,6 +7,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::ConsoleState;
+use super::arrangement;
 use super::confirm;
 use super::error_page::{PageError, no_such_page};
 use super::options::{self, Choice, Referred};
@@ -55,6 +56,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(keys::routes())
         .merge(confirm::routes())
         .merge(profile::routes())
+        .merge(arrangement::routes())
         .merge(offers::routes())
         .merge(partners::routes())
         .merge(advertisers::routes())

@@ -84,7 +84,7 @@ async fn profile_page(
 }
 
 /// Writes as the viewer, so the audit names the user.
-async fn write_as<T, E>(
+pub(super) async fn write_as<T, E>(
     state: &ConsoleState,
     viewer: &Viewer,
     work: impl FnOnce(&WriteTx<'_>) -> Result<T, E> + Send + 'static,

@@ -8,6 +8,7 @@ pub mod preferences;
 pub mod second_factor;
 pub mod sessions;
 pub mod users;
+pub mod views;
 
 /// SHA-256 of a secret.
 pub type Digest = [u8; 32];

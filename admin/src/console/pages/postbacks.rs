@@ -79,6 +79,8 @@ struct PostbackList {
 struct ListPage {
     page: Page,
     query: ListQuery,
+    /// The query of the API.
+    asked: ListQuery,
     chips: Vec<Chip>,
     postbacks: Vec<PostbackRow>,
     paging: Paging,
@@ -86,12 +88,13 @@ struct ListPage {
 }
 
 async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuery) -> PageResult {
-    let path = format!("{API}{}", query.api_query());
+    let asked = query.with_days_of("time_received", viewer.time_zone());
+    let path = format!("{API}{}", asked.api_query());
     let (list, problem) = report::or_problem(state.api.get(&viewer, &path).await)?;
     let PostbackList { postbacks, paging } = list;
     let chips = report::chips(&state.api, &viewer, &query).await?;
     let page = Page::new(&viewer, Menu::Postbacks, "Postback log");
-    let page = ListPage { page, query, chips, postbacks, paging, problem };
+    let page = ListPage { page, query, asked, chips, postbacks, paging, problem };
     Ok(report::rendered(&page, page.problem.as_ref()))
 }
 

@@ -218,6 +218,7 @@ pub fn delete(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     for table in ["user_session", "user_link", "user_device", "recovery_code", "preference"] {
         tx.execute(&format!("DELETE FROM {table} WHERE user_id = ?1"), [id])?;
     }
+    super::views::delete_private(tx, id)?;
     let sql = "UPDATE user SET password_hash = '', totp_secret = NULL, totp_pending = NULL, \
                time_saved = ?2, time_deleted = ?2 WHERE id = ?1";
     tx.execute(sql, (id, tx.now()))?;

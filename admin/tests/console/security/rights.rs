@@ -45,8 +45,13 @@ const FOR_ADMINS: [&str; 3] = ["/console/users", "/console/keys", "/console/priv
 /// Pages for all staff whose forms are for admins only.
 const CHANGED_BY_ADMINS: [&str; 2] = ["/console/settings", "/console/bots"];
 /// Forms about the user's own account.
-const OWN_ACCOUNT: [&str; 4] =
-    ["/console/profile", "/portal/profile", "/console/confirm", "/portal/confirm"];
+const OWN_ACCOUNT: [&str; 5] = [
+    "/console/profile",
+    "/portal/profile",
+    "/console/confirm",
+    "/portal/confirm",
+    "/console/views",
+];
 
 /// Queries of pages that need one.
 const QUERIES: &[(&str, &str)] = &[

@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use super::code::CodeRow;
 use crate::access::Right;
+use crate::catalog::ListName;
 use crate::console::ConsoleState;
+use crate::console::arrangement::{Arrangement, Column};
 use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
@@ -20,6 +22,20 @@ use crate::console::viewer::Viewer;
 use crate::console::words;
 
 pub(super) const API: &str = "/v1/networks/couponcodes";
+
+const COLUMNS: &[Column] = &[
+    Column::new("coupon_status", "Status").sorted_by("coupon_status"),
+    Column::new("state", "State"),
+    Column::new("network_offer_id", "Offer").sorted_by("network_offer_id"),
+    Column::new("network_affiliate_id", "Partner").sorted_by("network_affiliate_id"),
+    Column::new("start_date", "Start").sorted_by("start_date"),
+    Column::new("end_date", "End").sorted_by("end_date"),
+    Column::new("tracking_link", "Link"),
+    Column::new("network_coupon_code_id", "Id").sorted_by("network_coupon_code_id").on_choice(),
+    Column::new("internal_notes", "Notes").on_choice(),
+    Column::new("time_created", "Created").sorted_by("time_created").on_choice(),
+    Column::new("time_saved", "Saved").sorted_by("time_saved").on_choice(),
+];
 
 #[derive(Deserialize)]
 struct CodeList {
@@ -33,11 +49,13 @@ struct CodeList {
 struct ListPage {
     page: Page,
     query: ListQuery,
+    arrangement: Arrangement,
     codes: Vec<CodeRow>,
     paging: Paging,
     offers: Options,
     partners: Options,
     may_edit: bool,
+    api_request: String,
 }
 
 pub(super) async fn show(
@@ -45,7 +63,14 @@ pub(super) async fn show(
     viewer: Viewer,
     query: ListQuery,
 ) -> PageResult {
-    let asked = query.or_sorted("-network_coupon_code_id");
+    let arrangement =
+        Arrangement::load(&state, &viewer, ListName::CouponCodes, COLUMNS, &query).await?;
+    if let Some(view) = arrangement.opening(&query) {
+        return Ok(view);
+    }
+    let query = query.of_list(arrangement.opens_with_view());
+    let asked = in_order(&query).or_from_start();
+    let api_request = asked.as_curl(API);
     let path = format!("{API}{}", asked.api_query_with(&["offer", "affiliate"]));
     let list: CodeList = state.api.get(&viewer, &path).await?;
     let offers = Options::load(&state.api, &viewer, Referred::Offer).await?;
@@ -57,7 +82,25 @@ pub(super) async fn show(
     let page = Page::new(&viewer, Menu::CouponCodes, "Coupon Codes").with_notice(notice);
     let may_edit = viewer.may(Right::EditCatalog);
     let CodeList { coupon_codes: codes, paging } = list;
-    Ok(html(&ListPage { page, query, codes, paging, offers, partners, may_edit }))
+    let shown = ListPage {
+        page,
+        query,
+        arrangement,
+        codes,
+        paging,
+        offers,
+        partners,
+        may_edit,
+        api_request,
+    };
+    Ok(html(&shown))
+}
+
+/// The newest codes come first. A search for a part of the code goes through the codes in their own
+/// order, and so finds the first ones before it has looked at all.
+fn in_order(query: &ListQuery) -> ListQuery {
+    let is_search = !query.value("search").is_empty();
+    query.or_sorted(if is_search { "coupon_code" } else { "-network_coupon_code_id" })
 }
 
 /// The notice after a job on codes of the list, with a button that gives back what the job replaced.
