@@ -172,7 +172,7 @@ fn wrong_rows_are_mended_in_place_by_column_and_one_at_a_time() {
     // One at a time, on a phone.
     page.set_size(390, 844);
     page.by_role("link", "Mend one wrong row at a time").click();
-    page.wait_for_text("1–1 of 1 rows");
+    page.wait_for_text("1–1 of 1 row");
     page.screenshot("grid-one-row-phone.png");
     page.assert_accessible();
     let fits = page.evaluate("document.documentElement.scrollWidth <= innerWidth");
