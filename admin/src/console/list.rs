@@ -310,9 +310,10 @@ impl ListQuery {
     /// The address of this list without one filter.
     pub(crate) fn without_filter(&self, filter: &str) -> String {
         let kept = |(name, value): &&(String, String)| {
-            !(name == "filter" && value == filter)
-                && !OF_PLACE.contains(&name.as_str())
-                && !OF_NOTICE.contains(&name.as_str())
+            let is_removed = name == "filter" && value == filter;
+            let is_passing =
+                OF_PLACE.contains(&name.as_str()) || OF_NOTICE.contains(&name.as_str());
+            !(is_removed || is_passing)
         };
         self.link(self.pairs.iter().filter(kept))
     }

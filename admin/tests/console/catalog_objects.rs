@@ -249,7 +249,7 @@ fn refusals_name_their_inputs(console: &Console) {
         [("name", "Shop 2"), ("account_status", "active"), ("ip_allow_list", "192.0.2.1\nhere")];
     for (path, form, input, sentence) in [
         ("advertisers/new", &advertiser[..], "ip_allow_list", "Allowed senders, row 2: is neither"),
-        ("domains/new", &[("base_url", "go.example.com")], "base_url", "Address: "),
+        ("domains/new", &[("base_url", "go example")], "base_url", "Address: "),
         ("partners/new", &[("name", ""), ("account_status", "active")], "name", "Name: "),
         ("partners/1/edit", &[("name", "")], "name", "Name: "),
     ] {

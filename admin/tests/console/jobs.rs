@@ -113,8 +113,9 @@ fn picked_codes_get_a_partner_dates_and_an_end_and_come_back() {
     page.wait_for_text("2 codes deleted");
     assert_eq!(count(&console, "&prefix=pick"), 2);
     page.by_role("button", "Undo").click();
-    page.wait_for_text("Undone: 2 codes are as before");
-    assert_eq!(count(&console, "&prefix=pick&filter=network_affiliate_id%3D2"), 2);
+    wait_for("the codes to be as before", || {
+        (count(&console, "&prefix=pick&filter=network_affiliate_id%3D2") == 2).then_some(())
+    });
     assert_eq!(console.network.visit("/pick0").status, 302);
     page.assert_clean();
 }

@@ -134,7 +134,7 @@ fn a_clickless_sale_says_why_and_a_pending_one_is_approved() {
     page.wait_for_text("coupon_code=winter25&amount=50&order_id=A2");
 
     page.goto(&day.console.url("/console/conversions?filter.status=pending"));
-    page.wait_for_text("1–1 of 1 conversions");
+    page.wait_for_text("1–1 of 1 conversion");
     let row = page.all_by_role("checkbox").into_iter().nth(1).unwrap();
     row.click();
     page.by_role("button", "Approve").click();
@@ -249,7 +249,7 @@ fn a_flex_report_drills_to_the_partner_and_back_with_the_sums_of_the_api() {
 
     let date = page.evaluate("document.querySelector('tbody td bdi').textContent");
     let name = format!("Open WINTER25, {}", date.as_str().unwrap());
-    page.evaluate(&format!("document.querySelector('summary[aria-label=\"{name}\"]').click()"));
+    page.by_role("DisclosureTriangle", &name).click();
     page.by_role("link", "By partner").click();
     page.wait_for_text("Coupon code: WINTER25");
     page.wait_for_text("Anna");
@@ -309,9 +309,9 @@ fn an_explanation_of_a_paused_code_links_to_its_mend() {
     page.by_role("textbox", "Code or whole link").fill(&link);
     page.by_role("button", "Explain").click();
     page.wait_for_text("the coupon code is paused");
-    let mend = page.by_role("link", "Set the code to active");
+    let mend = page.by_role("link", "Open the code to set it to active");
     mend.click();
-    page.wait_for_text("Edit PAUSED10");
+    page.wait_for_text("The code is paused. Set its status to Active.");
     page.goto(&day.console.url(&format!("/console/clicks/{}", day.click)));
     page.by_role("link", "Explain it again now").click();
     page.wait_for_text("The visitor is sent to the offer:");

@@ -87,7 +87,7 @@ fn check_accept(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 fn too_many(error: readers::TooManyReaders) -> ApiError {
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "stream.too_many", &error.to_string())
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "stream.too_many", error.to_string())
 }
 
 /// The task of one reader.
