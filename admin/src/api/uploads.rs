@@ -126,7 +126,7 @@ async fn list(
 }
 
 /// The beginning of a file that is not read yet, as the parameters would read it.
-#[utoipa::path(get, path = "/couponcodes/uploads/{id}/preview", params(Id, LayoutParameters), responses((status = 200, body = FilePreview)))]
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/preview", params(Id, LayoutParameters), responses((status = 200, body = FilePreview), (status = 409, body = super::error::ErrorBody)))]
 async fn preview_file(
     State(uploads): State<Uploads>,
     Id(id): Id,
@@ -256,13 +256,13 @@ async fn remove(State(uploads): State<Uploads>, Id(id): Id) -> Result<Response, 
 }
 
 /// The errors of the rows, at most 100, each with the number of its rows.
-#[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors", params(Id), responses((status = 200, body = ErrorGroups)))]
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors", params(Id), responses((status = 200, body = ErrorGroups), (status = 409, body = super::error::ErrorBody)))]
 async fn error_groups(State(uploads): State<Uploads>, Id(id): Id) -> Result<Response, ApiError> {
     Ok(ErrorGroups::from(uploads.fault_groups(id).await?).into_answer())
 }
 
 /// The errors of the rows, as a file.
-#[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors.csv", params(Id, FileParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors.csv", params(Id, FileParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8"), (status = 409, body = super::error::ErrorBody)))]
 async fn errors(
     State(uploads): State<Uploads>,
     Id(id): Id,
@@ -274,7 +274,7 @@ async fn errors(
 }
 
 /// The rows with errors and the reasons, as a file that can be mended and uploaded.
-#[utoipa::path(get, path = "/couponcodes/uploads/{id}/invalid_rows.csv", params(Id, FileParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/invalid_rows.csv", params(Id, FileParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8"), (status = 409, body = super::error::ErrorBody)))]
 async fn invalid_rows(
     State(uploads): State<Uploads>,
     Id(id): Id,

@@ -454,6 +454,8 @@ fn roles_see_their_part(console: &Console) {
     for path in PAGES {
         let html = console.html(&format!("/console/{path}"));
         let main = html.split_once("<main").unwrap().1;
+        // Every user has columns and views of its own.
+        let main = main.replace("method=\"post\" action=\"/console/views", "");
         for refused in ["/edit\"", "/new", "/delete", "method=\"post\""] {
             assert!(!main.contains(refused), "{path} shows {refused}");
         }

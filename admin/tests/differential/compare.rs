@@ -186,7 +186,10 @@ impl World {
                 })
                 .collect();
             let is_theirs = |made: &&Conversion| {
-                made.partner == Some(partner) && made.status != Status::Invalid && !made.is_refund
+                made.partner == Some(partner)
+                    && made.status != Status::Invalid
+                    && made.error != 21
+                    && !made.is_refund
             };
             let mut expected: Vec<String> = self
                 .model

@@ -67,14 +67,14 @@ pub(crate) fn routes() -> Vec<Route> {
     routes
 }
 
-/// Files of `pages` and `portal` serve one side. Of the other files, some serve strangers too, and
-/// the rest both sides.
+/// Files of `pages` and `portal` serve one side, and so does the one with views of lists. Of the other
+/// files, some serve strangers too, and the rest both sides.
 fn collect_folder(folder: &Path, side: Option<Side>, routes: &mut Vec<Route>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let stem = path.file_stem().unwrap().to_str().unwrap();
         let side = side.or(match stem {
-            "pages" => Some(Side::Staff),
+            "pages" | "arrangement" => Some(Side::Staff),
             "portal" => Some(Side::Partner),
             "assets" | "sign_in" => Some(Side::Everybody),
             _ => None,

@@ -3,7 +3,7 @@
 use super::routes::routes;
 use crate::http::{self, Answer};
 use crate::https;
-use crate::programs::Network;
+use crate::programs::{Network, wait_for};
 use crate::signed_in::{Console, encode, request_to};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
@@ -276,6 +276,7 @@ fn plain_http_from_elsewhere_is_refused_unless_it_is_allowed() {
             variables.push(("COUPON_ADMIN_CONSOLE_ALLOW_PLAIN_HTTP", "true"));
         }
         let _admin = network.start_admin_with(&variables);
+        wait_for("the outer address", || std::net::TcpStream::connect(outside).ok());
         let answer = request_to(outside, "GET", "/sign-in", &[], "");
         let cookies = set_up_through(&network, outside);
         if is_allowed {
