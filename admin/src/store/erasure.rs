@@ -204,7 +204,22 @@ pub fn add_found_rows(
 /// The rows are erased, and the search value is blanked.
 pub fn finish_rows(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET stage = 'file', value = '' WHERE id = ?1 AND stage = 'rows'";
-    with_secure_delete(tx, |tx| Ok(tx.execute(sql, [id])?))?;
+    with_secure_delete(tx, |tx| {
+        blank_users_addresses(tx, id)?;
+        Ok(tx.execute(sql, [id])?)
+    })?;
+    Ok(())
+}
+
+/// Blanks the address where users of the console and of keys came from it.
+fn blank_users_addresses(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+    for table in ["api_key_use", "user_session"] {
+        let sql = format!(
+            "UPDATE {table} SET address = '' WHERE address = (SELECT value FROM erasure
+             WHERE id = ?1 AND kind = 'ip' AND dry_run = 0 AND stage = 'rows')"
+        );
+        tx.execute(&sql, [id])?;
+    }
     Ok(())
 }
 

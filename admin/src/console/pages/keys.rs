@@ -65,7 +65,11 @@ impl KeyRow {
         let ago = Timestamp::now().as_second() - self.time_last_used;
         // Uses are written once a minute.
         let ago = if ago < 120 { "just now".into() } else { format::duration(ago) + " ago" };
-        format!("{ago} by {}", self.last_used_address)
+        // An erasure blanks the address.
+        match self.last_used_address.as_str() {
+            "" => ago,
+            address => format!("{ago} by {address}"),
+        }
     }
 
     fn shown_name(&self) -> String {
