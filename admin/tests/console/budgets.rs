@@ -3,8 +3,7 @@
 //!
 //! `cargo test --release --workspace --test console budgets -- --ignored --nocapture`
 //!
-//! `COUPON_TESTS_CODES` sets another number of codes. The figures of one machine stand in
-//! `admin/README.md`.
+//! `COUPON_TESTS_CODES` sets another number of codes.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
