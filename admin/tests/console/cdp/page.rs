@@ -52,16 +52,27 @@ impl Page {
     }
 
     pub(crate) fn url(&self) -> String {
-        text(&self.evaluate("location.href"))
+        self.read("location.href")
     }
 
     pub(crate) fn title(&self) -> String {
-        text(&self.evaluate("document.title"))
+        self.read("document.title")
     }
 
     /// The visible text.
     pub(crate) fn text(&self) -> String {
-        text(&self.evaluate("document.body?.innerText ?? ''"))
+        self.read("document.body?.innerText ?? ''")
+    }
+
+    /// A text of the page. A page that is being replaced does not answer; the one after it does.
+    fn read(&self, expression: &str) -> String {
+        let request = json!({"expression": expression, "returnByValue": true});
+        let answer = self.try_call("Runtime.evaluate", request.clone());
+        let answer = answer.unwrap_or_else(|_| {
+            self.wait_until_settled();
+            self.call("Runtime.evaluate", request)
+        });
+        text(&answer["result"]["value"])
     }
 
     /// Evaluates an expression in the page, also with scripts off. A promise is awaited.
