@@ -159,8 +159,11 @@ fn all_that_match_are_a_job_that_is_stopped_and_reverted() {
     page.by_role("button", "Revert this job").click();
     wait_for("the revert", || page.text().contains("Not reverted").then_some(()));
     page.wait_for_text("Was changed after the job");
+    let job = wait_for("the end of the revert", || {
+        let job = console.network.call("GET", "jobs/1", None).json();
+        (job["state"] == "reverted").then_some(job)
+    });
     page.screenshot("jobs-reverted.png");
-    let job = console.network.call("GET", "jobs/1", None).json();
     assert_eq!((&job["reverted_count"], &job["left_count"]), (&json!(changed - 1), &json!(1)));
     assert_eq!(count(&console, "&filter=coupon_status%3Dpaused"), 1);
     page.assert_clean();
