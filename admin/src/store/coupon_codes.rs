@@ -83,20 +83,25 @@ const FROM: &str = "FROM coupon_code c JOIN offer o ON o.id = c.offer_id \
     LEFT JOIN affiliate a ON a.id = c.affiliate_id \
     LEFT JOIN offer_visibility v ON v.offer_id = c.offer_id AND v.affiliate_id = c.affiliate_id";
 
-fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
-    let object = CouponCodeEdit {
-        coupon_code: row.get(4)?,
-        network_offer_id: row.get(5)?,
-        network_affiliate_id: row.get(6)?,
-        coupon_status: word(row, 7)?,
-        start_date: day(row, 8)?,
-        end_date: day(row, 9)?,
-        description: row.get(10)?,
-        is_description_plain_text: row.get(11)?,
-        internal_notes: row.get(12)?,
+/// The fields that a row has as edited; their columns begin at `first`, in the order of the table.
+fn read_edit(row: &Row<'_>, first: usize) -> rusqlite::Result<CouponCodeEdit> {
+    Ok(CouponCodeEdit {
+        coupon_code: row.get(first)?,
+        network_offer_id: row.get(first + 1)?,
+        network_affiliate_id: row.get(first + 2)?,
+        coupon_status: word(row, first + 3)?,
+        start_date: day(row, first + 4)?,
+        end_date: day(row, first + 5)?,
+        description: row.get(first + 6)?,
+        is_description_plain_text: row.get(first + 7)?,
+        internal_notes: row.get(first + 8)?,
         allow_reissue: false,
-        conversion_only: row.get(13)?,
-    };
+        conversion_only: row.get(first + 9)?,
+    })
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
+    let object = read_edit(row, 4)?;
     let (id, base_url): (u32, Option<String>) = (row.get(0)?, row.get(14)?);
     let record = CodeRecord {
         code_id: id,

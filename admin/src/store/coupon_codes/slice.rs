@@ -9,11 +9,11 @@ use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 
-use super::{Chosen, FILTERS, SEARCH};
+use super::{Chosen, FILTERS, SEARCH, read_edit};
 use crate::catalog::words::words;
 use crate::catalog::{CheckedCode, CouponCodeEdit, CouponStatus};
 use crate::store::meta::Sequence;
-use crate::store::rows::{FilterTextError, day, day_text, parse_filter, word};
+use crate::store::rows::{FilterTextError, day_text, parse_filter};
 use crate::store::{ReadTx, StoreError, WriteTx};
 
 /// A choice of codes as requested.
@@ -167,19 +167,7 @@ const EDITABLE: &str = "id, code, offer_id, affiliate_id, status, start_date, en
      is_description_plain_text, internal_notes, conversion_only, time_saved, time_deleted, change_seq";
 
 fn read_editable(row: &Row<'_>) -> rusqlite::Result<EditableRow> {
-    let edit = CouponCodeEdit {
-        coupon_code: row.get(1)?,
-        network_offer_id: row.get(2)?,
-        network_affiliate_id: row.get(3)?,
-        coupon_status: word(row, 4)?,
-        start_date: day(row, 5)?,
-        end_date: day(row, 6)?,
-        description: row.get(7)?,
-        is_description_plain_text: row.get(8)?,
-        internal_notes: row.get(9)?,
-        allow_reissue: false,
-        conversion_only: row.get(10)?,
-    };
+    let edit = read_edit(row, 1)?;
     let (id, time_saved, time_deleted) = (row.get(0)?, row.get(11)?, row.get(12)?);
     Ok(EditableRow { id, edit, time_saved, time_deleted, change_seq: row.get(13)? })
 }
