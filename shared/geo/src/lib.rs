@@ -1,0 +1,1 @@
+//! Databases in MaxMind's format (`.mmdb`), from any maker.
