@@ -1,7 +1,7 @@
 //! The countries, with the ids that Everflow's API gives them.
 //!
-//! Everflow numbers the countries of ISO 3166-1 from 1 by their code; the countries that joined the
-//! standard later have a number behind them where it is known, else one of ours from 1001.
+//! Everflow numbers the countries of ISO 3166-1 from 1, in the order of the codes. Later members of
+//! the standard have higher numbers. Unknown numbers are replaced by ours, from 1001.
 
 /// A country or territory of ISO 3166-1, or Kosovo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

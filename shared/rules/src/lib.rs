@@ -1,7 +1,7 @@
-//! Targeting: what a rule can ask about a visitor, and whether a rule lets the visitor through.
+//! Targeting: facts about a visitor, and whether a rule lets the visitor through.
 //!
 //! Both programs use it: the daemon to answer visits, the admin to check rules when they are saved,
-//! to explain visits, and to report where clicks came from. Nothing here reads a file or a clock.
+//! to explain visits, and to report where clicks came from. The package reads no file and no clock.
 
 pub mod countries;
 pub mod place;

@@ -1,8 +1,8 @@
 //! The place and the network of an address, as databases know them.
 
-use std::ops::BitOr;
+use std::ops::{BitOr, BitOrAssign, Sub};
 
-/// Parts of a [`Place`], so that a look-up decodes only what somebody asks for.
+/// Parts of a [`Place`]: a look-up decodes only the parts in question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlaceParts(u16);
 
@@ -18,10 +18,35 @@ impl PlaceParts {
     pub const CONNECTION: PlaceParts = PlaceParts(1 << 8);
     pub const PROXY: PlaceParts = PlaceParts(1 << 9);
 
+    /// The parts by the words of logs and of the API, from the widest place to the network.
+    pub const NAMES: [(PlaceParts, &'static str); 10] = [
+        (PlaceParts::COUNTRY, "country"),
+        (PlaceParts::REGION, "region"),
+        (PlaceParts::CITY, "city"),
+        (PlaceParts::POSTAL_CODE, "postal_code"),
+        (PlaceParts::DMA, "dma"),
+        (PlaceParts::TIME_ZONE, "time_zone"),
+        (PlaceParts::ISP, "isp"),
+        (PlaceParts::CARRIER, "carrier"),
+        (PlaceParts::CONNECTION, "connection"),
+        (PlaceParts::PROXY, "proxy"),
+    ];
+
     /// Whether any of these parts is among the parts.
     #[must_use]
     pub fn has(self, parts: PlaceParts) -> bool {
         self.0 & parts.0 != 0
+    }
+
+    /// The parts among both.
+    #[must_use]
+    pub fn common(self, parts: PlaceParts) -> PlaceParts {
+        PlaceParts(self.0 & parts.0)
+    }
+
+    /// The names of the parts.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        PlaceParts::NAMES.into_iter().filter(move |(part, _)| self.has(*part)).map(|(_, name)| name)
     }
 
     #[must_use]
@@ -38,7 +63,22 @@ impl BitOr for PlaceParts {
     }
 }
 
-/// Everything known of an address. An empty text, a zero or `None` is unknown.
+impl BitOrAssign for PlaceParts {
+    fn bitor_assign(&mut self, other: PlaceParts) {
+        *self = *self | other;
+    }
+}
+
+impl Sub for PlaceParts {
+    type Output = PlaceParts;
+
+    /// The parts without the other ones.
+    fn sub(self, other: PlaceParts) -> PlaceParts {
+        PlaceParts(self.0 & !other.0)
+    }
+}
+
+/// The place of an address. An empty text, a zero or `None` is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place<'a> {
     /// ISO 3166-1 alpha-2, in upper case. Where the visitor is, never where a network is registered.
@@ -101,7 +141,7 @@ pub enum Connection {
     Mobile = 2,
 }
 
-/// Kinds of networks that hide who uses them.
+/// Kinds of networks that hide their users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProxyKinds(u8);
 
@@ -112,6 +152,20 @@ impl ProxyKinds {
     pub const RESIDENTIAL_PROXY: ProxyKinds = ProxyKinds(1 << 3);
     /// A data centre. The networks of companies and privacy relays are among them.
     pub const HOSTING: ProxyKinds = ProxyKinds(1 << 4);
+
+    /// The kinds by the words of logs and of the API.
+    pub const NAMES: [(ProxyKinds, &'static str); 5] = [
+        (ProxyKinds::VPN, "vpn"),
+        (ProxyKinds::PUBLIC_PROXY, "public_proxy"),
+        (ProxyKinds::TOR, "tor"),
+        (ProxyKinds::RESIDENTIAL_PROXY, "residential_proxy"),
+        (ProxyKinds::HOSTING, "hosting"),
+    ];
+
+    /// The names of the kinds.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        ProxyKinds::NAMES.into_iter().filter(move |(kind, _)| self.has(*kind)).map(|(_, name)| name)
+    }
 
     /// Whether any of these kinds is among the kinds.
     #[must_use]
@@ -137,5 +191,37 @@ impl BitOr for ProxyKinds {
 
     fn bitor(self, other: ProxyKinds) -> ProxyKinds {
         ProxyKinds(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for ProxyKinds {
+    fn bitor_assign(&mut self, other: ProxyKinds) {
+        *self = *self | other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_and_every_kind_has_a_name() {
+        let parts = PlaceParts::NAMES.iter().fold(PlaceParts::default(), |all, (part, _)| {
+            assert!(!all.has(*part), "each part has a bit of its own");
+            all | *part
+        });
+        assert_eq!(parts.names().count(), PlaceParts::NAMES.len());
+        let kinds = ProxyKinds::NAMES.iter().map(|(kind, _)| kind.bits()).sum();
+        assert_eq!(ProxyKinds::from_bits(kinds).unwrap().names().count(), 5);
+        assert_eq!(ProxyKinds::from_bits(kinds + 1), None);
+    }
+
+    #[test]
+    fn parts_are_added_compared_and_taken_away() {
+        let both = PlaceParts::CITY | PlaceParts::COUNTRY;
+        assert_eq!(both.names().collect::<Vec<_>>(), ["country", "city"]);
+        assert_eq!(both - PlaceParts::CITY, PlaceParts::COUNTRY);
+        assert_eq!(both.common(PlaceParts::CITY | PlaceParts::DMA), PlaceParts::CITY);
+        assert!((both - both).is_empty());
     }
 }
