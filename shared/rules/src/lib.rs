@@ -3,5 +3,7 @@
 //! Both programs use it: the daemon to answer visits, the admin to check rules when they are saved,
 //! to explain visits, and to report where clicks came from. The package reads no file and no clock.
 
+pub mod agent;
 pub mod countries;
+pub mod language;
 pub mod place;
