@@ -44,6 +44,7 @@ mod recent_visits;
 use std::hash::Hasher;
 use std::sync::Arc;
 
+use coupon_rules::agent::Agent;
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
 use siphasher::sip::SipHasher13;
@@ -55,7 +56,7 @@ use click_pay::ClickPay;
 use click_terms::{TermsHistory, TermsRevision};
 use recent_visits::RecentVisits;
 
-pub use agent::{Agent, Device};
+pub use agent::IdentifiedAgent;
 
 /// Number of visits, of all visitors, after which a visit is forgotten.
 pub const SESSION_HISTORY: u32 = 4_000_000;
@@ -67,7 +68,10 @@ pub const DUPLICATE_WINDOW_MS: u64 = 10_000;
 const HOUR_MS: u64 = 3_600_000;
 /// Increases with each change of the classification rules. Archives classified by older rules are
 /// classified again.
-pub const RULES_VERSION: u32 = 1;
+///
+/// 2: devices are identified by coupon-rules, so consoles and television sets are no longer tablets
+/// or others.
+pub const RULES_VERSION: u32 = 2;
 
 /// Class of a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,8 +105,8 @@ impl VisitClass {
 pub struct Classification {
     /// Class of the visit.
     pub class: VisitClass,
-    /// Device of the visitor.
-    pub device: Device,
+    /// The visitor's program and device.
+    pub agent: Agent,
     /// Payout and revenue; `None` for a visit that is no valid click, or an offer without paid
     /// clicks.
     pub pay: Option<ClickPay>,
@@ -116,18 +120,18 @@ pub fn classify_without_history(
     terms: &TermsHistory,
     is_converted: bool,
 ) -> Classification {
-    let agent = identify_agent(click, bots);
+    let identified = identify_agent(click, bots);
     Classification::new(
         &click.head,
-        class_without_history(&click.head, agent, is_converted),
-        agent.device,
+        class_without_history(&click.head, identified.is_bot, is_converted),
+        identified.agent,
         terms,
     )
 }
 
 /// Identifies the visitor's program.
 #[must_use]
-pub fn identify_agent(click: &Click<'_>, bots: &BotList) -> Agent {
+pub fn identify_agent(click: &Click<'_>, bots: &BotList) -> IdentifiedAgent {
     or_bot_without_user_agent(
         click,
         agent::identify(click.tag(Tag::UserAgent).unwrap_or_default(), bots),
@@ -135,25 +139,29 @@ pub fn identify_agent(click: &Click<'_>, bots: &BotList) -> Agent {
 }
 
 /// Browsers send a user agent; an address without one is a program's. An erasure removes both.
-fn or_bot_without_user_agent(click: &Click<'_>, agent: Agent) -> Agent {
+fn or_bot_without_user_agent(click: &Click<'_>, identified: IdentifiedAgent) -> IdentifiedAgent {
     let is_empty = |tag| click.tag(tag).unwrap_or_default().trim_ascii().is_empty();
     let is_unnamed = is_empty(Tag::UserAgent) && !is_empty(Tag::Address);
-    Agent { is_bot: agent.is_bot || is_unnamed, ..agent }
+    IdentifiedAgent { is_bot: identified.is_bot || is_unnamed, ..identified }
 }
 
-/// Device of the visitor.
+/// The visitor's program and device.
 #[must_use]
-pub fn device(click: &Click<'_>) -> Device {
-    agent::device(click.tag(Tag::UserAgent).unwrap_or_default())
+pub fn agent(click: &Click<'_>) -> Agent {
+    agent::program(click.tag(Tag::UserAgent).unwrap_or_default())
 }
 
 /// Class of a visit alone: unique, if it is a click that can be compared with others.
 #[must_use]
-pub fn class_without_history(visit: &ClickHead, agent: Agent, is_converted: bool) -> VisitClass {
+pub fn class_without_history(
+    visit: &ClickHead,
+    is_bots_agent: bool,
+    is_converted: bool,
+) -> VisitClass {
     let is_bot = match visit.kind {
         VisitKind::Impression => return VisitClass::Impression,
         VisitKind::Prefetch => true,
-        VisitKind::Click | VisitKind::Sdk => agent.is_bot,
+        VisitKind::Click | VisitKind::Sdk => is_bots_agent,
         VisitKind::Server => false,
     };
     match (is_bot, visit.reason) {
@@ -168,11 +176,11 @@ impl Classification {
     fn new(
         visit: &ClickHead,
         class: VisitClass,
-        device: Device,
+        agent: Agent,
         terms: &TermsHistory,
     ) -> Classification {
         let pay = class.is_valid_click().then(|| terms.at_click(visit).pay.clone()).flatten();
-        Classification { class, device, pay }
+        Classification { class, agent, pay }
     }
 }
 
@@ -222,12 +230,12 @@ impl Classifier {
         self.visitors.next();
         self.repeats.next();
         let user_agent = click.tag(Tag::UserAgent).unwrap_or_default();
-        let agent = or_bot_without_user_agent(click, self.agents.identify(user_agent));
-        let class = match class_without_history(&click.head, agent, false) {
+        let identified = or_bot_without_user_agent(click, self.agents.identify(user_agent));
+        let class = match class_without_history(&click.head, identified.is_bot, false) {
             VisitClass::Unique => self.compare(click, user_agent),
             other => other,
         };
-        Classification::new(&click.head, class, agent.device, &self.terms)
+        Classification::new(&click.head, class, identified.agent, &self.terms)
     }
 
     /// Compares a click with earlier ones.

@@ -43,7 +43,7 @@ impl FoundClick {
     }
 
     pub(crate) fn device_type(&self) -> Option<&'static str> {
-        self.as_click(|click| classification::device(click).as_str())
+        self.as_click(|click| classification::agent(click).device.as_str())
     }
 
     /// Encodes the record again and passes it to `work`; `None` if it does not decode.

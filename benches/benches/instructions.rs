@@ -15,8 +15,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use coupon_benches::inputs::{HEAD, HEADERS, NOW, TAGS, click_records, macros};
+use coupon_benches::inputs::{AGENTS, HEAD, HEADERS, NOW, TAGS, click_records, macros};
 use coupon_benches::{catalog_file, code, index_of, level_file};
+use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
+use coupon_rules::language;
 use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode_click};
 use coupon_shared::code::FoldedCode;
@@ -50,7 +52,7 @@ struct Stage {
     prepare: for<'a> fn(&'a Fixture) -> Call<'a>,
 }
 
-const STAGES: [Stage; 16] = [
+const STAGES: [Stage; 19] = [
     Stage { name: "fold", calls: 5_000, prepare: |_| fold() },
     Stage { name: "headers", calls: 2_000, prepare: |_| headers() },
     Stage { name: "lookup_hot", calls: 2_000, prepare: hot_lookup },
@@ -58,6 +60,9 @@ const STAGES: [Stage; 16] = [
     Stage { name: "lookup_miss", calls: 2_000, prepare: |fixture| lookup(fixture, "q") },
     Stage { name: "decide", calls: 2_000, prepare: decision },
     Stage { name: "expand", calls: 2_000, prepare: expansion },
+    Stage { name: "agent", calls: 2_000, prepare: |_| agent() },
+    Stage { name: "agent_recent", calls: 5_000, prepare: |_| recent_agent() },
+    Stage { name: "language", calls: 5_000, prepare: |_| preferred_language() },
     Stage { name: "answer_found", calls: 2_000, prepare: |_| answering(&found()) },
     Stage { name: "answer_not_found", calls: 2_000, prepare: |_| answering(&Reply::NotFound) },
     Stage { name: "transaction_id", calls: 5_000, prepare: |_| transaction_id() },
@@ -175,6 +180,34 @@ fn expansion(fixture: &Fixture) -> Call<'_> {
         location.clear();
         destination.expand(black_box(&macros), &mut location);
         black_box(&location);
+    })
+}
+
+/// An agent that the serving thread has not seen lately.
+fn agent<'a>() -> Call<'a> {
+    let hints = ClientHints::default();
+    // The first call builds the automaton.
+    black_box(Agent::identify(b"", &hints));
+    Box::new(move |call| {
+        let agent = AGENTS[call % AGENTS.len()].as_bytes();
+        black_box(Agent::identify(black_box(agent), &hints));
+    })
+}
+
+fn recent_agent<'a>() -> Call<'a> {
+    let (mut recent, hints) = (RecentAgents::default(), ClientHints::default());
+    for agent in AGENTS {
+        recent.identify(agent.as_bytes(), &hints);
+    }
+    Box::new(move |call| {
+        let agent = AGENTS[call % AGENTS.len()].as_bytes();
+        black_box(recent.identify(black_box(agent), &hints));
+    })
+}
+
+fn preferred_language<'a>() -> Call<'a> {
+    Box::new(|_| {
+        black_box(language::preferred(black_box(b"de-AT,de;q=0.9,en-US;q=0.8,en;q=0.7")));
     })
 }
 

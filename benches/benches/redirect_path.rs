@@ -3,7 +3,9 @@
 //! `COUPON_BENCH_CODES` sets the size of the index (1,000,000 without it).
 
 use coupon_benches as fixture;
-use coupon_benches::inputs::{HEAD, NOW, TAGS, macros};
+use coupon_benches::inputs::{AGENTS, HEAD, NOW, TAGS, macros};
+use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
+use coupon_rules::language;
 use coupon_shared::click::{MAX_RECORD_LEN, encode_click};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, Visit, VisitorFacts, decide};
@@ -37,6 +39,7 @@ fn stages(c: &mut Criterion) {
     let hits = spread(count);
     lookups(c, &index, &hits);
     decision(c, &index, &hits);
+    visitor(c);
     transaction_id(c);
     click_record(c);
     opening(c, count);
@@ -78,6 +81,22 @@ fn decision(c: &mut Criterion, index: &Index<Arc<[u8]>>, hits: &[FoldedCode]) {
             destination.expand(&macros(), &mut location);
             location.len()
         });
+    });
+}
+
+fn visitor(c: &mut Criterion) {
+    let hints = ClientHints::default();
+    for (agent, name) in AGENTS.iter().zip(["iphone", "android", "windows", "instagram"]) {
+        c.bench_function(&format!("agent_{name}"), |b| {
+            b.iter(|| Agent::identify(black_box(agent.as_bytes()), &hints));
+        });
+    }
+    let mut recent = RecentAgents::default();
+    c.bench_function("agent_recent", |b| {
+        b.iter(|| recent.identify(black_box(AGENTS[0].as_bytes()), &hints));
+    });
+    c.bench_function("language", |b| {
+        b.iter(|| language::preferred(black_box(b"de-AT,de;q=0.9,en-US;q=0.8,en;q=0.7")));
     });
 }
 

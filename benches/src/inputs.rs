@@ -43,6 +43,19 @@ pub const HEADERS: [(&str, &str); 8] = [
     ("accept-encoding", "gzip, deflate"),
 ];
 
+/// Common user agents: three browsers, and an app's.
+pub const AGENTS: [&str; 4] = [
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 \
+     (KHTML, like Gecko) Version/26.0 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/142.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/142.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 \
+     (KHTML, like Gecko) Mobile/15E148 Instagram 400.0.0.12.34 (iPhone14,5; iOS 18_6; de_DE; de; \
+     scale=3.00; 1170x2532; 700012345)",
+];
+
 /// Fixed fields of every click record.
 pub const HEAD: ClickHead = ClickHead {
     transaction_id: TransactionId([0xAB; 16]),

@@ -355,6 +355,9 @@ pub(crate) fn click_reason(reason: &str) -> &'static str {
 
 /// Any word of the API as a word of a page: `not_started` becomes `Not started`.
 pub(crate) fn word(word: &str) -> String {
+    if word == "tv" {
+        return "TV".into();
+    }
     capitalised(&word.replace('_', " "))
 }
 

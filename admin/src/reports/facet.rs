@@ -1,8 +1,8 @@
 //! Facets: the properties by which reports are broken down and filtered.
 
+use coupon_rules::agent::Device;
 use coupon_shared::click::Tag;
 
-use crate::classification::Device;
 use crate::store::rollups::{Dimension, ValueDimension};
 use crate::store::rows::Vocabulary;
 

@@ -234,7 +234,7 @@ columns! {
         uid: String,
         /// Of the click: two upper-case letters; empty if unknown.
         country: String,
-        /// Of the click: `desktop`, `mobile`, `tablet` or `other`.
+        /// Of the click: a word of [`coupon_rules::agent::Device`].
         device_type: String,
         /// Personal: address of the postback's sender.
         address: String,

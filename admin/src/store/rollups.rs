@@ -41,7 +41,7 @@ pub enum ValueDimension {
     Base,
     /// `sub1` to `sub5`, by its number.
     Sub(u8),
-    /// `desktop`, `mobile`, `tablet` or `other`.
+    /// A word of [`coupon_rules::agent::Device`].
     DeviceType,
     /// Two upper-case letters.
     Country,

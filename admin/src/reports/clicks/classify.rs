@@ -69,7 +69,7 @@ fn classify_alone(
         let id = &click.head.transaction_id;
         let is_converted =
             click.class == VisitClass::Bot && conversions::was_converted(connection, id)?;
-        click.class = class_without_history(&click.head, click.agent, is_converted);
+        click.class = class_without_history(&click.head, click.identified.is_bot, is_converted);
         click.terms = Some(terms.at_click(&click.head).clone());
     }
     Ok(terms)

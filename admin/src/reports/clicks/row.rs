@@ -14,7 +14,7 @@ use crate::attribution::postback_fields::url_without_secrets;
 use crate::classification::bot_list::BotList;
 use crate::classification::click_pay::ClickPay;
 use crate::classification::click_terms::ClickTerms;
-use crate::classification::{self, Agent, VisitClass};
+use crate::classification::{self, IdentifiedAgent, VisitClass};
 use crate::reports::amount::Amount;
 use crate::reports::column::Column;
 use crate::reports::facet::Facet;
@@ -32,7 +32,7 @@ const FIRST_ERROR_CODE: u32 = 1_000;
 #[derive(Debug, Clone)]
 pub(super) struct ArchivedClick {
     pub(super) head: ClickHead,
-    pub(super) agent: Agent,
+    pub(super) identified: IdentifiedAgent,
     /// Provisional until [`super::classify`] has compared the click with earlier visits.
     pub(super) class: VisitClass,
     /// The offer's terms at the time of the click; `None` before [`super::classify`] reads them.
@@ -50,11 +50,11 @@ pub(super) struct ArchivedClick {
 impl ArchivedClick {
     pub(super) fn read(click: &Click<'_>, bots: &BotList) -> ArchivedClick {
         let text = |tag| click.text(tag).into_owned();
-        let agent = classification::identify_agent(click, bots);
+        let identified = classification::identify_agent(click, bots);
         ArchivedClick {
             head: click.head,
-            agent,
-            class: classification::class_without_history(&click.head, agent, false),
+            identified,
+            class: classification::class_without_history(&click.head, identified.is_bot, false),
             terms: None,
             code: String::from_utf8_lossy(click.code).into_owned(),
             user_ip: click.address().map_or_else(String::new, |address| address.to_string()),
@@ -176,9 +176,11 @@ static ALL: [Column<ReportedClick>; 29] = [
     Column::text("user_agent", "", |row| row.click.user_agent.as_str().into()),
     Column::text("language", "", |row| row.click.language.as_str().into()),
     Column::text("user_ip", "", |row| row.click.user_ip.as_str().into()),
-    Column::text("device_type", "`desktop`, `mobile`, `tablet` or `other`.", |row| {
-        row.click.agent.device.as_str().into()
-    }),
+    Column::text(
+        "device_type",
+        "`desktop`, `mobile`, `tablet`, `console`, `tv` or `other`.",
+        |row| row.click.identified.agent.device.as_str().into(),
+    ),
     Column::id("error_code", "0 where the visit was sent on to the offer.", |row| {
         error(row.click.head.reason).0
     }),

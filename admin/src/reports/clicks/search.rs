@@ -52,7 +52,7 @@ impl ClickKind {
                 click.head.reason != Reason::Redirected
                     && classification::class_without_history(
                         &click.head,
-                        classification::identify_agent(click, bots),
+                        classification::identify_agent(click, bots).is_bot,
                         false,
                     ) == VisitClass::Invalid
             }

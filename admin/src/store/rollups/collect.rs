@@ -100,7 +100,7 @@ impl Collection {
         let what = self.what(measures);
         let currency = classification.pay.as_ref().map_or(0, |pay| self.text(&pay.currency));
         self.count(ValueDimension::Base, slot, ids, (0, currency), what);
-        let device = self.text(classification.device.as_str());
+        let device = self.text(classification.agent.device.as_str());
         self.count(ValueDimension::DeviceType, slot, ids, (device, currency), what);
         for (number, tag) in (1..).zip(SUBS) {
             if click.tag(tag).is_some_and(|value| !value.is_empty()) {

@@ -284,9 +284,10 @@ async fn packs_of_a_place_stay_few() {
 
 #[tokio::test]
 async fn one_partners_values_take_no_room_of_anothers() {
+    use coupon_rules::agent::{Agent, ClientHints};
     use coupon_shared::click::block::Block;
 
-    use crate::classification::{Classification, Device};
+    use crate::classification::Classification;
     use crate::daemon_client::fake_daemon::{STREAM, Sample, block};
 
     let dir = tempfile::tempdir().unwrap();
@@ -305,8 +306,8 @@ async fn one_partners_values_take_no_room_of_anothers() {
     let write = move |tx: &WriteTx<'_>| {
         let mut rollups = Rollups::default();
         for click in Block::parse(&bytes).unwrap().decode().unwrap().clicks() {
-            let classification =
-                Classification { class: VisitClass::Unique, device: Device::Desktop, pay: None };
+            let agent = Agent::identify(b"", &ClientHints::default());
+            let classification = Classification { class: VisitClass::Unique, agent, pay: None };
             rollups.count(&click, &classification);
         }
         rollups.apply(tx)
