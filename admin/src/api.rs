@@ -18,6 +18,7 @@ mod conditions;
 mod crud;
 mod download;
 mod error;
+mod geo;
 mod limits;
 mod live;
 mod misdirected;

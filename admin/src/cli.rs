@@ -189,7 +189,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Backup(args) => backup::backup(&config()?.data_dir, &args.file)?,
         Command::Restore(args) => backup::restore(&args.file, &config()?)?,
-        Command::CheckConfig => print!("{}", config()?),
+        Command::CheckConfig => check_config(&config()?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -208,6 +208,15 @@ impl Options {
     }
 }
 
+/// Prints the settings, and reads the databases of places as a start does.
+fn check_config(config: &Config) -> anyhow::Result<()> {
+    print!("{config}");
+    for line in coupon_geo::check_files(&config.geo.databases)? {
+        println!("# {line}");
+    }
+    Ok(())
+}
+
 fn start_serving(config: &Config) -> anyhow::Result<()> {
     start(&config.log.filter, serve::serve(config))
 }
@@ -217,9 +226,9 @@ fn start_serving(config: &Config) -> anyhow::Result<()> {
 const DEMO_LOG_FILTER: &str = "warn,coupon_admin::worker=error";
 
 fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {
-    let limits = options.load()?.limits;
+    let Config { limits, geo, .. } = options.load()?;
     let data = options.data.clone().unwrap_or_else(|| PathBuf::from("coupon-demo"));
-    let options = demo::Options { data, http: args.http, admin: args.admin, limits };
+    let options = demo::Options { data, http: args.http, admin: args.admin, limits, geo };
     start(DEMO_LOG_FILTER, demo::run(options))
 }
 

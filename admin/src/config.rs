@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use coupon_config::{
-    Configuration, Keys, ListenerConfig, TlsConfig, bounds, listener_conflicts, listeners_or,
+    Configuration, GeoConfig, Keys, ListenerConfig, TlsConfig, bounds, listener_conflicts,
+    listeners_or,
 };
 use ipnet::IpNet;
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub console: ConsoleConfig,
     /// Certificates for tracking domains that ask for one.
     pub acme: acme::Settings,
+    /// Databases of places.
+    pub geo: GeoConfig,
     /// The program's own log.
     pub log: LogConfig,
 }
@@ -109,6 +112,7 @@ impl Default for Config {
             privacy: Periods { click_days: 90, postback_days: 365, address_days: 0 },
             console: ConsoleConfig::default(),
             acme: acme::Settings::default(),
+            geo: GeoConfig::default(),
             log: LogConfig { filter: "info".into() },
         }
     }
@@ -133,13 +137,17 @@ impl Configuration for Config {
         declare_privacy(&mut self.privacy, keys);
         declare_console(&mut self.console, keys);
         declare_acme(&mut self.acme, keys);
+        self.geo.declare_keys(keys);
         keys.declare_log_filter("log.filter", &mut self.log.filter);
         self.tls.declare_keys(keys);
         keys.declare_entries("listeners", &mut self.listeners);
     }
 
     fn conflicts(&self) -> Vec<String> {
-        listener_conflicts(&self.effective_listeners(), !self.trusted_proxies.is_empty())
+        let has_proxies = !self.trusted_proxies.is_empty();
+        let mut conflicts = listener_conflicts(&self.effective_listeners(), has_proxies);
+        conflicts.extend(self.geo.conflicts());
+        conflicts
     }
 }
 

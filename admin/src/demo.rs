@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use coupon_config::GeoConfig;
 use serde_json::json;
 
 use crate::catalog::{CertificateSource, CertificateState, TrackingDomain, today};
@@ -40,6 +41,8 @@ pub struct Options {
     pub admin: SocketAddr,
     /// Limits of clients, from the configuration.
     pub limits: ClientLimits,
+    /// Databases of places for both programs, from the configuration.
+    pub geo: GeoConfig,
 }
 
 /// Deadline for the first publication. The folder may contain many codes, all of which are read.
@@ -59,6 +62,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         daemon_socket: runtime.join("coupond.sock"),
         log: LogConfig { filter: "warn".into() },
         limits: options.limits,
+        geo: options.geo,
         ..Config::default()
     };
     // Opened first, because it locks the folder: a second demo must not disturb the first.
@@ -68,6 +72,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         listen: options.http,
         data: data.join("daemon"),
         index: config.data_dir.join(publish::FOLDER_NAME),
+        geo: config.geo.databases.clone(),
         runtime,
     };
     let child = daemon.start().await?;

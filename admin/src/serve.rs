@@ -14,6 +14,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use axum::http::Request;
+use coupon_geo::GeoWatcher;
 use coupon_serve::tls::{CertificateWatcher, HandshakeLimit, TlsSetup};
 use coupon_serve::{
     AcceptLoop, ClientListener, ClientPeer, FirstBytes, PeerAddress as _, TcpAcceptor,
@@ -117,6 +118,9 @@ impl Admin {
         let (pixels, sending) = partner_postbacks::start(store.clone(), &config.pixels, stop())?;
         let certificates =
             acme::start(store.clone(), publisher.clone(), daemon, &config.acme, stop())?;
+        let paths = config.geo.databases.clone();
+        // Reading and checking large files takes a while.
+        let geo = Arc::new(tokio::task::spawn_blocking(move || GeoWatcher::start(&paths)).await??);
         let auth = AuthConfig::new(config);
         let key_uses = auth.key_uses().clone();
         key_uses.flush_regularly(store.clone(), stop());
@@ -141,6 +145,7 @@ impl Admin {
             privacy,
             postbacks,
             certificates,
+            geo,
             network: Network { id: network_id },
             auth,
             lifetimes: config.console.lifetimes,

@@ -17,7 +17,7 @@ use coupon_serve::Limits;
 use coupon_serve::tls::CertificatePlaces;
 
 pub use click_log::ClickLogConfig;
-pub use coupon_config::{ConfigError, ConfigSources, ListenerConfig, TlsConfig};
+pub use coupon_config::{ConfigError, ConfigSources, GeoConfig, ListenerConfig, TlsConfig};
 pub use live::LiveConfig;
 pub use log_format::LogFormat;
 pub use spool::SpoolConfig;
@@ -60,6 +60,8 @@ pub struct Config {
     pub clicks: ClickLogConfig,
     /// The postback spool.
     pub postbacks: SpoolConfig,
+    /// Databases of places.
+    pub geo: GeoConfig,
     /// The form of a log line.
     pub log_format: LogFormat,
 }
@@ -80,6 +82,7 @@ impl Default for Config {
             live: LiveConfig::default(),
             clicks: ClickLogConfig::default(),
             postbacks: SpoolConfig::default(),
+            geo: GeoConfig::default(),
             log_format: LogFormat::Text,
         }
     }
@@ -104,6 +107,7 @@ impl Configuration for Config {
         self.live.declare_limit_keys(keys);
         self.clicks.declare_keys(keys);
         self.postbacks.declare_keys(keys);
+        self.geo.declare_keys(keys);
         self.live.declare_log_keys(keys);
         keys.declare_choice("log.format", &mut self.log_format);
         self.tls.declare_keys(keys);
@@ -111,7 +115,10 @@ impl Configuration for Config {
     }
 
     fn conflicts(&self) -> Vec<String> {
-        listener_conflicts(&self.effective_listeners(), !self.live.trusted_proxies.is_empty())
+        let has_proxies = !self.live.trusted_proxies.is_empty();
+        let mut conflicts = listener_conflicts(&self.effective_listeners(), has_proxies);
+        conflicts.extend(self.geo.conflicts());
+        conflicts
     }
 }
 
@@ -158,6 +165,7 @@ impl Config {
             ("tls", self.tls != new.tls),
             ("clicks", self.clicks != new.clicks),
             ("postbacks", self.postbacks != new.postbacks),
+            ("geo", self.geo != new.geo),
             ("log.format", self.log_format != new.log_format),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

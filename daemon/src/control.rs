@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use coupon_geo::GeoWatcher;
 use coupon_serve::tls::{CertificateWatcher, TlsCounters};
 use coupon_serve::{AcceptLoop, Limits, LocalExecutor, TrustedProxies};
 use coupon_shared::code::FoldedCode;
@@ -57,6 +58,8 @@ pub struct ControlApi {
     pub handshakes: Arc<TlsCounters>,
     /// The certificates; `None` without a listener that speaks TLS.
     pub watcher: Option<CertificateWatcher>,
+    /// Databases of places.
+    pub geo: Arc<GeoWatcher>,
 }
 
 /// Starts the API's thread, which ends after `shutdown` once all requests are answered.

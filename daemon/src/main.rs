@@ -27,7 +27,7 @@ fn coupond() -> anyhow::Result<()> {
     let config = Config::load(&sources)?;
     if arguments.command == Some(Command::CheckConfig) {
         print!("{config}");
-        return Ok(());
+        return check_databases(&config);
     }
     if arguments.exit_with_parent {
         // A drain as after SIGTERM: no click is lost.
@@ -35,6 +35,14 @@ fn coupond() -> anyhow::Result<()> {
     }
     let log_level = logging::start(&config.live.log_level, config.log_format)?;
     run::run(config, sources, log_level)?;
+    Ok(())
+}
+
+/// Reads the databases of places as a start does; their problems keep no daemon from starting.
+fn check_databases(config: &Config) -> anyhow::Result<()> {
+    for line in coupon_geo::check_files(&config.geo.databases)? {
+        println!("# {line}");
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod sdk_event;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use coupon_geo::GeoReader;
 use coupon_serve::client_address;
 use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
 use coupon_shared::click_macros::ClickMacros;
@@ -42,6 +43,7 @@ use crate::unknown_codes::UnknownCodes;
 pub struct Redirector {
     index: IndexReader,
     settings: SettingsReader,
+    geo: GeoReader,
     checker: Checker,
     context: RedirectContext,
 }
@@ -87,6 +89,7 @@ impl Redirector {
     pub fn new(
         index: IndexReader,
         settings: SettingsReader,
+        geo: GeoReader,
         ids: TransactionIdSource,
         ring: RingWriter,
         counters: Arc<VisitCounters>,
@@ -103,13 +106,14 @@ impl Redirector {
             parameters,
             locations,
         };
-        Redirector { index, settings, checker, context }
+        Redirector { index, settings, geo, checker, context }
     }
 
-    /// Drops handles to a replaced index and replaced settings while no visitor comes.
+    /// Drops handles to a replaced index, settings and databases while no visitor comes.
     pub fn refresh(&mut self) {
         self.index.refresh();
         self.settings.load();
+        self.geo.load();
     }
 
     /// The sequence of the last logged click; 0 before the first.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coupon_geo::GeoWatcher;
 use coupon_serve::tls::{CertificateWatcher, HandshakeLimit, TlsSetup};
 use coupon_serve::{
     BindError, DrainOutcome, FirstBytes, InheritError, InheritedSockets, Limits, TrustedProxies,
@@ -284,6 +285,7 @@ impl Frontage {
 
 struct Daemon {
     live: Reconfigurable,
+    geo: Arc<GeoWatcher>,
     threads: JoinSet<Result<std::io::Result<DrainOutcome>, oneshot::error::RecvError>>,
     visitors_off: CancellationToken,
     clicks: Arc<ClickLog>,
@@ -304,6 +306,8 @@ impl Daemon {
         let clicks = Arc::new(clicks);
         let index = LiveIndex::default();
         let loader = LoaderHandle::start(Loader::new(config.index_dir.clone(), index.clone()))?;
+        // Before the first visitor. A faulty file is a problem for health, and no reason not to start.
+        let geo = Arc::new(GeoWatcher::start(&config.geo.databases)?);
         let live = Reconfigurable::new(config, sources, log_level);
         let metrics: Vec<ThreadMetrics> = rings.iter().map(|_| ThreadMetrics::default()).collect();
         let visitors_off = CancellationToken::new();
@@ -318,6 +322,7 @@ impl Daemon {
         let shared = SharedState {
             index,
             settings: live.settings.clone(),
+            geo: Arc::clone(geo.databases()),
             limits: live.limits.subscribe(),
             postbacks: receiver,
             shutdown: visitors_off.clone(),
@@ -339,12 +344,23 @@ impl Daemon {
             handshakes: Arc::clone(&frontage.tls.counters),
             proxies: frontage.proxies,
             watcher: frontage.certificates,
+            geo: Arc::clone(&geo),
         };
         let control = control::start(bound.control, api, control_off.clone())?;
         tracing::info!(?addresses, threads = threads.len(), "serving");
         notify_service_manager(NotifyState::Ready);
         let files = bound.files;
-        Ok(Daemon { live, threads, visitors_off, clicks, postbacks, control, control_off, files })
+        Ok(Daemon {
+            live,
+            geo,
+            threads,
+            visitors_off,
+            clicks,
+            postbacks,
+            control,
+            control_off,
+            files,
+        })
     }
 
     async fn run(mut self, mut signals: Signals) -> Result<(), RunError> {
@@ -352,12 +368,17 @@ impl Daemon {
             tokio::select! {
                 _ = signals.terminate.recv() => break None,
                 _ = signals.interrupt.recv() => break None,
-                _ = signals.hang_up.recv() => self.live.reload(),
+                _ = signals.hang_up.recv() => self.reload(),
                 Some(ended) = self.threads.join_next() => break Some(format!("{ended:?}")),
             }
         };
         self.stop().await?;
         fault.map_or(Ok(()), |fault| Err(RunError::ThreadEnded(fault)))
+    }
+
+    fn reload(&mut self) {
+        self.live.reload();
+        self.geo.look_now();
     }
 
     async fn stop(mut self) -> Result<(), RunError> {

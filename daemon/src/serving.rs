@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coupon_geo::LiveDatabases;
 use coupon_serve::{
     AcceptLoop, ClientListener, ClientPeer, DrainOutcome, FirstBytes, Limits, LocalExecutor,
     TcpAcceptor,
@@ -45,6 +46,8 @@ pub struct SharedState {
     pub index: LiveIndex,
     /// The settings.
     pub settings: LiveSettings,
+    /// Databases of places.
+    pub geo: Arc<LiveDatabases>,
     /// Limits of each thread.
     pub limits: watch::Receiver<Limits>,
     /// Receives postbacks.
@@ -111,6 +114,7 @@ fn start_state(
     let redirector = Rc::new(RefCell::new(Redirector::new(
         shared.index.reader(),
         shared.settings.reader(),
+        shared.geo.reader(),
         TransactionIdSource::new(stream.node, stream.thread, stream.incarnation),
         ring,
         Arc::clone(&metrics.visits),

@@ -16,6 +16,8 @@ mod clicks;
 mod control_api;
 #[path = "daemon/faults.rs"]
 mod faults;
+#[path = "daemon/geo.rs"]
+mod geo;
 #[path = "daemon/hostile.rs"]
 mod hostile;
 #[path = "daemon/index.rs"]

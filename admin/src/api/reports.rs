@@ -22,13 +22,17 @@ mod tests;
 
 pub use stream::{EventFeed, FeedSources};
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
+use coupon_geo::GeoWatcher;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
+use super::geo::{self, GeoDatabase};
 use super::state::AppState;
 use crate::acme::{AcmeHandle, CertificatesStatus};
 use crate::click_ingest::{ClickIngestHandle, ClickIngestStatus};
@@ -86,11 +90,14 @@ struct SystemStatus {
     pixels: Backlog,
     privacy: PrivacyStatus,
     certificates: CertificatesStatus,
+    /// Where visitors are.
+    geo: Vec<GeoDatabase>,
     advertisers_without_proof: AdvertisersWithoutProof,
 }
 
-/// How the disk, publication, the intake of clicks and postbacks, partner postbacks, forgetting and
-/// certificates stand, and which advertisers believe anybody who sends a postback.
+/// How the disk, publication, the intake of clicks and postbacks, partner postbacks, forgetting,
+/// certificates and databases of places stand, and which advertisers believe anybody who sends a
+/// postback.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = SystemStatus)))]
 async fn status(
     State(disk): State<Disk>,
@@ -99,6 +106,7 @@ async fn status(
     State(postbacks): State<PostbackHandle>,
     State(privacy): State<PrivacyHandle>,
     State(certificates): State<AcmeHandle>,
+    State(watcher): State<Arc<GeoWatcher>>,
     State(store): State<Store>,
 ) -> Result<Json<SystemStatus>, ApiError> {
     let read = |connection: &ReadTx<'_>| {
@@ -116,6 +124,7 @@ async fn status(
         pixels,
         privacy: privacy.status(),
         certificates: certificates.status(),
+        geo: geo::databases(&watcher),
         advertisers_without_proof,
     }))
 }

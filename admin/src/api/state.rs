@@ -1,6 +1,9 @@
 //! The state of the router, and the parts that handlers take.
 
+use std::sync::Arc;
+
 use axum::extract::FromRef;
+use coupon_geo::GeoWatcher;
 
 use super::auth::{AuthConfig, AuthLayer};
 use super::bodies::Bodies;
@@ -51,6 +54,8 @@ pub struct AppState {
     pub pixels: PartnerPostbacks,
     /// State of certificates.
     pub certificates: AcmeHandle,
+    /// Databases of places.
+    pub geo: Arc<GeoWatcher>,
     /// Clicks and conversions as they come.
     pub events: EventFeed,
 }
@@ -85,6 +90,7 @@ parts! {
     uploads: Uploads,
     pixels: PartnerPostbacks,
     certificates: AcmeHandle,
+    geo: Arc<GeoWatcher>,
     events: EventFeed,
 }
 

@@ -1,5 +1,6 @@
 //! The `coupond` process of the demo: found, started, restarted, stopped.
 
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -27,6 +28,8 @@ pub(super) struct Daemon {
     pub(super) data: PathBuf,
     pub(super) index: PathBuf,
     pub(super) runtime: PathBuf,
+    /// Databases of places.
+    pub(super) geo: Vec<PathBuf>,
 }
 
 /// Path of `coupond` in the folder of this program.
@@ -41,6 +44,12 @@ pub(super) fn program_beside_this() -> anyhow::Result<PathBuf> {
 }
 
 impl Daemon {
+    /// The paths with commas between them.
+    fn geo_databases(&self) -> OsString {
+        let paths: Vec<_> = self.geo.iter().map(|path| path.as_os_str()).collect();
+        paths.join(OsStr::new(","))
+    }
+
     /// Starts the daemon and reads its actual address.
     pub(super) async fn start(&mut self) -> anyhow::Result<Child> {
         let address_file = self.runtime.join("coupond.addr");
@@ -76,6 +85,7 @@ impl Daemon {
             .arg("--runtime-dir")
             .arg(&self.runtime)
             .env("COUPOND_ACCEPT_ANY_HOST", "true")
+            .env("COUPOND_GEO_DATABASES", self.geo_databases())
             .env("COUPOND_LOG_LEVEL", "warn")
             .stdin(Stdio::null())
             // Ctrl-C must reach only this process, which then stops the daemon.

@@ -57,6 +57,7 @@ fn every_key_can_be_set_in_the_file_and_in_the_environment() {
         ("postbacks.keep_days", "18"),
         ("postbacks.max_bytes", "6000000"),
         ("postbacks.max_waiting", "19"),
+        ("geo.databases", "['/city.mmdb', '/isp.mmdb']"),
         ("log.level", "'debug'"),
         ("log.format", "'json'"),
     ];
@@ -74,7 +75,7 @@ fn every_key_can_be_set_in_the_file_and_in_the_environment() {
     assert_eq!(load("", &env, &[]).unwrap(), from_file);
     assert_eq!(load(&from_file.to_string(), &[], &[]).unwrap(), from_file);
     let untouched = Config::default();
-    assert_eq!(untouched.keys_needing_restart(&from_file).len(), 10);
+    assert_eq!(untouched.keys_needing_restart(&from_file).len(), 11);
     assert_ne!(from_file.live, untouched.live);
     assert_eq!(from_file.live.trusted_proxies.len(), 2);
 }

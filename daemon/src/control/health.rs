@@ -1,24 +1,29 @@
 //! Health: whether all parts work, and if not, the active alerts.
 
+use coupon_geo::GeoStatus;
 use coupon_serve::tls::CertificateWatcher;
 use serde_json::{Value, json};
 
 use super::{ControlApi, served_json};
+use crate::clock::unix_ms;
 use crate::thread_metrics::connection_total;
 
 impl ControlApi {
     /// Answers as long as the process lives. `degraded` means that redirects continue with reduced
-    /// service: an older index, a click log that does not take clicks, or a spool that does not
-    /// take postbacks.
+    /// service: an older index, a click log that does not take clicks, a spool that does not take
+    /// postbacks, or a faulty database of places. Warnings leave the status `ok`.
     pub(super) fn health(&self) -> Value {
         let mut problems = self.clicks.problems();
         problems.extend(self.postbacks.problems());
         problems.extend(self.loader.status().problem);
         problems.extend(self.watcher.iter().flat_map(CertificateWatcher::problems));
+        problems.extend(self.geo.problems());
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let mut health = served_json(self.loader.served());
         health["status"] = status.into();
         health["problems"] = problems.into();
+        health["warnings"] = self.geo.age_warnings().into();
+        health["geo"] = self.geo.status().iter().map(database_json).collect();
         health["incarnation"] = self.clicks.incarnation().into();
         let clicks = self.clicks.status();
         health["clicks"] = json!({
@@ -67,4 +72,18 @@ impl ControlApi {
                 connection_total(&self.threads, |counts| &counts.evicted_for_memory),
         })
     }
+}
+
+fn database_json(status: &GeoStatus) -> Value {
+    let database = status.database.as_ref();
+    json!({
+        "path": status.path.display().to_string(),
+        "type": database.map(|database| database.kind.as_str()),
+        "build": database.map(|database| database.build_unix_s),
+        "age_days": database.map(|database| database.age_days(unix_ms() / 1000)),
+        "bytes": database.map(|database| database.bytes),
+        "parts": database.map(|database| database.parts.names().collect::<Vec<_>>()),
+        "unreadable_look_ups": status.unreadable,
+        "problem": status.problem,
+    })
 }

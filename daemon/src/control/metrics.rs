@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use coupon_geo::GeoWatcher;
 use coupon_serve::ProxyCounters;
 use coupon_serve::tls::{CertificateWatcher, TlsCounters};
 use coupon_shared::decision::Reason;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::ControlApi;
+use crate::clock::unix_ms;
 use crate::counters::{Count, VisitCounters};
 use crate::http_answer::{HttpAnswer, with_type};
 use crate::postbacks::PostbackStatus;
@@ -45,6 +47,7 @@ impl ControlApi {
         snapshot.connections(&self.threads);
         snapshot.first_bytes(self.proxies.counters(), &self.handshakes);
         snapshot.certificates(self.watcher.as_ref());
+        snapshot.geo(&self.geo);
         snapshot.gauge(
             "index_generation",
             "Generation of the index served, 0 for none",
@@ -83,6 +86,8 @@ struct Metric {
 #[derive(Debug)]
 enum Value {
     Gauge(u64),
+    /// A gauge for each value of a label.
+    Gauges(&'static str, Vec<(String, u64)>),
     Counter(u64),
     /// A counter for each value of a label.
     Counters(&'static str, Vec<(String, u64)>),
@@ -229,6 +234,39 @@ impl Snapshot {
         );
     }
 
+    /// The label is the configured path: at most four, and chosen by the operator.
+    fn geo(&mut self, watcher: &GeoWatcher) {
+        let (status, now) = (watcher.status(), unix_ms() / 1000);
+        let in_service = status.iter().filter_map(|file| Some((file, file.database.as_ref()?)));
+        let (mut ages, mut builds, mut bytes, mut unreadable) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (file, database) in in_service {
+            let path = file.path.display().to_string();
+            ages.push((path.clone(), database.age_s(now)));
+            builds.push((path.clone(), database.build_unix_s));
+            bytes.push((path.clone(), database.bytes));
+            unreadable.push((path, file.unreadable));
+        }
+        let mut gauges = |name, help, values| {
+            let value = Value::Gauges("path", values);
+            self.metrics.push(Metric { name, help, value });
+        };
+        gauges("geo_database_age_seconds", "Time since the database of places was built", ages);
+        gauges("geo_database_build_seconds", "Unix time at which the database was built", builds);
+        gauges("geo_database_bytes", "Memory that the database takes", bytes);
+        self.labelled(
+            "geo_look_ups_unreadable",
+            "Look-ups that found a damaged record",
+            "path",
+            unreadable,
+        );
+        self.gauge(
+            "geo_database_problems",
+            "Databases of places that are not in service as they are on the disk; /health names them",
+            watcher.problems().len() as u64,
+        );
+    }
+
     fn postbacks(&mut self, status: PostbackStatus) {
         self.counter("postbacks_received", "Postbacks kept", status.received);
         let answered = status.answered.into_iter().map(|(name, count)| (name.to_owned(), count));
@@ -302,12 +340,16 @@ impl Collector for Snapshot {
 impl Metric {
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let kind = match self.value {
-            Value::Gauge(_) => MetricType::Gauge,
+            Value::Gauge(_) | Value::Gauges(..) => MetricType::Gauge,
             Value::Counter(_) | Value::Counters(..) => MetricType::Counter,
         };
         let mut metric = encoder.encode_descriptor(self.name, self.help, None, kind)?;
         match &self.value {
             Value::Gauge(number) => ConstGauge::new(*number as i64).encode(metric),
+            Value::Gauges(label, numbers) => numbers.iter().try_for_each(|(value, number)| {
+                let labels = [(*label, value.as_str())];
+                ConstGauge::new(*number as i64).encode(metric.encode_family(&labels)?)
+            }),
             Value::Counter(number) => ConstCounter::new(*number).encode(metric),
             Value::Counters(label, numbers) => numbers.iter().try_for_each(|(value, number)| {
                 let labels = [(*label, value.as_str())];

@@ -121,6 +121,20 @@ impl Keys {
         self.declare(key, target, |path| quoted(&path.display()), one(parse))
     }
 
+    /// A list of paths of files. The files need not exist.
+    pub fn declare_paths(&mut self, key: &str, target: &mut Vec<PathBuf>) -> bool {
+        let print = |paths: &Vec<PathBuf>| {
+            let paths = paths.iter().map(|path| toml::Value::String(path.display().to_string()));
+            toml::Value::Array(paths.collect()).to_string()
+        };
+        let parse = |value: &WrittenValue| match value.is_list {
+            // A path in a list may have commas.
+            true => Ok(value.values.iter().map(PathBuf::from).collect()),
+            false => Ok(value.elements().map(PathBuf::from).collect()),
+        };
+        self.declare(key, target, print, parse)
+    }
+
     /// A list of networks and addresses.
     pub fn declare_networks(&mut self, key: &str, target: &mut Vec<IpNet>) -> bool {
         let print = |networks: &Vec<IpNet>| {

@@ -23,6 +23,7 @@ pub mod bounds;
 mod error;
 mod sources;
 
+mod geo;
 mod listeners;
 
 mod log_filter;
@@ -31,6 +32,7 @@ mod networks;
 mod keys;
 
 pub use error::ConfigError;
+pub use geo::GeoConfig;
 pub use keys::{ConfigEntry, Keys};
 pub use listeners::{
     ListenerConfig, TlsConfig, declare_handshake_limit, listener_conflicts, listeners_or,

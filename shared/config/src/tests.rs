@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use coupon_serve::tls::CertificateFiles;
 
 use crate::{
-    ConfigError, ConfigSources, Configuration, Keys, ListenerConfig, TlsConfig, bounds,
+    ConfigError, ConfigSources, Configuration, GeoConfig, Keys, ListenerConfig, TlsConfig, bounds,
     listener_conflicts, load, to_toml,
 };
 
@@ -258,4 +258,53 @@ fn a_wrong_entry_is_named_with_its_number_and_the_mend() {
         let error = listening(file, &[]).unwrap_err().to_string();
         assert!(error.contains(problem), "{file}: {error}");
     }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct WithGeo(GeoConfig);
+
+impl Configuration for WithGeo {
+    const ENV_PREFIX: &'static str = "SAMPLE_";
+
+    fn declare_keys(&mut self, keys: &mut Keys) {
+        self.0.declare_keys(keys);
+    }
+
+    fn conflicts(&self) -> Vec<String> {
+        self.0.conflicts()
+    }
+}
+
+fn databases(toml: &str, env: &[(&str, &str)]) -> Result<Vec<String>, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sample.toml");
+    std::fs::write(&file, toml).unwrap();
+    let sources = ConfigSources { file: Some(file), env: map(env), ..ConfigSources::default() };
+    let config = load::<WithGeo>(&sources).map_err(|error| error.to_string())?;
+    assert_eq!(load_printed(&config), config);
+    Ok(config.0.databases.iter().map(|path| path.display().to_string()).collect())
+}
+
+fn load_printed(config: &WithGeo) -> WithGeo {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("printed.toml");
+    std::fs::write(&file, to_toml(config)).unwrap();
+    load(&ConfigSources { file: Some(file), ..ConfigSources::default() }).unwrap()
+}
+
+#[test]
+fn databases_are_a_list_of_paths_in_order() {
+    let toml = "[geo]\ndatabases = ['/b.mmdb', '/a, \"b\".mmdb']";
+    assert_eq!(databases(toml, &[]).unwrap(), ["/b.mmdb", "/a, \"b\".mmdb"]);
+    let env = [("SAMPLE_GEO_DATABASES", "/city.mmdb, /isp.mmdb")];
+    assert_eq!(databases(toml, &env).unwrap(), ["/city.mmdb", "/isp.mmdb"]);
+    assert_eq!(databases("geo.databases = '/city.mmdb'", &[]).unwrap(), ["/city.mmdb"]);
+    assert_eq!(databases("", &[]).unwrap(), [""; 0]);
+}
+
+#[test]
+fn too_many_databases_and_one_named_twice_are_conflicts() {
+    let error = databases("geo.databases = ['a', 'b', 'c', 'a', 'e']", &[]).unwrap_err();
+    assert!(error.contains("5 files are named, at most 4 answer together"), "{error}");
+    assert!(error.contains("a is named twice"), "{error}");
 }

@@ -25,7 +25,7 @@ mod watcher;
 pub use database::{DatabaseInfo, MAX_DATABASE_BYTES};
 pub use database_error::{DatabaseError, DatabaseFault};
 pub use databases::Databases;
-pub use watcher::{GeoReader, GeoStatus, GeoWatcher, LiveDatabases};
+pub use watcher::{FaultyFiles, GeoReader, GeoStatus, GeoWatcher, LiveDatabases, check_files};
 
 /// Most files that answer together.
 pub const MAX_DATABASES: usize = 4;

@@ -54,7 +54,7 @@ struct WatchedFile {
     problem: Option<String>,
 }
 
-/// One configured file, for health, metrics and pages.
+/// The state of one configured file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GeoStatus {
     pub path: PathBuf,
@@ -78,6 +78,16 @@ impl GeoStatus {
                 self.path.display()
             )
         })
+    }
+
+    /// A line for the terminal: the type, the age and the parts.
+    #[must_use]
+    pub fn describe(&self, now_unix_s: u64) -> String {
+        let path = self.path.display();
+        let Some(database) = &self.database else { return format!("{path}: not usable") };
+        let parts = database.parts.names().collect::<Vec<_>>().join(", ");
+        let days = database.age_days(now_unix_s);
+        format!("{path}: {}, built {days} days ago, knows {parts}", database.kind)
     }
 }
 
@@ -216,6 +226,27 @@ impl LiveDatabases {
     }
 }
 
+/// Reads the files as a start of the program does, for a check of the configuration: a line about
+/// each file.
+///
+/// # Errors
+/// If a file cannot be used, with a sentence about each such file.
+pub fn check_files(paths: &[PathBuf]) -> Result<Vec<String>, FaultyFiles> {
+    let databases = LiveDatabases::open(paths);
+    let problems = databases.problems();
+    if problems.is_empty() {
+        let now = unix_seconds();
+        Ok(databases.status().iter().map(|status| status.describe(now)).collect())
+    } else {
+        Err(FaultyFiles(problems))
+    }
+}
+
+/// Files that cannot be used, each with its sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct FaultyFiles(pub Vec<String>);
+
 impl WatchedFile {
     fn look(&self, settle_s: u64) -> Look {
         match FileStamp::read(&self.path) {
@@ -227,7 +258,7 @@ impl WatchedFile {
     }
 }
 
-/// The databases, kept up to date by a thread that ends with this value.
+/// The databases, kept up to date by a thread that ends within ten seconds after this value.
 #[derive(Debug)]
 pub struct GeoWatcher {
     databases: Arc<LiveDatabases>,
@@ -267,11 +298,30 @@ impl GeoWatcher {
         &self.databases
     }
 
+    /// The databases in service, for callers without a reader.
+    #[must_use]
+    pub fn current(&self) -> Arc<Databases> {
+        self.databases.current()
+    }
+
+    /// All configured files.
+    #[must_use]
+    pub fn status(&self) -> Vec<GeoStatus> {
+        self.databases.status()
+    }
+
     /// Makes the thread look at the files now.
     pub fn look_now(&self) {
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
         }
+    }
+
+    /// A sentence about each old database.
+    #[must_use]
+    pub fn age_warnings(&self) -> Vec<String> {
+        let now = unix_seconds();
+        self.status().iter().filter_map(|status| status.age_warning(now)).collect()
     }
 
     /// Sentences for the program's operator.
@@ -282,12 +332,6 @@ impl GeoWatcher {
             problems.push("the thread that reads geo databases has ended: restart".to_owned());
         }
         problems
-    }
-}
-
-impl Drop for GeoWatcher {
-    fn drop(&mut self) {
-        self.look_now();
     }
 }
 

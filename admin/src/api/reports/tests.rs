@@ -113,6 +113,7 @@ impl Api {
         let state = AppState {
             events: EventFeed::start(sources, CancellationToken::new(), stop.clone()),
             certificates: certificates.unwrap(),
+            geo: std::sync::Arc::new(coupon_geo::GeoWatcher::start(&[]).unwrap()),
             disk,
             jobs: crate::jobs::JobsHandle::default(),
             postbacks: crate::conversions::postback_ingest::start(

@@ -37,6 +37,7 @@ struct Status {
     pixels: PartnerPostbacks,
     privacy: Privacy,
     certificates: Certificates,
+    geo: Vec<GeoDatabase>,
     advertisers_without_proof: WithoutProof,
 }
 
@@ -111,6 +112,51 @@ struct Certificates {
     issued: u64,
     problems: Vec<String>,
     last_error: Option<String>,
+}
+
+/// A database that says where visitors are.
+#[derive(Debug, Deserialize)]
+struct GeoDatabase {
+    path: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    age_days: Option<u64>,
+    parts: Vec<String>,
+    problem: Option<String>,
+    warning: Option<String>,
+}
+
+impl GeoDatabase {
+    /// The state in words.
+    fn state(&self) -> String {
+        let (Some(kind), Some(age)) = (&self.kind, self.age_days) else {
+            return "Not usable".into();
+        };
+        let age = match age {
+            0 => "today".to_owned(),
+            1 => "yesterday".to_owned(),
+            days => format!("{} days ago", format::count(days)),
+        };
+        format!("{}, made {age}", format::visible(kind))
+    }
+
+    /// The facts that the database knows.
+    fn facts(&self) -> String {
+        self.parts.iter().map(|part| words_of_part(part)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn words_of_part(part: &str) -> &str {
+    match part {
+        "postal_code" => "postal code",
+        "dma" => "market area (US)",
+        "time_zone" => "time zone",
+        "isp" => "internet provider",
+        "carrier" => "mobile carrier",
+        "connection" => "kind of connection",
+        "proxy" => "VPN and proxy",
+        other => other,
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -265,6 +311,22 @@ impl Status {
                 "",
             ));
         }
+        for database in &self.geo {
+            if let Some(problem) = &database.problem {
+                problems.push(Problem::warning(
+                    format!("Where visitors are is not fully known: {problem}"),
+                    "The file is looked at every ten seconds.",
+                    "",
+                ));
+            }
+            if let Some(warning) = &database.warning {
+                problems.push(Problem::warning(
+                    warning.clone(),
+                    "Addresses move: visitors may be taken for those of another place.",
+                    "",
+                ));
+            }
+        }
         if self.advertisers_without_proof.count > 0 {
             let sentence = format!(
                 "Anybody can report sales of advertisers without proof: {}.",
@@ -382,7 +444,15 @@ mod tests {
                 "removal_waits": null, "clock_has_jumped": false, "last_error": null,
             },
             "certificates": {"wanted": 0, "issued": 0, "problems": [], "last_error": null},
+            "geo": [geo_database(json!(null), json!(null))],
             "advertisers_without_proof": {"count": 0, "advertisers": []},
+        })
+    }
+
+    fn geo_database(problem: Value, warning: Value) -> Value {
+        json!({
+            "path": "/var/lib/GeoIP/GeoLite2-City.mmdb", "type": "GeoLite2-City", "age_days": 3,
+            "parts": ["country", "dma"], "problem": problem, "warning": warning,
         })
     }
 
@@ -410,6 +480,8 @@ mod tests {
             ("/privacy/last_error", json!("x"), "warning"),
             ("/certificates/problems", json!(["a host has none"]), "warning"),
             ("/certificates/last_error", json!("x"), "warning"),
+            ("/geo/0", geo_database(json!("cut off"), json!(null)), "warning"),
+            ("/geo/0", geo_database(json!(null), json!("built 31 days ago")), "warning"),
             ("/advertisers_without_proof/count", json!(2), "warning"),
         ] {
             let mut status = well();
@@ -424,6 +496,14 @@ mod tests {
         status["pixels"]["dead"] = json!(3);
         status["disk"]["is_low"] = json!(true);
         assert_eq!(kinds(status), ["bad", "warning"]);
+    }
+
+    #[test]
+    fn a_database_is_described_in_words() {
+        let database = geo_database(json!(null), json!(null));
+        let database: GeoDatabase = serde_json::from_value(database).unwrap();
+        assert_eq!(database.state(), "GeoLite2-City, made 3 days ago");
+        assert_eq!(database.facts(), "country, market area (US)");
     }
 
     #[test]
