@@ -69,9 +69,9 @@ const HOUR_MS: u64 = 3_600_000;
 /// Increases with each change of the classification rules. Archives classified by older rules are
 /// classified again.
 ///
-/// 2: devices are identified by coupon-rules, so consoles and television sets are no longer tablets
-/// or others.
-pub const RULES_VERSION: u32 = 2;
+/// 2: devices are identified by coupon-rules, so consoles and television sets have words of their
+/// own. 3: visits are also counted by platform, browser and source id.
+pub const RULES_VERSION: u32 = 3;
 
 /// Class of a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

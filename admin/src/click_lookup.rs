@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use coupon_rules::agent::Agent;
 use coupon_shared::click::{Click, ClickHead, Tag};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
 
@@ -42,8 +43,8 @@ impl FoundClick {
         String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
     }
 
-    pub(crate) fn device_type(&self) -> Option<&'static str> {
-        self.as_click(|click| classification::agent(click).device.as_str())
+    pub(crate) fn agent(&self) -> Option<Agent> {
+        self.as_click(classification::agent)
     }
 
     /// Encodes the record again and passes it to `work`; `None` if it does not decode.

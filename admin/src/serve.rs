@@ -86,6 +86,9 @@ impl Admin {
     pub async fn open(config: &Config) -> anyhow::Result<Admin> {
         let dir = config.data_dir.clone();
         let (store, archive, lock) = tokio::task::spawn_blocking(move || open_data(&dir)).await??;
+        if let Some(count @ 1..) = conversions::recount_if_outdated(&store).await? {
+            tracing::info!(conversions = count, "conversions counted again by newer rules");
+        }
         let first_key = ensure_first(&store).await?;
         let Listening { listener, address, watcher } = listen(config)?;
         let setup_link = accounts::first_run(&store)

@@ -1,9 +1,9 @@
 //! Identifies user agents: bot or not, program and device.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use coupon_rules::agent::{Agent, ClientHints, Device};
+use coupon_rules::agent::{Agent, Browser, ClientHints, Device, Platform};
 use foldhash::fast::RandomState;
 
 use super::bot_list::BotList;
@@ -23,6 +23,25 @@ impl WordSet for Device {
         })
     }
 }
+
+macro_rules! names_as_words {
+    ($enum:ident) => {
+        impl WordSet for $enum {
+            const WORDS: &'static [&'static str] = $enum::NAMES;
+
+            fn canonical(word: &str) -> Result<&'static str, UnknownWord> {
+                static ALLOWED: LazyLock<String> =
+                    LazyLock::new(|| format!("`{}`", $enum::NAMES.join("` `")));
+                $enum::from_name(word)
+                    .map($enum::as_str)
+                    .ok_or_else(|| UnknownWord { found: word.into(), allowed: &ALLOWED })
+            }
+        }
+    };
+}
+
+names_as_words!(Platform);
+names_as_words!(Browser);
 
 /// Facts about a user agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +100,14 @@ mod tests {
         assert_eq!(Device::canonical("TV").unwrap(), "tv");
         let error = Device::canonical("phone").unwrap_err();
         assert_eq!(error.allowed.replace('`', ""), Device::WORDS.join(" "));
+    }
+
+    #[test]
+    fn platforms_and_browsers_are_words_of_reports() {
+        assert_eq!(Platform::canonical("ios").unwrap(), "iOS");
+        assert_eq!(Browser::canonical("SAMSUNG INTERNET").unwrap(), "Samsung Internet");
+        let error = Browser::canonical("Netscape").unwrap_err();
+        assert!(error.allowed.starts_with("`Chrome` `Safari` "), "{error}");
     }
 
     #[test]

@@ -59,6 +59,8 @@ const LABELS: &[(&str, &str)] = &[
     ("filter_id_value", "Filter"),
     ("source_id", "Source"),
     ("device_type", "Device"),
+    ("platform", "System"),
+    ("os_version", "Version of the system"),
     ("error_code", "Reason"),
     ("sale_currency", "Currency of the sale"),
     ("is_default", "Default"),

@@ -3,7 +3,7 @@
 use crate::catalog::Money;
 use crate::store::conversions::{self, Conversion, Filters, Status};
 use crate::store::rollups::{self, ConversionCount, Measures, ValueDimension};
-use crate::store::{Store, StoreError, WriteTx};
+use crate::store::{ReadTx, Store, StoreError, WriteTx};
 
 /// The measures of a transaction, written once at its end: many rows cost little more than one.
 #[derive(Default)]
@@ -30,6 +30,24 @@ impl Counts {
 
 /// Rows that are written at once.
 const CHUNK: usize = 1_000;
+/// Increases with each change of the values and measures that a conversion counts for: a change of a
+/// conversion subtracts what the present rules say that it counted for.
+///
+/// 1: counted by platform, browser and source id.
+const RULES_VERSION: u32 = 1;
+
+/// Counts all conversions again if an older program counted them. Returns their number then.
+///
+/// # Errors
+/// On an error of the store the old counts stay.
+pub async fn recount_if_outdated(store: &Store) -> Result<Option<u64>, StoreError> {
+    let is_outdated =
+        |connection: &ReadTx<'_>| rollups::are_conversions_outdated(connection, RULES_VERSION);
+    match store.read(is_outdated).await? {
+        true => recount(store).await.map(Some),
+        false => Ok(None),
+    }
+}
 
 /// Deletes the counts of all conversions and counts them again. Returns the number of conversions.
 ///
@@ -40,6 +58,10 @@ pub async fn recount(store: &Store) -> Result<u64, StoreError> {
 }
 
 fn count_all(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
+    if rollups::are_conversions_outdated(tx, RULES_VERSION)? {
+        conversions::fill_agents(tx)?;
+        rollups::set_conversion_rules(tx, RULES_VERSION)?;
+    }
     rollups::delete_conversions(tx)?;
     let (mut counted, mut outcome, mut chunk) = (0, Ok(()), Vec::with_capacity(CHUNK));
     conversions::each(tx, &Filters::default(), |row| {
@@ -90,6 +112,9 @@ fn values(conversion: &Conversion) -> Vec<(ValueDimension, String)> {
         (ValueDimension::Sub(5), &conversion.sub5),
         (ValueDimension::DeviceType, &conversion.device_type),
         (ValueDimension::Country, &conversion.country),
+        (ValueDimension::Platform, &conversion.platform),
+        (ValueDimension::Browser, &conversion.browser),
+        (ValueDimension::SourceId, &conversion.source_id),
     ];
     let present = values.into_iter().filter(|(_, value)| !value.is_empty());
     present.map(|(family, value)| (family, value.clone())).collect()

@@ -2,6 +2,7 @@
 
 mod sequence;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coupon_shared::click::{StreamId, VisitKind};
@@ -283,6 +284,26 @@ impl Network {
         .await
     }
 
+    /// Approved conversions by a further value.
+    async fn conversions_by(&self, value_dimension: ValueDimension) -> BTreeMap<String, i64> {
+        self.read(move |connection| {
+            let question = Question {
+                slots: 0..u64::MAX >> 1,
+                by: vec![],
+                spans: vec![],
+                value_dimension,
+                filters: vec![],
+            };
+            let mut sums = BTreeMap::new();
+            rollups::query(connection, &question, |_, _, value, _, counts| {
+                *sums.entry(value.to_owned()).or_default() += counts.cv;
+            })?;
+            sums.retain(|_, sum| *sum != 0);
+            Ok(sums)
+        })
+        .await
+    }
+
     async fn history(&self, id: &str) -> Vec<HistoryEntry> {
         let number = self.conversion(id).await.number;
         self.read(move |c| conversions::history(c, number)).await
@@ -447,6 +468,9 @@ async fn a_sale_by_its_click_keeps_the_clicks_facts() {
     assert_eq!((made.sub1.as_str(), made.click_address.as_str()), ("newsletter", "10.0.0.2"));
     assert!(made.click_user_agent.contains("Firefox"), "{}", made.click_user_agent);
     assert_eq!((made.device_type.as_str(), made.address.as_str()), ("desktop", "192.0.2.9"));
+    assert_eq!((made.platform.as_str(), made.browser.as_str()), ("Linux", "Firefox"));
+    let by_platform = network.conversions_by(ValueDimension::Platform).await;
+    assert_eq!(by_platform, one_of("Linux"));
     // Without an order id the click tells repeats; the next list leads to the same last touch.
     let list = network.one(&format!("nid=1&transaction_id={first}|{id}&amount=50")).await;
     assert_eq!(list.conversion_id, verdict.conversion_id);
@@ -947,6 +971,30 @@ async fn a_code_that_nobody_clicked_is_flagged_and_held_where_that_is_wanted() {
     network.until_clicks(1).await;
     let clicked = network.one("nid=1&coupon_code=winter25&order_id=3").await;
     assert_eq!(clicked.status, VerdictStatus::Approved);
+}
+
+#[tokio::test]
+async fn conversions_of_an_earlier_program_are_counted_again_once() {
+    let mut network = Network::new().await;
+    let id = network.click(NOON_MS);
+    let sample = Sample { source_id: "blog", ..Sample::at(NOON_MS) };
+    network.arrive(STREAM, 1, &[sample]);
+    network.until_clicks(1).await;
+    network.one(&format!("nid=1&transaction_id={id}&amount=50")).await;
+    let sql = "UPDATE conversion SET platform = '', browser = '';
+               UPDATE meta SET conversion_count_rules = 0;
+               DELETE FROM rollup_pack WHERE source = 2 AND family > 17;";
+    network.edit(sql).await;
+    assert_eq!(network.conversions_by(ValueDimension::Browser).await, one_of(""));
+    assert_eq!(super::recount_if_outdated(&network.store).await.unwrap(), Some(1));
+    assert_eq!(network.conversions_by(ValueDimension::Browser).await, one_of("Firefox"));
+    assert_eq!(network.conversions_by(ValueDimension::Platform).await, one_of("Linux"));
+    assert_eq!(network.conversions_by(ValueDimension::SourceId).await, one_of("blog"));
+    assert_eq!(super::recount_if_outdated(&network.store).await.unwrap(), None);
+}
+
+fn one_of(value: &str) -> BTreeMap<String, i64> {
+    BTreeMap::from([(value.to_owned(), 1)])
 }
 
 #[tokio::test]

@@ -179,6 +179,8 @@ pub(crate) struct Sample {
     pub(crate) visitor: Option<u8>,
     pub(crate) user_agent: &'static str,
     pub(crate) sub1: &'static str,
+    /// Empty for none.
+    pub(crate) source_id: &'static str,
 }
 
 impl Sample {
@@ -193,6 +195,7 @@ impl Sample {
             visitor: None,
             user_agent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0",
             sub1: "newsletter",
+            source_id: "",
         }
     }
 
@@ -230,8 +233,9 @@ pub(crate) fn block_by(
             kind: click.kind,
             rule: 0,
         };
-        let tags: [(Tag, &[u8]); 4] = [
+        let tags: [(Tag, &[u8]); 5] = [
             (Tag::Sub1, click.sub1.as_bytes()),
+            (Tag::SourceId, click.source_id.as_bytes()),
             (Tag::Address, &click.address(stream, sequence)),
             (Tag::Referer, b"https://blog.example/"),
             (Tag::UserAgent, click.user_agent.as_bytes()),

@@ -1,6 +1,6 @@
 //! Facets: the properties by which reports are broken down and filtered.
 
-use coupon_rules::agent::Device;
+use coupon_rules::agent::{Browser, Device, Platform};
 use coupon_shared::click::Tag;
 
 use crate::store::rollups::{Dimension, ValueDimension};
@@ -21,6 +21,10 @@ pub enum Facet {
     Sub(u8),
     /// A word of [`Device`].
     DeviceType,
+    /// A name of [`Platform`].
+    Platform,
+    /// A name of [`Browser`].
+    Browser,
     /// Two letters.
     Country,
     /// The click's `source_id`.
@@ -36,7 +40,7 @@ pub enum Facet {
 }
 
 /// All facets, in the order of error texts.
-const ALL_FACETS: [Facet; 16] = [
+const ALL_FACETS: [Facet; 18] = [
     Facet::Offer,
     Facet::Affiliate,
     Facet::Advertiser,
@@ -47,6 +51,8 @@ const ALL_FACETS: [Facet; 16] = [
     Facet::Sub(4),
     Facet::Sub(5),
     Facet::DeviceType,
+    Facet::Platform,
+    Facet::Browser,
     Facet::Country,
     Facet::SourceId,
     Facet::Status,
@@ -76,8 +82,10 @@ impl ReportKind {
         match facet {
             Facet::Offer | Facet::Affiliate | Facet::Advertiser | Facet::CouponCode => true,
             Facet::Sub(_) => self != ReportKind::Conversions,
-            Facet::DeviceType | Facet::Country => self == ReportKind::Counts,
-            Facet::SourceId => self == ReportKind::Clicks,
+            Facet::DeviceType | Facet::Platform | Facet::Browser | Facet::SourceId => {
+                self != ReportKind::Conversions
+            }
+            Facet::Country => self == ReportKind::Counts,
             Facet::Status | Facet::TransactionId | Facet::OrderId | Facet::Event => {
                 self == ReportKind::Conversions
             }
@@ -100,6 +108,8 @@ impl Facet {
             Facet::Sub(4) => "sub4",
             Facet::Sub(_) => "sub5",
             Facet::DeviceType => "device_type",
+            Facet::Platform => "platform",
+            Facet::Browser => "browser",
             Facet::Country => "country",
             Facet::SourceId => "source_id",
             Facet::Status => "status",
@@ -122,7 +132,12 @@ impl Facet {
 
     /// The closed set of words, where values are words that no report reads otherwise.
     pub(super) fn vocabulary(self) -> Option<Vocabulary> {
-        (self == Facet::DeviceType).then(Vocabulary::from_word_set::<Device>)
+        match self {
+            Facet::DeviceType => Some(Vocabulary::from_word_set::<Device>()),
+            Facet::Platform => Some(Vocabulary::from_word_set::<Platform>()),
+            Facet::Browser => Some(Vocabulary::from_word_set::<Browser>()),
+            _ => None,
+        }
     }
 
     /// The rollup family that counts by this facet. A report can use one family at a time.
@@ -130,6 +145,9 @@ impl Facet {
         match self {
             Facet::Sub(number) => Some(ValueDimension::Sub(number)),
             Facet::DeviceType => Some(ValueDimension::DeviceType),
+            Facet::Platform => Some(ValueDimension::Platform),
+            Facet::Browser => Some(ValueDimension::Browser),
+            Facet::SourceId => Some(ValueDimension::SourceId),
             Facet::Country => Some(ValueDimension::Country),
             _ => None,
         }
@@ -152,7 +170,9 @@ impl Facet {
     pub(super) fn is_same(self, one: &str, other: &str) -> bool {
         match self {
             // Only closed sets ignore case. Partners may use subs that differ in case alone.
-            Facet::DeviceType | Facet::Country => one.eq_ignore_ascii_case(other),
+            Facet::DeviceType | Facet::Platform | Facet::Browser | Facet::Country => {
+                one.eq_ignore_ascii_case(other)
+            }
             _ => one == other,
         }
     }

@@ -99,7 +99,9 @@ impl FilterTerm {
             other => return Err(("filter_id_value", format!("{other} is no text and no number"))),
         };
         let Some(dimension) = facet.dimension() else {
-            let word = facet.vocabulary().map(|vocabulary| vocabulary.canonical(&text));
+            // An empty text selects rows without a value.
+            let vocabulary = facet.vocabulary().filter(|_| !text.is_empty());
+            let word = vocabulary.map(|vocabulary| vocabulary.canonical(&text));
             let word = word.transpose().map_err(|error| ("filter_id_value", error.to_string()))?;
             return Ok((facet, FilterValue::Text(word.map_or(text, str::to_owned))));
         };

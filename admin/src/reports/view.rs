@@ -130,7 +130,11 @@ impl View {
     #[must_use]
     pub fn shows(self, facet: Facet) -> bool {
         match facet {
-            Facet::Affiliate | Facet::Advertiser | Facet::OrderId => self == View::Network,
+            Facet::Affiliate
+            | Facet::Advertiser
+            | Facet::OrderId
+            | Facet::Platform
+            | Facet::Browser => self == View::Network,
             Facet::Offer
             | Facet::CouponCode
             | Facet::Sub(_)
@@ -214,6 +218,10 @@ mod tests {
                 "user_agent",
                 "language",
                 "user_ip",
+                "platform",
+                "os_version",
+                "browser",
+                "brand",
                 "error_code",
                 "error_message",
                 "is_prefetch",
@@ -237,6 +245,8 @@ mod tests {
                 "sale_amount",
                 "amount",
                 "sale_currency_id",
+                "platform",
+                "browser",
                 "adv1",
                 "adv2",
                 "adv3",
@@ -288,8 +298,9 @@ mod tests {
             all.into_iter().filter(|facet| !shown.contains(facet)).collect::<Vec<_>>()
         };
         let others = [Facet::Affiliate, Facet::Advertiser];
-        assert_eq!(hidden(ReportKind::Clicks), others);
-        assert_eq!(hidden(ReportKind::Counts), others);
+        let agents = [Facet::Platform, Facet::Browser];
+        assert_eq!(hidden(ReportKind::Clicks), [others, agents].concat());
+        assert_eq!(hidden(ReportKind::Counts), [others, agents].concat());
         assert_eq!(hidden(ReportKind::Conversions), [&others[..], &[Facet::OrderId]].concat());
     }
 

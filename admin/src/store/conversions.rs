@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use coupon_rules::agent::{Agent, ClientHints};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{OptionalExtension, Row};
 
@@ -236,6 +237,10 @@ columns! {
         country: String,
         /// Of the click: a word of [`coupon_rules::agent::Device`].
         device_type: String,
+        /// Of the click: a name of [`coupon_rules::agent::Platform`]; empty if unknown.
+        platform: String,
+        /// Of the click: a name of [`coupon_rules::agent::Browser`]; empty if unknown.
+        browser: String,
         /// Personal: address of the postback's sender.
         address: String,
         /// Personal: user agent of the sender.
@@ -410,6 +415,27 @@ pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
         bot_list::mark_converted_from(tx, place)?;
     }
     Ok(())
+}
+
+/// Reads platform and browser out of the user agents of all conversions without them.
+pub fn fill_agents(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    let sql = "SELECT number, click_user_agent FROM conversion \
+               WHERE number > ?1 AND platform = '' AND click_user_agent <> '' \
+               ORDER BY number LIMIT 10000";
+    let mut update =
+        tx.prepare_cached("UPDATE conversion SET platform = ?2, browser = ?3 WHERE number = ?1")?;
+    let mut after = 0;
+    loop {
+        let mut statement = tx.prepare_cached(sql)?;
+        let rows = statement.query_map([after], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows: Vec<(u32, String)> = rows.collect::<Result<_, _>>()?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        after = *last;
+        for (number, user_agent) in rows {
+            let agent = Agent::identify(user_agent.as_bytes(), &ClientHints::default());
+            update.execute((number, agent.platform.as_str(), agent.browser.as_str()))?;
+        }
+    }
 }
 
 /// Adds a history entry; the actor is the transaction's.

@@ -43,6 +43,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0028_api_key_use.sql"),
     include_str!("migrations/0029_unread_uploads.sql"),
     include_str!("migrations/0030_views.sql"),
+    include_str!("migrations/0031_agents.sql"),
 ];
 
 /// Migrates the database to this program's schema.

@@ -45,11 +45,17 @@ pub enum ValueDimension {
     DeviceType,
     /// Two upper-case letters.
     Country,
+    /// A name of [`coupon_rules::agent::Platform`].
+    Platform,
+    /// A name of [`coupon_rules::agent::Browser`].
+    Browser,
+    /// `source_id` of the link.
+    SourceId,
 }
 
 impl ValueDimension {
     /// The breakdowns with a value.
-    pub const VALUED: [ValueDimension; 7] = [
+    pub const VALUED: [ValueDimension; 10] = [
         ValueDimension::Sub(1),
         ValueDimension::Sub(2),
         ValueDimension::Sub(3),
@@ -57,7 +63,17 @@ impl ValueDimension {
         ValueDimension::Sub(5),
         ValueDimension::DeviceType,
         ValueDimension::Country,
+        ValueDimension::Platform,
+        ValueDimension::Browser,
+        ValueDimension::SourceId,
     ];
+
+    /// Whether partners choose the values, so that a day keeps only some and counts the rest as
+    /// [`OTHER`].
+    #[must_use]
+    pub fn is_limited(self) -> bool {
+        matches!(self, ValueDimension::Sub(_) | ValueDimension::SourceId)
+    }
 
     /// Stored number; never changes.
     fn number(self) -> u8 {
@@ -66,6 +82,9 @@ impl ValueDimension {
             ValueDimension::Sub(number) => number,
             ValueDimension::DeviceType => 16,
             ValueDimension::Country => 17,
+            ValueDimension::Platform => 18,
+            ValueDimension::Browser => 19,
+            ValueDimension::SourceId => 20,
         }
     }
 }
@@ -281,6 +300,18 @@ pub fn count_conversions(tx: &WriteTx<'_>, counts: &[ConversionCount]) -> Result
 /// Deletes the counts of conversions, before a recount.
 pub fn delete_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     tiers::delete(tx, MeasureSource::Conversions, 0)
+}
+
+/// Whether older rules than these counted the conversions.
+pub fn are_conversions_outdated(connection: &ReadTx<'_>, rules: u32) -> Result<bool, StoreError> {
+    let sql = "SELECT conversion_count_rules < ?1 FROM meta";
+    Ok(connection.prepare_cached(sql)?.query_row([rules], |row| row.get(0))?)
+}
+
+/// Records that these rules counted all conversions.
+pub fn set_conversion_rules(tx: &WriteTx<'_>, rules: u32) -> Result<(), StoreError> {
+    tx.execute("UPDATE meta SET conversion_count_rules = ?1", [rules])?;
+    Ok(())
 }
 
 /// Deletes the counts of clicks from a quarter hour on, before a recount. It is the first of a UTC

@@ -174,6 +174,8 @@ pub(crate) fn sale(id: u8) -> Conversion {
         uid: String::new(),
         country: String::new(),
         device_type: String::new(),
+        platform: String::new(),
+        browser: String::new(),
         address: String::new(),
         user_agent: String::new(),
         referer: String::new(),

@@ -20,8 +20,9 @@ report_body! {
     /// Period, columns and filters of the report.
     EntityRequest as EntityRequest {
     /// Breakdowns, in this order: `offer`, `affiliate`, `advertiser`,
-    /// `coupon_code`, `date`, `hour`, `currency`, and one of `country`, `device_type` and `sub1` to
-    /// `sub5`. Partners have no `affiliate` and no `advertiser`.
+    /// `coupon_code`, `date`, `hour`, `currency`, and one of `country`, `device_type`, `platform`,
+    /// `browser`, `source_id` and `sub1` to `sub5`. Partners have no `affiliate`, `advertiser`,
+    /// `platform` and `browser`.
     columns: Vec<ColumnRequest>,
     /// Money in this currency only. Without it each row has the money of its one currency; where it
     /// has several, money is null, and the column `currency` tells them apart. Clicks and

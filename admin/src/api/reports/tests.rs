@@ -596,6 +596,58 @@ async fn every_filter_and_exclusion_is_heeded() {
 }
 
 #[tokio::test]
+async fn clicks_are_counted_and_found_by_system_browser_and_source() {
+    let linux = Sample { source_id: "blog", ..Sample::at(NOON_MS) };
+    let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 \
+                  (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+    let instagram = "Mozilla/5.0 (Linux; Android 13; SM-S911B Build/TP1A.220624.014; wv) \
+                     AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/126.0 Mobile \
+                     Safari/537.36 Instagram 334.0.0.42.95";
+    let phone = Sample { user_agent: iphone, ..linux };
+    let app = Sample { user_agent: instagram, source_id: "", ..linux };
+    let api = Api::with(&[block(STREAM, 1, &[linux, phone, app, phone])]).await;
+    let counted = async |column: &str, filters: Value| {
+        let mut body = june(&[column]);
+        body["query"] = json!({ "filters": filters });
+        let rows = api.figures(body, &["total_click"]).await;
+        rows.into_iter().map(|(id, of)| (id, of[0].as_i64().unwrap())).collect::<Vec<_>>()
+    };
+    let row = |id: &str, count: i64| (id.to_owned(), count);
+    assert_eq!(
+        counted("platform", json!([])).await,
+        [row("iOS", 2), row("Android", 1), row("Linux", 1)]
+    );
+    assert_eq!(
+        counted("browser", json!([])).await,
+        [row("Safari", 2), row("Firefox", 1), row("Instagram", 1)]
+    );
+    assert_eq!(counted("source_id", json!([])).await, [row("blog", 3), row("", 1)]);
+    assert_eq!(counted("offer", json!([filter("platform", "ios")])).await, [row("1", 2)]);
+    assert_eq!(counted("offer", json!([filter("source_id", "blog")])).await, [row("1", 3)]);
+    assert_eq!(counted("offer", json!([filter("source_id", "")])).await, [row("1", 1)]);
+    let mut unknown = june(&["offer"]);
+    unknown["query"] = json!({ "filters": [filter("platform", "BeOS")] });
+    assert_eq!(api.wrong_fields("entity", unknown).await, ["query.filters[0].filter_id_value"]);
+    assert_eq!(api.wrong_fields("entity", june(&["platform", "browser"])).await, ["columns"]);
+
+    let found = async |filters: Value| {
+        let day = json!({"from": "2026-06-15", "to": "2026-06-15", "query": {"filters": filters}});
+        let (status, answer) = api.post("clicks/stream", day).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["clicks"].as_array().unwrap().clone()
+    };
+    assert_eq!(found(json!([filter("platform", "iOS")])).await.len(), 2);
+    assert_eq!(found(json!([filter("device_type", "mobile")])).await.len(), 3);
+    let clicks = found(json!([filter("browser", "instagram")])).await;
+    let facts = |click: &Value| {
+        ["device_type", "platform", "os_version", "browser", "brand"]
+            .map(|column| click[column].as_str().unwrap().to_owned())
+    };
+    let facts: Vec<_> = clicks.iter().map(facts).collect();
+    assert_eq!(facts, [["mobile", "Android", "13.0", "Instagram", "Samsung"]]);
+}
+
+#[tokio::test]
 async fn rows_are_sorted_as_asked_and_pages_join_to_the_whole() {
     let api = Api::with(&[]).await;
     let subs: Vec<String> = (0..25).map(|number| format!("s{number:02}")).collect();

@@ -52,6 +52,10 @@ pub(super) struct ClickRow {
     language: String,
     user_ip: String,
     device_type: String,
+    platform: String,
+    os_version: String,
+    browser: String,
+    brand: String,
     error_message: String,
     is_prefetch: bool,
     is_bot: bool,
@@ -87,6 +91,11 @@ impl ClickRow {
     /// The code with hidden characters made visible.
     pub(super) fn code(&self) -> String {
         format::visible(&self.coupon_code)
+    }
+
+    /// The system with its version, as far as it is known.
+    fn system(&self) -> String {
+        format!("{} {}", self.platform, self.os_version).trim_end().to_owned()
     }
 
     /// The host of the referring page.

@@ -20,6 +20,7 @@ pub(super) fn build_conversion(
     let partial = &proposed.partial;
     let click = partial.transaction_id.and_then(|id| clicks.found(&id));
     let of_click = |tag| click.map(|click| click.text(tag)).unwrap_or_default();
+    let agent = click.and_then(FoundClick::agent);
     let sub = |number: usize, tag| {
         let clicked = of_click(tag);
         if clicked.is_empty() { fields.sub[number].clone() } else { clicked }
@@ -61,7 +62,9 @@ pub(super) fn build_conversion(
         source_id: of_click(Tag::SourceId),
         uid: of_click(Tag::Uid),
         country: String::new(),
-        device_type: click.and_then(FoundClick::device_type).unwrap_or_default().into(),
+        device_type: agent.map(|agent| agent.device.as_str().into()).unwrap_or_default(),
+        platform: agent.map(|agent| agent.platform.as_str().into()).unwrap_or_default(),
+        browser: agent.map(|agent| agent.browser.as_str().into()).unwrap_or_default(),
         address: row.address.clone(),
         user_agent: row.user_agent.clone(),
         referer: row.referer.clone(),

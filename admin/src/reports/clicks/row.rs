@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 
+use coupon_rules::agent::{Agent, Brand};
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
 use coupon_shared::transaction_id::TransactionId;
@@ -67,6 +68,10 @@ impl ArchivedClick {
         }
     }
 
+    fn agent(&self) -> Agent {
+        self.identified.agent
+    }
+
     /// The payout or revenue of the click itself; 0 where clicks are not paid or the click is
     /// invalid.
     fn amount(&self, of: fn(&ClickPay) -> i64) -> Amount {
@@ -89,7 +94,17 @@ fn facet_value<'a>(click: &Click<'a>, facet: Facet) -> FacetValue<'a> {
     match (facet.dimension(), facet.tag()) {
         (Some(dimension), _) => FacetValue::Id(dimension_id(&click.head, dimension)),
         (None, Some(tag)) => FacetValue::Text(click.text(tag)),
-        (None, None) => FacetValue::Text(Cow::Borrowed("")),
+        (None, None) => FacetValue::Text(Cow::Borrowed(agent_name(click, facet))),
+    }
+}
+
+/// The name of a facet of the user agent; empty for other facets.
+fn agent_name(click: &Click<'_>, facet: Facet) -> &'static str {
+    match facet {
+        Facet::DeviceType => classification::agent(click).device.as_str(),
+        Facet::Platform => classification::agent(click).platform.as_str(),
+        Facet::Browser => classification::agent(click).browser.as_str(),
+        _ => "",
     }
 }
 
@@ -155,7 +170,7 @@ pub static RELATED_COLUMNS: ColumnMask<ReportedClick> =
 
 static FILE_COLUMNS: [Column<ReportedClick>; 6] = related::columns();
 
-static ALL: [Column<ReportedClick>; 29] = [
+static ALL: [Column<ReportedClick>; 33] = [
     Column::text("transaction_id", "", |row| row.click.head.transaction_id.to_string().into()),
     Column::unsigned("unix_timestamp", "", |row| row.click.head.unix_ms / 1000),
     Column::text(
@@ -179,8 +194,27 @@ static ALL: [Column<ReportedClick>; 29] = [
     Column::text(
         "device_type",
         "`desktop`, `mobile`, `tablet`, `console`, `tv` or `other`.",
-        |row| row.click.identified.agent.device.as_str().into(),
+        |row| row.click.agent().device.as_str().into(),
     ),
+    Column::text(
+        "platform",
+        "The operating system. An iPad that asks for desktop pages in Safari says macOS.",
+        |row| row.click.agent().platform.as_str().into(),
+    ),
+    Column::text(
+        "os_version",
+        "Of the operating system; empty where the browser hides it, as Chrome on Android does.",
+        |row| {
+            let version = row.click.agent().os_version;
+            version.map_or_else(String::new, |version| version.to_string()).into()
+        },
+    ),
+    Column::text("browser", "The browser, or the app that showed the page.", |row| {
+        row.click.agent().browser.as_str().into()
+    }),
+    Column::text("brand", "The maker of the device; empty where the browser hides it.", |row| {
+        row.click.agent().brand.map_or("", Brand::as_str).into()
+    }),
     Column::id("error_code", "0 where the visit was sent on to the offer.", |row| {
         error(row.click.head.reason).0
     }),

@@ -85,7 +85,7 @@ static FILE_COLUMNS: [Column<ReportedConversion>; 7] = {
     [method, offer_id, offer, affiliate_id, affiliate, advertiser_id, advertiser]
 };
 
-static ALL: [Column<ReportedConversion>; 49] = [
+static ALL: [Column<ReportedConversion>; 51] = [
     Column::text("conversion_id", "", |row| row.conversion.id.to_string().into()),
     Column::unsigned("conversion_unix_timestamp", "", |row| row.conversion.unix_ms / 1_000),
     Column::unsigned("click_unix_timestamp", "0 where there was no click.", |row| {
@@ -144,6 +144,8 @@ static ALL: [Column<ReportedConversion>; 49] = [
     Column::text("device_type", "Of the click; empty where there was none.", |row| {
         row.conversion.device_type.as_str().into()
     }),
+    Column::text("platform", "As `device_type`.", |row| row.conversion.platform.as_str().into()),
+    Column::text("browser", "As `device_type`.", |row| row.conversion.browser.as_str().into()),
     Column::text("adv1", "", |row| row.conversion.adv1.as_str().into()),
     Column::text("adv2", "", |row| row.conversion.adv2.as_str().into()),
     Column::text("adv3", "", |row| row.conversion.adv3.as_str().into()),

@@ -13,7 +13,7 @@ use crate::reports::facet::Facet;
 use crate::reports::filters::{Conditions, FacetValue};
 use crate::reports::view::Viewer;
 use crate::store::ReadTx;
-use crate::store::rollups::{self, Dimension, OTHER, OneOf, Question, ValueDimension};
+use crate::store::rollups::{self, Dimension, OTHER, OneOf, Question};
 
 /// The most groups. A query with more groups fails, because sorting all of them to answer a few
 /// would take too much memory.
@@ -62,7 +62,7 @@ pub(super) fn count(
         currencies,
         is_incomplete: false,
     };
-    let is_sub = matches!(query.family, ValueDimension::Sub(_));
+    let is_limited = query.family.is_limited();
     rollups::query(connection, &question, |slot, ids, value, currency, measures| {
         // The rollups have applied the included ids, but no texts and no exclusions.
         let facet_value = |facet: Facet| match facet.dimension() {
@@ -73,7 +73,7 @@ pub(super) fn count(
             None => FacetValue::Text(value.into()),
         };
         // Rows under `OTHER` may have any text, so a matching one may be among them.
-        if is_sub && value == OTHER && conditions.may_match_with_any_text(facet_value) {
+        if is_limited && value == OTHER && conditions.may_match_with_any_text(facet_value) {
             counter.is_incomplete = true;
         }
         if conditions.match_row(facet_value) {

@@ -35,6 +35,8 @@ pub(crate) fn sample(id: u8, unix_ms: u64) -> Conversion {
         uid: String::new(),
         country: String::new(),
         device_type: String::new(),
+        platform: String::new(),
+        browser: String::new(),
         address: "192.0.2.1".into(),
         user_agent: String::new(),
         referer: String::new(),

@@ -1,7 +1,7 @@
 //! What a batch adds, collected in memory and written as one pack for each hour and day it touches.
 //!
-//! A sub value that is new is taken up while its day has fewer than [`MAX_VALUES`] of that value
-//! dimension and partner; from then on new ones of that partner and day count as [`OTHER`]. So
+//! A value of a sub or source that is new is taken up while its day has fewer than [`MAX_VALUES`] of
+//! that value dimension and partner; from then on new ones of that partner and day count as [`OTHER`]. So
 //! values made up at random fill neither the disk nor a report, and those of one partner's visits
 //! take no other's room. Which values are taken up follows from the order of the archive alone, not
 //! from how it was cut into batches.
@@ -20,14 +20,22 @@ use super::{
 };
 use crate::classification::Classification;
 
-/// Distinct values of a sub value dimension that a day of a partner has at most.
+/// Distinct values of a limited value dimension that a day of a partner has at most.
 pub(super) const MAX_VALUES: u64 = 10_000;
 /// Replaces all further values.
 pub const OTHER: &str = "(other)";
 
 const HOURS_PER_DAY: u64 = SLOTS_PER_DAY / SLOTS_PER_HOUR;
 
-const SUBS: [Tag; 5] = [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5];
+/// The value dimensions of texts that partners choose.
+const CHOSEN: [(ValueDimension, Tag); 6] = [
+    (ValueDimension::Sub(1), Tag::Sub1),
+    (ValueDimension::Sub(2), Tag::Sub2),
+    (ValueDimension::Sub(3), Tag::Sub3),
+    (ValueDimension::Sub(4), Tag::Sub4),
+    (ValueDimension::Sub(5), Tag::Sub5),
+    (ValueDimension::SourceId, Tag::SourceId),
+];
 
 /// One count, before equal ones are added up. Kinds are numbered by the collection.
 #[derive(Clone, Copy)]
@@ -100,13 +108,20 @@ impl Collection {
         let what = self.what(measures);
         let currency = classification.pay.as_ref().map_or(0, |pay| self.text(&pay.currency));
         self.count(ValueDimension::Base, slot, ids, (0, currency), what);
-        let device = self.text(classification.agent.device.as_str());
-        self.count(ValueDimension::DeviceType, slot, ids, (device, currency), what);
-        for (number, tag) in (1..).zip(SUBS) {
+        let agent = &classification.agent;
+        for (value_dimension, name) in [
+            (ValueDimension::DeviceType, agent.device.as_str()),
+            (ValueDimension::Platform, agent.platform.as_str()),
+            (ValueDimension::Browser, agent.browser.as_str()),
+        ] {
+            let value = self.text(name);
+            self.count(value_dimension, slot, ids, (value, currency), what);
+        }
+        for (value_dimension, tag) in CHOSEN {
             if click.tag(tag).is_some_and(|value| !value.is_empty()) {
                 let value = self.text(&click.text(tag));
-                self.came(ValueDimension::Sub(number), slot, (value, ids.affiliate));
-                self.count(ValueDimension::Sub(number), slot, ids, (value, currency), what);
+                self.came(value_dimension, slot, (value, ids.affiliate));
+                self.count(value_dimension, slot, ids, (value, currency), what);
             }
         }
     }

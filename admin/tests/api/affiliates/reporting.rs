@@ -183,8 +183,11 @@ fn entity_bodies() -> Vec<Value> {
         "sub3",
         "sub4",
         "sub5",
+        "source_id",
         "affiliate",
         "advertiser",
+        "platform",
+        "browser",
     ];
     for column in every {
         bodies.push(june(json!({"columns": [{"column": column}]})));

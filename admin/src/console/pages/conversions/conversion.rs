@@ -41,6 +41,8 @@ pub(crate) struct ConversionRow {
     pub(crate) source_id: String,
     pub(crate) uid: String,
     pub(crate) device_type: String,
+    pub(crate) platform: String,
+    pub(crate) browser: String,
     pub(crate) conversion_user_ip: String,
     pub(crate) conversion_user_agent: String,
     pub(crate) conversion_referer: String,

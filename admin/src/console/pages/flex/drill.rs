@@ -124,10 +124,7 @@ pub(super) fn links(question: &Question, row: &AnswerRow) -> Vec<DrillLink> {
     let mut links: Vec<DrillLink> = narrowed.breakdowns(question).into_iter().map(by).collect();
     let is_object =
         |facet: &str| matches!(facet, "offer" | "affiliate" | "advertiser" | "coupon_code");
-    let knows_subs = |facet: &str| {
-        matches!(facet, "offer" | "affiliate" | "advertiser" | "coupon_code")
-            || facet.starts_with("sub")
-    };
+    let filters_clicks = |facet: &str| facet != "country";
     let days = narrowed.days(question);
     let (text, from) = match days.len().checked_sub(MAX_CLICK_DAYS) {
         Some(first @ 1..) => {
@@ -135,7 +132,7 @@ pub(super) fn links(question: &Question, row: &AnswerRow) -> Vec<DrillLink> {
         }
         _ => ("Clicks".to_owned(), narrowed.from.clone()),
     };
-    let clicks = narrowed.list("/console/clicks", knows_subs, &from);
+    let clicks = narrowed.list("/console/clicks", filters_clicks, &from);
     links.extend(clicks.map(|path| DrillLink { text, path }));
     let conversions = narrowed.list("/console/conversions", is_object, &narrowed.from);
     links.extend(conversions.map(|path| DrillLink { text: "Conversions".into(), path }));
@@ -271,7 +268,10 @@ mod tests {
                 "By advertiser",
                 "By hour",
                 "By device",
+                "By system",
+                "By browser",
                 "By country",
+                "By source",
                 "By sub 1",
                 "Clicks",
                 "Conversions"
@@ -289,7 +289,7 @@ mod tests {
             "by=coupon_code&by=date&from=2026-11-01&to=2026-11-30&measure=cv"
         );
         assert_eq!(
-            links[8].path,
+            links[11].path,
             "/console/conversions?from=2026-11-28&to=2026-11-28&filter=coupon_code%3D41"
         );
     }
@@ -303,5 +303,9 @@ mod tests {
         let texts: Vec<String> = links(&asked, &story).into_iter().map(|link| link.text).collect();
         assert!(!texts.contains(&"By device".to_owned()), "one of them at a time: {texts:?}");
         assert!(!texts.contains(&"Conversions".to_owned()), "no such filter there: {texts:?}");
+        let asked = question("by=platform");
+        let systems = row(json!([{"column_type": "platform", "id": "iOS", "label": "iOS"}]));
+        let clicks = links(&asked, &systems).pop().unwrap();
+        assert!(clicks.path.ends_with("&filter=platform%3DiOS"), "{}", clicks.path);
     }
 }

@@ -11,7 +11,7 @@ use crate::console::words;
 pub(super) const MAX_BREAKDOWNS: usize = 3;
 
 /// Breakdowns and their names.
-pub(super) const BREAKDOWNS: [(&str, &str); 14] = [
+pub(super) const BREAKDOWNS: [(&str, &str); 17] = [
     ("coupon_code", "Code"),
     ("offer", "Offer"),
     ("affiliate", "Partner"),
@@ -19,7 +19,10 @@ pub(super) const BREAKDOWNS: [(&str, &str); 14] = [
     ("date", "Day"),
     ("hour", "Hour"),
     ("device_type", "Device"),
+    ("platform", "System"),
+    ("browser", "Browser"),
     ("country", "Country"),
+    ("source_id", "Source"),
     ("currency", "Currency"),
     ("sub1", "Sub 1"),
     ("sub2", "Sub 2"),
@@ -88,7 +91,8 @@ pub(super) fn label(breakdown: &str) -> String {
 
 /// Whether the API counts by the breakdown only without others of the same kind.
 pub(super) fn is_valued(facet: &str) -> bool {
-    matches!(facet, "country" | "device_type") || facet.starts_with("sub")
+    matches!(facet, "country" | "device_type" | "platform" | "browser" | "source_id")
+        || facet.starts_with("sub")
 }
 
 /// Whether a breakdown is a span of time.
