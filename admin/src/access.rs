@@ -25,13 +25,15 @@ pub enum Right {
     ManageKeys,
     /// See and edit users and their sessions.
     ManageUsers,
+    /// See lists of countries, cities and other values that rules choose from.
+    ViewChoices,
     /// See and edit the own things of one partner.
     UseAsPartner,
 }
 
 impl Right {
     /// All rights.
-    pub const ALL: [Right; 10] = [
+    pub const ALL: [Right; 11] = [
         Right::View,
         Right::EditCatalog,
         Right::DecideConversions,
@@ -41,6 +43,7 @@ impl Right {
         Right::ErasePersonalData,
         Right::ManageKeys,
         Right::ManageUsers,
+        Right::ViewChoices,
         Right::UseAsPartner,
     ];
 
@@ -57,6 +60,7 @@ impl Right {
             Right::ErasePersonalData => "erase personal data",
             Right::ManageKeys => "manage API keys",
             Right::ManageUsers => "manage users",
+            Right::ViewChoices => "see lists of countries and cities",
             Right::UseAsPartner => "act as a partner",
         }
     }
@@ -77,6 +81,7 @@ impl Role {
             | Right::ErasePersonalData
             | Right::ManageKeys
             | Right::ManageUsers => self == Role::Admin,
+            Right::ViewChoices => true,
             Right::UseAsPartner => self == Role::Partner,
         }
     }
@@ -88,12 +93,12 @@ mod tests {
 
     #[test]
     fn each_role_has_its_rights_and_no_other() {
-        use Right::{DecideConversions, EditCatalog, UseAsPartner, View};
+        use Right::{DecideConversions, EditCatalog, UseAsPartner, View, ViewChoices};
         let rights = |role: Role| Right::ALL.into_iter().filter(move |right| role.may(*right));
         let admin: Vec<Right> = rights(Role::Admin).collect();
-        assert_eq!(admin, Right::ALL[..9]);
-        assert!(rights(Role::Manager).eq([View, EditCatalog, DecideConversions]));
-        assert!(rights(Role::ReadOnly).eq([View]));
-        assert!(rights(Role::Partner).eq([UseAsPartner]));
+        assert_eq!(admin, Right::ALL[..10]);
+        assert!(rights(Role::Manager).eq([View, EditCatalog, DecideConversions, ViewChoices]));
+        assert!(rights(Role::ReadOnly).eq([View, ViewChoices]));
+        assert!(rights(Role::Partner).eq([ViewChoices, UseAsPartner]));
     }
 }

@@ -36,6 +36,7 @@ mod bot_list;
 mod coupon_codes;
 mod explain;
 mod jobs;
+mod meta;
 mod offers;
 mod partner_api_key;
 mod partner_coupon_codes;
@@ -118,16 +119,18 @@ pub fn description() -> OpenApi {
     let routes = OpenApiRouter::new()
         .nest("/v1/networks", merged(network().map(|(_, routes)| routes)))
         .nest("/v1/affiliates", partners());
-    openapi::complete(routes.into_openapi())
+    openapi::complete(routes.nest("/v1/meta", meta::routes()).into_openapi())
 }
 
 /// Builds the router of the API.
 pub fn router(state: AppState) -> Router {
     let network = network().map(|(access, routes)| guarded(&state, access, routes));
     let partners = guarded(&state, Access::OWN, partners());
+    let meta = guarded(&state, Access::META, meta::routes());
     Router::new()
         .nest("/v1/networks", merged(network).into())
         .nest("/v1/affiliates", partners.into())
+        .nest("/v1/meta", meta.into())
         .merge(openapi::routes(&description()))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)

@@ -50,6 +50,7 @@ mod click_lookup;
 pub mod conversions;
 mod outgoing;
 pub mod partner_postbacks;
+pub mod places;
 
 pub mod acme;
 

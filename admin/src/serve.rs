@@ -44,6 +44,7 @@ use crate::disk::Disk;
 use crate::jobs;
 use crate::keys::{KeyUses, Secret, ensure_first};
 use crate::partner_postbacks;
+use crate::places::PlaceLists;
 use crate::privacy;
 use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
@@ -148,6 +149,7 @@ impl Admin {
             privacy,
             postbacks,
             certificates,
+            places: PlaceLists::new(Arc::clone(&geo)),
             geo,
             network: Network { id: network_id },
             auth,

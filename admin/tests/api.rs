@@ -38,6 +38,8 @@ mod keys;
 mod limits;
 #[path = "api/listener.rs"]
 mod listener;
+#[path = "api/meta.rs"]
+mod meta;
 #[path = "api/networks/apikeys.rs"]
 mod networks_apikeys;
 #[path = "api/networks/audit.rs"]

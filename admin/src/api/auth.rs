@@ -130,6 +130,12 @@ impl Access {
     /// Queries of the network, which only read regardless of the method.
     pub(super) const QUERIES: Access =
         Access { to_read: Right::View, to_edit: Right::View, body: BodyKind::Query };
+    /// Lists of values that rules choose from.
+    pub(super) const META: Access = Access {
+        to_read: Right::ViewChoices,
+        to_edit: Right::ViewChoices,
+        body: BodyKind::Partner,
+    };
     /// The own things of a partner.
     pub(super) const OWN: Access = Access {
         to_read: Right::UseAsPartner,

@@ -23,8 +23,8 @@ use crate::store::rows::{
     Compared, Direction, Filter, Filterable, Keyset, Page, Query, RowPlace, Sort, parse_filter,
 };
 
-const DEFAULT_PAGE_SIZE: u32 = 50;
-const MAX_PAGE_SIZE: u32 = 2000;
+pub(super) const DEFAULT_PAGE_SIZE: u32 = 50;
+pub(super) const MAX_PAGE_SIZE: u32 = 2000;
 /// Most filters of one request. Each filter is a condition of the query, and SQLite nests at most
 /// 1,000.
 pub(super) const MAX_FILTERS: usize = 100;
@@ -50,7 +50,7 @@ impl IntoParams for Id {
     }
 }
 
-fn number(least: u32, most: u32) -> Object {
+pub(super) fn number(least: u32, most: u32) -> Object {
     let schema = ObjectBuilder::new().schema_type(Type::Integer);
     schema.minimum(Some(least)).maximum(Some(most)).build()
 }
@@ -494,7 +494,7 @@ pub(super) fn unknown(name: &str, known: impl Display) -> ApiError {
     ApiError::field(name, format!("there is no such parameter here; known: {known}"))
 }
 
-fn within(name: &str, text: &str, most: u32) -> Result<u32, ApiError> {
+pub(super) fn within(name: &str, text: &str, most: u32) -> Result<u32, ApiError> {
     let number = text.parse().ok().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| ApiError::field(name, format!("must be a whole number from 1 to {most}")))
 }

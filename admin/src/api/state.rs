@@ -16,6 +16,7 @@ use crate::conversions::postback_ingest::PostbackHandle;
 use crate::disk::Disk;
 use crate::jobs::JobsHandle;
 use crate::partner_postbacks::PartnerPostbacks;
+use crate::places::PlaceLists;
 use crate::privacy::PrivacyHandle;
 use crate::publish::PublisherHandle;
 use crate::store::Store;
@@ -56,6 +57,8 @@ pub struct AppState {
     pub certificates: AcmeHandle,
     /// Databases of places.
     pub geo: Arc<GeoWatcher>,
+    /// The places that they know.
+    pub places: PlaceLists,
     /// Clicks and conversions as they come.
     pub events: EventFeed,
 }
@@ -91,6 +94,7 @@ parts! {
     pixels: PartnerPostbacks,
     certificates: AcmeHandle,
     geo: Arc<GeoWatcher>,
+    places: PlaceLists,
     events: EventFeed,
 }
 

@@ -144,6 +144,9 @@ const NETWORK_ROUTES: [(&str, &[&str]); 68] = [
     ("couponcodes/export.csv", &["GET"]),
 ];
 
+/// Every path below `/v1/meta`; all are only read.
+const META_ROUTES: [&str; 5] = ["countries", "regions", "cities", "dmas", "connectiontypes"];
+
 /// The error for a wrong key; `None` for a sufficient key.
 async fn barred(network: &Running, key: &str, method: &str, path: &str) -> Option<u16> {
     // The empty body is invalid, so a sufficient key gets that error, or 404.
@@ -182,6 +185,13 @@ async fn each_role_calls_its_routes_and_no_other() {
                 assert_eq!(found, expected, "{method} {path}, key {number}");
             }
         }
+    }
+    for route in META_ROUTES {
+        let path = format!("/v1/meta/{route}");
+        for key in [&network.key, &manager, &reader, &partner] {
+            assert_eq!(barred(&network, key, "GET", &path).await, None, "{path}");
+        }
+        assert_eq!(barred(&network, &revoked, "GET", &path).await, Some(401), "{path}");
     }
     let path = "/v1/affiliates/couponcodes";
     for (key, expected) in [

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coupon_rules::place::{Carrier, Place, PlaceParts, ProxyKinds, Region};
-use maxminddb::{MaxMindDbError, Reader};
+use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 
 use crate::database_check::{check_tree, find_layout};
 use crate::database_error::{DatabaseError, DatabaseFault};
@@ -19,6 +19,9 @@ use crate::layout::{Field, Layout, Record, number, text};
 pub const MAX_DATABASE_BYTES: u64 = 2 << 30;
 /// A file is read in pieces, so that a thread of low priority makes room between two of them.
 const PIECE_BYTES: u64 = 256 << 10;
+/// Most networks of a walk over all records. Nodes that are their own descendants would make the walk
+/// endless; the largest databases of today have a third of it.
+const MOST_NETWORKS: usize = 60_000_000;
 /// Parts that mean something only together with the country of the same database.
 const PARTS_OF_A_COUNTRY: [PlaceParts; 4] =
     [PlaceParts::REGION, PlaceParts::CITY, PlaceParts::POSTAL_CODE, PlaceParts::DMA];
@@ -125,6 +128,18 @@ impl Database {
         self.unreadable.load(Ordering::Relaxed)
     }
 
+    /// Every record once, by the first of its networks.
+    pub(crate) fn distinct_records(
+        &self,
+    ) -> impl Iterator<Item = Result<Record<'_>, MaxMindDbError>> {
+        let networks = self.reader.networks(WithinOptions::default()).into_iter().flatten();
+        let mut seen = OffsetSet::new(self.info.bytes);
+        networks.take(MOST_NETWORKS).filter(move |network| match network {
+            Ok(record) => record.offset().is_some_and(|offset| seen.insert(offset)),
+            Err(_) => true,
+        })
+    }
+
     /// Fills the wanted parts that this database knows of the address into the place.
     pub(crate) fn fill<'a>(&'a self, address: IpAddr, wanted: PlaceParts, place: &mut Place<'a>) {
         let is_covered = address.is_ipv4() || self.reader.metadata().ip_version == 6;
@@ -142,7 +157,7 @@ impl Database {
         }
     }
 
-    fn fill_from<'a>(
+    pub(crate) fn fill_from<'a>(
         &self,
         record: &Record<'a>,
         wanted: PlaceParts,
@@ -204,6 +219,23 @@ impl Database {
         let Some(path) = self.layout.path(Field::Country) else { return Ok(false) };
         let country = text(record, path)?.country_code();
         Ok(!country.is_empty() && country != place.country)
+    }
+}
+
+/// Offsets within a file, a bit each.
+struct OffsetSet(Vec<u64>);
+
+impl OffsetSet {
+    fn new(file_bytes: u64) -> OffsetSet {
+        OffsetSet(vec![0; file_bytes as usize / 64 + 1])
+    }
+
+    /// Whether the offset is new.
+    fn insert(&mut self, offset: usize) -> bool {
+        let (word, bit) = (&mut self.0[offset / 64], 1 << (offset % 64));
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
     }
 }
 

@@ -19,12 +19,14 @@ mod database_check;
 mod database_error;
 mod databases;
 mod fields;
+mod known_places;
 mod layout;
 mod watcher;
 
 pub use database::{DatabaseInfo, MAX_DATABASE_BYTES};
 pub use database_error::{DatabaseError, DatabaseFault};
 pub use databases::Databases;
+pub use known_places::{KnownCity, KnownPlaces, KnownRegion};
 pub use watcher::{FaultyFiles, GeoReader, GeoStatus, GeoWatcher, LiveDatabases, check_files};
 
 /// Most files that answer together.

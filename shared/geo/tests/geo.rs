@@ -8,6 +8,8 @@ mod fixtures;
 mod flat_files;
 #[path = "geo/hostile_files.rs"]
 mod hostile_files;
+#[path = "geo/known_places.rs"]
+mod known_places;
 #[path = "geo/look_ups.rs"]
 mod look_ups;
 #[path = "geo/replaced_files.rs"]

@@ -110,10 +110,12 @@ impl Api {
             ingest: intake.clone(),
             network,
         };
+        let geo = std::sync::Arc::new(coupon_geo::GeoWatcher::start(&[]).unwrap());
         let state = AppState {
             events: EventFeed::start(sources, CancellationToken::new(), stop.clone()),
             certificates: certificates.unwrap(),
-            geo: std::sync::Arc::new(coupon_geo::GeoWatcher::start(&[]).unwrap()),
+            places: crate::places::PlaceLists::new(std::sync::Arc::clone(&geo)),
+            geo,
             disk,
             jobs: crate::jobs::JobsHandle::default(),
             postbacks: crate::conversions::postback_ingest::start(

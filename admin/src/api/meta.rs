@@ -1,0 +1,261 @@
+//! `/v1/meta`: the values that rules choose from, for every key. Countries have Everflow's ids;
+//! regions, cities and market areas are those that the databases of places know.
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use coupon_geo::{KnownCity, KnownPlaces, KnownRegion};
+use coupon_rules::countries::{COUNTRIES, Country};
+use coupon_rules::place::Connection;
+use serde::Serialize;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, PartialSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{List, ListOf};
+use super::error::ApiError;
+use super::request::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, number, parameters, unknown, within};
+use super::schema::{Row, parameter};
+use super::state::AppState;
+use crate::places::PlaceLists;
+use crate::store::rows::Page;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(countries))
+        .routes(routes!(regions))
+        .routes(routes!(cities))
+        .routes(routes!(dmas))
+        .routes(routes!(connection_types))
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaCountry {
+    /// Everflow's number; from 1001 ours, where Everflow's is unknown.
+    country_id: u32,
+    /// ISO 3166-1 alpha-2.
+    country_code: &'static str,
+    /// In English.
+    country_name: &'static str,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaRegion {
+    /// ISO 3166-2 without the country; empty where the database has names alone.
+    region_code: String,
+    /// In English.
+    region_name: String,
+    country_id: u32,
+    country_code: &'static str,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaCity {
+    /// GeoNames' number; 0 where the database has names alone.
+    geoname_id: u32,
+    /// In English.
+    city_name: String,
+    region_code: String,
+    region_name: String,
+    country_id: u32,
+    country_code: &'static str,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaDma {
+    dma_code: u16,
+    /// The regions in which the market area lies: databases have no names of market areas.
+    dma_name: String,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaConnectionType {
+    connection_type_id: u8,
+    name: &'static str,
+}
+
+impl Row for MetaCountry {
+    const PLURAL: &'static str = "countries";
+}
+
+impl Row for MetaRegion {
+    const PLURAL: &'static str = "regions";
+}
+
+impl Row for MetaCity {
+    const PLURAL: &'static str = "cities";
+}
+
+impl Row for MetaDma {
+    const PLURAL: &'static str = "dmas";
+}
+
+impl Row for MetaConnectionType {
+    const PLURAL: &'static str = "connection_types";
+}
+
+type Countries = ListOf<MetaCountry>;
+type Regions = ListOf<MetaRegion>;
+type Cities = ListOf<MetaCity>;
+type Dmas = ListOf<MetaDma>;
+type ConnectionTypes = ListOf<MetaConnectionType>;
+
+/// Lists all countries.
+#[utoipa::path(get, path = "/countries", responses((status = 200, body = Countries)))]
+async fn countries() -> Response {
+    let rows = COUNTRIES.iter().map(|country| MetaCountry {
+        country_id: country.id,
+        country_code: country.code,
+        country_name: country.name,
+    });
+    whole_list(rows.collect())
+}
+
+/// Lists the regions that the databases of places know, by country and name. Without such a
+/// database the list is empty.
+#[utoipa::path(get, path = "/regions", params(PlaceQuery), responses((status = 200, body = Regions)))]
+async fn regions(State(lists): State<PlaceLists>, query: PlaceQuery) -> Result<Response, ApiError> {
+    let places = read(lists).await?;
+    let fits = |region: &&KnownRegion| {
+        query.is_in(region.country) && (query.finds(&region.name) || query.finds(&region.code))
+    };
+    Ok(query.page_of(places.regions.iter().filter(fits), |region| MetaRegion {
+        region_code: region.code.clone(),
+        region_name: region.name.clone(),
+        country_id: id_of(region.country),
+        country_code: region.country,
+    }))
+}
+
+/// Lists the cities that the databases of places know, by country and name. Without such a database
+/// the list is empty.
+#[utoipa::path(get, path = "/cities", params(PlaceQuery), responses((status = 200, body = Cities)))]
+async fn cities(State(lists): State<PlaceLists>, query: PlaceQuery) -> Result<Response, ApiError> {
+    let places = read(lists).await?;
+    let fits = |city: &&KnownCity| query.is_in(city.country) && query.finds(&city.name);
+    Ok(query.page_of(places.cities.iter().filter(fits), |city| MetaCity {
+        geoname_id: city.geoname_id,
+        city_name: city.name.clone(),
+        region_code: city.region_code.clone(),
+        region_name: city.region_name.clone(),
+        country_id: id_of(city.country),
+        country_code: city.country,
+    }))
+}
+
+/// Lists the market areas of the United States that the databases of places know.
+#[utoipa::path(get, path = "/dmas", responses((status = 200, body = Dmas)))]
+async fn dmas(State(lists): State<PlaceLists>) -> Result<Response, ApiError> {
+    let places = read(lists).await?;
+    let rows = places.dmas.iter().map(|(code, regions)| MetaDma {
+        dma_code: *code,
+        dma_name: regions.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+    });
+    Ok(whole_list(rows.collect()))
+}
+
+/// Lists the kinds of connections.
+#[utoipa::path(get, path = "/connectiontypes", responses((status = 200, body = ConnectionTypes)))]
+async fn connection_types() -> Response {
+    let kinds = [(Connection::Wifi, "wifi"), (Connection::Mobile, "mobile")];
+    let rows =
+        kinds.map(|(kind, name)| MetaConnectionType { connection_type_id: kind as u8, name });
+    whole_list(rows.into())
+}
+
+fn whole_list<T: Row + Serialize>(rows: Vec<T>) -> Response {
+    let total_count = rows.len() as u64;
+    List::new(T::PLURAL, rows, None, total_count).into_response()
+}
+
+fn id_of(country: &str) -> u32 {
+    Country::find_by_code(country).map_or(0, |country| country.id)
+}
+
+/// Reading a large database takes seconds.
+async fn read(lists: PlaceLists) -> Result<std::sync::Arc<KnownPlaces>, ApiError> {
+    tokio::task::spawn_blocking(move || lists.read()).await.map_err(|_panicked| ApiError::inside())
+}
+
+/// The parameters of a list of places.
+struct PlaceQuery {
+    country: Option<&'static Country>,
+    /// In lower case.
+    search: String,
+    page: Page,
+}
+
+impl PlaceQuery {
+    fn is_in(&self, country: &str) -> bool {
+        self.country.is_none_or(|wanted| wanted.code == country)
+    }
+
+    fn finds(&self, name: &str) -> bool {
+        let wanted = self.search.as_bytes();
+        wanted.is_empty()
+            || name.as_bytes().windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(wanted))
+    }
+
+    fn page_of<'p, P: 'p, T: Row + Serialize>(
+        &self,
+        places: impl Iterator<Item = &'p P> + Clone,
+        render: impl FnMut(&'p P) -> T,
+    ) -> Response {
+        let total_count = places.clone().count() as u64;
+        let first = (self.page.number as usize - 1).saturating_mul(self.page.size as usize);
+        let rows = places.skip(first).take(self.page.size as usize).map(render).collect();
+        List::new(T::PLURAL, rows, Some(self.page), total_count).into_response()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for PlaceQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<PlaceQuery, ApiError> {
+        let page = Page { number: 1, size: DEFAULT_PAGE_SIZE };
+        let mut query = PlaceQuery { country: None, search: String::new(), page };
+        for (name, value) in parameters(parts) {
+            match name.as_str() {
+                "country_code" => query.country = Some(country(&value)?),
+                "search" => query.search = value,
+                "page" => query.page.number = within("page", &value, u32::MAX)?,
+                "page_size" => query.page.size = within("page_size", &value, MAX_PAGE_SIZE)?,
+                _ => return Err(unknown(&name, "country_code, search, page, page_size")),
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn country(code: &str) -> Result<&'static Country, ApiError> {
+    Country::find_by_code(code).ok_or_else(|| {
+        let message = match code {
+            "UK" | "uk" => "must be GB for the United Kingdom",
+            _ => "must be the code of a country, such as US; /v1/meta/countries lists them",
+        };
+        ApiError::field("country_code", message)
+    })
+}
+
+impl IntoParams for PlaceQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let query = |name, about, schema: utoipa::openapi::RefOr<utoipa::openapi::Schema>| {
+            parameter(name, ParameterIn::Query, about, schema)
+        };
+        vec![
+            query(
+                "country_code",
+                "Only places of this country (ISO 3166-1 alpha-2)",
+                String::schema(),
+            ),
+            query(
+                "search",
+                "A part of the name, or of a region's code; case does not matter",
+                String::schema(),
+            ),
+            query("page", "From 1", number(1, u32::MAX).into()),
+            query("page_size", "50 where it is not said", number(1, MAX_PAGE_SIZE).into()),
+        ]
+    }
+}
