@@ -17,8 +17,10 @@ use std::sync::Arc;
 
 use coupon_benches::inputs::{AGENTS, HEAD, HEADERS, NOW, TAGS, click_records, macros};
 use coupon_benches::{catalog_file, code, index_of, level_file};
+use coupon_geo::LiveDatabases;
 use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
 use coupon_rules::language;
+use coupon_rules::place::PlaceParts;
 use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode_click};
 use coupon_shared::code::FoldedCode;
@@ -52,7 +54,7 @@ struct Stage {
     prepare: for<'a> fn(&'a Fixture) -> Call<'a>,
 }
 
-const STAGES: [Stage; 19] = [
+const STAGES: [Stage; 21] = [
     Stage { name: "fold", calls: 5_000, prepare: |_| fold() },
     Stage { name: "headers", calls: 2_000, prepare: |_| headers() },
     Stage { name: "lookup_hot", calls: 2_000, prepare: hot_lookup },
@@ -63,6 +65,8 @@ const STAGES: [Stage; 19] = [
     Stage { name: "agent", calls: 2_000, prepare: |_| agent() },
     Stage { name: "agent_recent", calls: 5_000, prepare: |_| recent_agent() },
     Stage { name: "language", calls: 5_000, prepare: |_| preferred_language() },
+    Stage { name: "geo_country", calls: 2_000, prepare: |_| look_up(PlaceParts::COUNTRY) },
+    Stage { name: "geo_city", calls: 2_000, prepare: |_| look_up(city_parts()) },
     Stage { name: "answer_found", calls: 2_000, prepare: |_| answering(&found()) },
     Stage { name: "answer_not_found", calls: 2_000, prepare: |_| answering(&Reply::NotFound) },
     Stage { name: "transaction_id", calls: 5_000, prepare: |_| transaction_id() },
@@ -208,6 +212,24 @@ fn recent_agent<'a>() -> Call<'a> {
 fn preferred_language<'a>() -> Call<'a> {
     Box::new(|_| {
         black_box(language::preferred(black_box(b"de-AT,de;q=0.9,en-US;q=0.8,en;q=0.7")));
+    })
+}
+
+/// The parts of a rule about a city.
+fn city_parts() -> PlaceParts {
+    PlaceParts::COUNTRY | PlaceParts::REGION | PlaceParts::CITY
+}
+
+/// The place of an address in the test database of MaxMind.
+fn look_up<'a>(wanted: PlaceParts) -> Call<'a> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/geo/tests/data/GeoIP2-City-Test.mmdb");
+    let databases = LiveDatabases::open(&[path]).current();
+    let addresses = ["81.2.69.142", "216.160.83.56", "2.125.160.216", "89.160.20.128"];
+    let addresses = addresses.map(|address| address.parse().expect("an address"));
+    Box::new(move |call| {
+        let place = databases.look_up(black_box(addresses[call % addresses.len()]), wanted);
+        assert!(!black_box(place).country.is_empty());
     })
 }
 

@@ -2,10 +2,15 @@
 //!
 //! `COUPON_BENCH_CODES` sets the size of the index (1,000,000 without it).
 
+#[path = "redirect_path/city_database.rs"]
+mod city_database;
+
+use city_database::{city_database, spread_addresses};
 use coupon_benches as fixture;
 use coupon_benches::inputs::{AGENTS, HEAD, NOW, TAGS, macros};
 use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
 use coupon_rules::language;
+use coupon_rules::place::PlaceParts;
 use coupon_shared::click::{MAX_RECORD_LEN, encode_click};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, Visit, VisitorFacts, decide};
@@ -40,6 +45,7 @@ fn stages(c: &mut Criterion) {
     lookups(c, &index, &hits);
     decision(c, &index, &hits);
     visitor(c);
+    place_look_ups(c);
     transaction_id(c);
     click_record(c);
     opening(c, count);
@@ -98,6 +104,24 @@ fn visitor(c: &mut Criterion) {
     c.bench_function("language", |b| {
         b.iter(|| language::preferred(black_box(b"de-AT,de;q=0.9,en-US;q=0.8,en;q=0.7")));
     });
+}
+
+/// Where an address is: the same address again and again, and addresses from all over the database.
+fn place_look_ups(c: &mut Criterion) {
+    let databases = city_database();
+    let addresses = spread_addresses();
+    let city = PlaceParts::COUNTRY | PlaceParts::REGION | PlaceParts::CITY;
+    let all = databases.parts();
+    let wanted = [("country", PlaceParts::COUNTRY), ("city", city), ("all_parts", all)];
+    for (name, wanted) in wanted {
+        c.bench_function(&format!("geo_{name}_hot"), |b| {
+            b.iter(|| databases.look_up(black_box(addresses[7]), wanted));
+        });
+        let mut next = addresses.iter().cycle();
+        c.bench_function(&format!("geo_{name}"), |b| {
+            b.iter(|| databases.look_up(*next.next().expect("a cycle"), wanted));
+        });
+    }
 }
 
 fn transaction_id(c: &mut Criterion) {
