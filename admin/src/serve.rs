@@ -134,6 +134,7 @@ impl Admin {
             archive: archive.clone(),
             ingest: intake.clone(),
             network: Network { id: network_id },
+            geo: Arc::clone(&geo),
         };
         let events = EventFeed::start(sources, closed.clone(), stop());
         let state = AppState {

@@ -177,6 +177,8 @@ pub(crate) struct Sample {
     pub(crate) kind: VisitKind,
     /// Number of the visitor; `None` gives each click its own.
     pub(crate) visitor: Option<u8>,
+    /// Instead of an address made of the visitor's number.
+    pub(crate) address: Option<[u8; 4]>,
     pub(crate) user_agent: &'static str,
     pub(crate) sub1: &'static str,
     /// Empty for none.
@@ -193,6 +195,7 @@ impl Sample {
             reason: Reason::Redirected,
             kind: VisitKind::Click,
             visitor: None,
+            address: None,
             user_agent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0",
             sub1: "newsletter",
             source_id: "",
@@ -201,7 +204,9 @@ impl Sample {
 
     fn address(&self, stream: StreamId, sequence: u64) -> [u8; 4] {
         let [.., high, middle, low] = sequence.to_be_bytes();
-        self.visitor.map_or([10 + stream.thread, high, middle, low], |who| [192, 0, 2, who])
+        let of_visitor = self.visitor.map(|who| [192, 0, 2, who]);
+        let own = [10 + stream.thread, high, middle, low];
+        self.address.or(of_visitor).unwrap_or(own)
     }
 }
 

@@ -65,7 +65,7 @@ impl<B: ReportBody> ReportRequest<B> {
 
 impl FromRef<AppState> for ClickReader {
     fn from_ref(state: &AppState) -> ClickReader {
-        ClickReader::new(state.store.clone(), state.archive.clone())
+        ClickReader::new(state.store.clone(), state.archive.clone(), state.geo.clone())
     }
 }
 

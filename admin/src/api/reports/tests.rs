@@ -1,8 +1,11 @@
 //! Reports over the API: real store, real archive, clicks that came through intake.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use coupon_geo::GeoWatcher;
 use coupon_shared::click::block::Block;
 use coupon_shared::click::{StreamId, VisitKind};
 use coupon_shared::decision::Reason;
@@ -104,17 +107,20 @@ impl Api {
             stop.clone(),
         );
         let network = Network { id: 1 };
+        let database =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/geo/tests/data/GeoIP2-City-Test.mmdb");
+        let geo = Arc::new(GeoWatcher::start(&[database.into()]).unwrap());
         let sources = FeedSources {
             store: store.clone(),
             archive: archive.clone(),
             ingest: intake.clone(),
             network,
+            geo: Arc::clone(&geo),
         };
-        let geo = std::sync::Arc::new(coupon_geo::GeoWatcher::start(&[]).unwrap());
         let state = AppState {
             events: EventFeed::start(sources, CancellationToken::new(), stop.clone()),
             certificates: certificates.unwrap(),
-            places: crate::places::PlaceLists::new(std::sync::Arc::clone(&geo)),
+            places: crate::places::PlaceLists::new(Arc::clone(&geo)),
             geo,
             disk,
             jobs: crate::jobs::JobsHandle::default(),
@@ -647,6 +653,20 @@ async fn clicks_are_counted_and_found_by_system_browser_and_source() {
     };
     let facts: Vec<_> = clicks.iter().map(facts).collect();
     assert_eq!(facts, [["mobile", "Android", "13.0", "Instagram", "Samsung"]]);
+}
+
+#[tokio::test]
+async fn clicks_show_the_place_of_their_address() {
+    let london = Sample { address: Some([81, 2, 69, 142]), ..Sample::at(NOON_MS + 1_000) };
+    let api = Api::with(&[block(STREAM, 1, &[Sample::at(NOON_MS), london])]).await;
+    let day = json!({"from": "2026-06-15", "to": "2026-06-15"});
+    let (_, answer) = api.post("clicks/stream", day).await;
+    let place = |click: &Value| {
+        ["user_ip", "country", "region", "city"]
+            .map(|column| click[column].as_str().unwrap().to_owned())
+    };
+    let places: Vec<_> = answer["clicks"].as_array().unwrap().iter().map(place).collect();
+    assert_eq!(places, [["81.2.69.142", "GB", "ENG", "London"], ["10.0.0.1", "", "", ""]]);
 }
 
 #[tokio::test]

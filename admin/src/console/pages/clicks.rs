@@ -52,6 +52,9 @@ pub(super) struct ClickRow {
     language: String,
     user_ip: String,
     device_type: String,
+    country: String,
+    region: String,
+    city: String,
     platform: String,
     os_version: String,
     browser: String,
@@ -96,6 +99,17 @@ impl ClickRow {
     /// The system with its version, as far as it is known.
     fn system(&self) -> String {
         format!("{} {}", self.platform, self.os_version).trim_end().to_owned()
+    }
+
+    /// City, region and country, as far as they are known.
+    fn place_name(&self) -> String {
+        let parts = [&self.city, &self.region, &self.country];
+        let known: Vec<String> = parts
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .map(|part| format::visible(part))
+            .collect();
+        known.join(", ")
     }
 
     /// The host of the referring page.

@@ -5,8 +5,11 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 
+use coupon_geo::Databases;
 use coupon_rules::agent::{Agent, Brand};
+use coupon_rules::place::PlaceParts;
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
 use coupon_shared::transaction_id::TransactionId;
@@ -29,6 +32,14 @@ use crate::store::{ReadTx, StoreError, conversions};
 /// Our reasons begin here, above Everflow's error codes.
 const FIRST_ERROR_CODE: u32 = 1_000;
 
+/// Place of an address by the present databases; empty texts where unknown.
+#[derive(Debug, Clone, Default)]
+struct VisitorPlace {
+    country: String,
+    region: String,
+    city: String,
+}
+
 /// A click read from its archived block.
 #[derive(Debug, Clone)]
 pub(super) struct ArchivedClick {
@@ -39,7 +50,8 @@ pub(super) struct ArchivedClick {
     /// The offer's terms at the time of the click; `None` before [`super::classify`] reads them.
     pub(super) terms: Option<ClickTerms>,
     code: String,
-    user_ip: String,
+    address: Option<IpAddr>,
+    place: VisitorPlace,
     subs: [String; 5],
     source_id: String,
     uid: String,
@@ -58,7 +70,8 @@ impl ArchivedClick {
             class: classification::class_without_history(&click.head, identified.is_bot, false),
             terms: None,
             code: String::from_utf8_lossy(click.code).into_owned(),
-            user_ip: click.address().map_or_else(String::new, |address| address.to_string()),
+            address: click.address(),
+            place: VisitorPlace::default(),
             subs: [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5].map(text),
             source_id: text(Tag::SourceId),
             uid: text(Tag::Uid),
@@ -66,6 +79,19 @@ impl ArchivedClick {
             user_agent: text(Tag::UserAgent),
             language: text(Tag::Language),
         }
+    }
+
+    /// Looks the address up. An address that was recorded in part, or erased, has no exact place.
+    pub(super) fn find_place(&mut self, places: &Databases) {
+        let wanted = PlaceParts::COUNTRY | PlaceParts::REGION | PlaceParts::CITY;
+        let Some(address) = self.address else { return };
+        let place = places.look_up(address, wanted);
+        let region = place.regions[0];
+        self.place = VisitorPlace {
+            country: place.country.into(),
+            region: if region.code.is_empty() { region.name } else { region.code }.into(),
+            city: place.city.name.into(),
+        };
     }
 
     fn agent(&self) -> Agent {
@@ -170,7 +196,7 @@ pub static RELATED_COLUMNS: ColumnMask<ReportedClick> =
 
 static FILE_COLUMNS: [Column<ReportedClick>; 6] = related::columns();
 
-static ALL: [Column<ReportedClick>; 33] = [
+static ALL: [Column<ReportedClick>; 36] = [
     Column::text("transaction_id", "", |row| row.click.head.transaction_id.to_string().into()),
     Column::unsigned("unix_timestamp", "", |row| row.click.head.unix_ms / 1000),
     Column::text(
@@ -190,7 +216,20 @@ static ALL: [Column<ReportedClick>; 33] = [
     Column::text("referer", "", |row| row.click.referer.as_str().into()),
     Column::text("user_agent", "", |row| row.click.user_agent.as_str().into()),
     Column::text("language", "", |row| row.click.language.as_str().into()),
-    Column::text("user_ip", "", |row| row.click.user_ip.as_str().into()),
+    Column::text("user_ip", "", |row| {
+        row.click.address.map_or_else(String::new, |address| address.to_string()).into()
+    }),
+    Column::text(
+        "country",
+        "Two letters, by the address and the present database; empty where it is unknown.",
+        |row| row.click.place.country.as_str().into(),
+    ),
+    Column::text(
+        "region",
+        "As `country`: the code of ISO 3166-2 without the country, or the name.",
+        |row| row.click.place.region.as_str().into(),
+    ),
+    Column::text("city", "As `country`: in English.", |row| row.click.place.city.as_str().into()),
     Column::text(
         "device_type",
         "`desktop`, `mobile`, `tablet`, `console`, `tv` or `other`.",

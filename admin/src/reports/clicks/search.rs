@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use coupon_geo::GeoWatcher;
 use coupon_shared::click::{Click, VisitKind};
 use coupon_shared::decision::Reason;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
@@ -108,18 +109,20 @@ pub struct FoundClicks {
     pub page: Option<PageInfo>,
 }
 
-/// Reads clicks from the archive, and what belongs to them from the store.
+/// Reads clicks from the archive, and what belongs to them from the store and from the databases of
+/// places.
 #[derive(Clone)]
 pub struct ClickReader {
     store: Store,
     archive: Archive,
+    geo: Arc<GeoWatcher>,
 }
 
 impl ClickReader {
-    /// A reader of this store and archive.
+    /// A reader of this store, this archive and these databases.
     #[must_use]
-    pub fn new(store: Store, archive: Archive) -> ClickReader {
-        ClickReader { store, archive }
+    pub fn new(store: Store, archive: Archive, geo: Arc<GeoWatcher>) -> ClickReader {
+        ClickReader { store, archive, geo }
     }
 
     /// The newest clicks of at most 14 days that match the query and that the viewer may see.
@@ -216,7 +219,7 @@ impl ClickReader {
         clicks.await?.pop().ok_or(ClickLookupError::NotArrived(id))
     }
 
-    /// Adds class, terms, names and conversions.
+    /// Adds class, terms, places, names and conversions.
     async fn complete<E>(
         &self,
         view: View,
@@ -226,7 +229,9 @@ impl ClickReader {
     where
         E: From<StoreError> + From<ArchiveError> + Send + 'static,
     {
-        let clicks = classify_clicks::<E>(&self.store, &self.archive, bots, clicks).await?;
+        let mut clicks = classify_clicks::<E>(&self.store, &self.archive, bots, clicks).await?;
+        let places = self.geo.current();
+        clicks.iter_mut().for_each(|click| click.find_place(&places));
         let complete = self.store.read(move |connection| row::complete(connection, view, clicks));
         Ok(complete.await?)
     }

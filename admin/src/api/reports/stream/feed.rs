@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use coupon_geo::GeoWatcher;
 use coupon_shared::transaction_id::TransactionId;
 use serde::Serialize;
 use serde_json::json;
@@ -37,6 +38,8 @@ pub struct FeedSources {
     pub archive: Archive,
     pub ingest: ClickIngestHandle,
     pub network: Network,
+    /// Databases of places.
+    pub geo: Arc<GeoWatcher>,
 }
 
 /// New clicks and conversions for all readers; clones share them.
@@ -70,7 +73,7 @@ impl EventFeed {
         }));
         let reader = FeedReader {
             feed: feed.clone(),
-            clicks: ClickReader::new(sources.store.clone(), sources.archive),
+            clicks: ClickReader::new(sources.store.clone(), sources.archive, sources.geo),
             store: sources.store,
             ingest: sources.ingest,
             network: sources.network,
