@@ -145,7 +145,7 @@ fn visits_go_on_while_a_database_is_damaged_removed_and_half_written() {
     let mut torn = good.clone();
     torn[..4_000].fill(0);
     write(&path, &torn);
-    keeps_answering(&wait_for_problem(&coupond, Some("search tree is damaged")));
+    keeps_answering(&wait_for_problem(&coupond, Some("damaged search tree")));
     let before = visitors.answered();
     until("visitors come", || (visitors.answered() > before + 100).then_some(()));
     replace(&path, &good);

@@ -9,7 +9,7 @@ use crate::database::MAX_DATABASE_BYTES;
 
 /// A file that is not put into service.
 #[derive(Debug, thiserror::Error)]
-#[error("geo database {}: {fault}", path.display())]
+#[error("geo database {} {fault}", path.display())]
 pub struct DatabaseError {
     pub path: PathBuf,
     pub fault: DatabaseFault,
@@ -40,9 +40,9 @@ pub enum DatabaseFault {
          when it is complete"
     )]
     Format(MaxMindDbError),
-    #[error("the search tree is damaged at node {node}; download the database again")]
+    #[error("has a damaged search tree at node {node}; download it again")]
     SearchTree { node: u64 },
-    #[error("{unreadable} of {checked} records are damaged ({first}); download the database again")]
+    #[error("has {unreadable} damaged records among {checked} ({first}); download it again")]
     Records { unreadable: u32, checked: u32, first: MaxMindDbError },
     #[error(
         "takes more than {seconds} s of processor time to check, so look-ups could delay visitors; \

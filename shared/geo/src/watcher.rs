@@ -208,11 +208,12 @@ impl LiveDatabases {
         let in_service = self.current();
         let former = in_service.sources().find(|database| database.path == file.path);
         let problem = match former {
-            Some(former) => format!(
-                "{error}. The {} of {} day(s) ago stays in service",
-                former.kind,
-                former.age_days(unix_seconds())
-            ),
+            Some(former) => {
+                let (kind, days) = (&former.kind, former.age_days(unix_seconds()));
+                format!(
+                    "{error}. The copy in memory ({kind}, built {days} days ago) stays in service"
+                )
+            }
             None => format!("{error}. Until then its facts are unknown"),
         };
         if file.problem.as_ref() != Some(&problem) {

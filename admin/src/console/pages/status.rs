@@ -314,14 +314,14 @@ impl Status {
         for database in &self.geo {
             if let Some(problem) = &database.problem {
                 problems.push(Problem::warning(
-                    format!("Where visitors are is not fully known: {problem}"),
-                    "The file is looked at every ten seconds.",
+                    format!("The {problem}."),
+                    "coupon-admin looks at the file every ten seconds.",
                     "",
                 ));
             }
             if let Some(warning) = &database.warning {
                 problems.push(Problem::warning(
-                    warning.clone(),
+                    format!("The {warning}."),
                     "Addresses move: visitors may be taken for those of another place.",
                     "",
                 ));

@@ -103,7 +103,7 @@ fn a_file_with_a_hole_is_refused() {
     holed[1_000..3_000].fill(0);
     std::fs::write(&path, &holed).unwrap();
     let problems = try_file(&path);
-    assert!(problems[0].contains("search tree is damaged at node"), "{problems:?}");
+    assert!(problems[0].contains("damaged search tree at node"), "{problems:?}");
 }
 
 #[test]
