@@ -10,7 +10,9 @@ pub fn preferred(accept_language: &[u8]) -> Option<&[u8]> {
     let mut preferred: Option<(u16, &[u8])> = None;
     for range in whole_ranges(accept_language).split(|byte| *byte == b',') {
         let Some((weight, tag)) = language_range(range) else { continue };
-        if weight > preferred.map_or(0, |(highest, _)| highest) {
+        // Most ranges weigh less, and their tags need no check.
+        let is_heavier = weight > preferred.map_or(0, |(highest, _)| highest);
+        if is_heavier && (tag == b"*" || is_tag(tag)) {
             preferred = Some((weight, tag));
         }
     }
@@ -39,10 +41,10 @@ fn whole_ranges(header: &[u8]) -> &[u8] {
     &read[..last_comma.unwrap_or_default()]
 }
 
-/// Weight in thousandths, and tag. `None` for a malformed range.
+/// Weight in thousandths, and unchecked tag. `None` for a malformed weight.
 fn language_range(range: &[u8]) -> Option<(u16, &[u8])> {
     let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-    let tag = parts.next().filter(|tag| *tag == b"*" || is_tag(tag))?;
+    let tag = parts.next()?;
     let mut weight = 1000;
     for parameter in parts {
         if let [b'q' | b'Q', value @ ..] = parameter {
