@@ -112,8 +112,8 @@ impl LiveDatabases {
         databases
     }
 
-    /// Puts changed files into service. Returns whether a file is settling: then another look is
-    /// due in [`SETTLE_S`] seconds.
+    /// Puts changed files into service, and frees replaced databases. Returns whether another look is
+    /// due in [`SETTLE_S`] seconds: a file is settling, or a reader has a replaced database.
     pub fn reload_changed(&self) -> bool {
         self.look_at_files(SETTLE_S)
     }
@@ -155,19 +155,19 @@ impl LiveDatabases {
 
     fn look_at_files(&self, settle_s: u64) -> bool {
         let mut watched = self.lock();
-        let mut is_settling = false;
+        let mut is_due_soon = false;
         for at in 0..watched.files.len() {
             let look = watched.files[at].look(settle_s);
             match look {
                 Look::Unchanged => {}
-                Look::Settling => is_settling = true,
+                Look::Settling => is_due_soon = true,
                 Look::Missing(error) => self.report(&mut watched.files[at], error.into()),
                 Look::Changed(stamp) => self.read(&mut watched, at, stamp),
             }
         }
         // A retired set cannot gain readers: it is not the current one.
         watched.retired.retain(|databases| Arc::strong_count(databases) > 1);
-        is_settling
+        is_due_soon || !watched.retired.is_empty()
     }
 
     /// Reads a changed file and puts it into service.
@@ -285,9 +285,9 @@ impl GeoWatcher {
                 std::thread::park_timeout(pause);
                 // The databases go with the watcher and its readers.
                 let Some(databases) = watched.upgrade() else { return };
-                let is_settling = databases.reload_changed();
+                let is_due_soon = databases.reload_changed();
                 pause =
-                    if is_settling { Duration::from_secs(SETTLE_S) } else { TIME_BETWEEN_LOOKS };
+                    if is_due_soon { Duration::from_secs(SETTLE_S) } else { TIME_BETWEEN_LOOKS };
             }
         };
         let thread = std::thread::Builder::new().name("geo".to_owned()).spawn(watch)?;

@@ -132,9 +132,11 @@ fn a_reader_keeps_its_databases_until_it_loads_again() {
     let databases = reader.load();
     let place = look_up(databases, "192.0.2.1");
     file.replace("SE");
-    live.reload_changed();
-    live.reload_changed();
+    assert!(live.reload_changed(), "the replaced database is in use");
+    assert!(live.reload_changed());
     assert_eq!(place.country, "DE");
+    reader.load();
+    assert!(!live.reload_changed(), "it is freed");
 }
 
 #[test]
