@@ -25,7 +25,7 @@ fn code_of(key: &str, in_s: u64) -> String {
 
 #[test]
 fn an_invited_manager_uses_the_link_once() {
-    let Some(chromium) = Chromium::start() else { return };
+    let Some(chromium) = Chromium::start_with_clipboard() else { return };
     let console = Console::start();
     let page = console.page(&chromium, 1280);
     page.by_role("link", "Users").click();

@@ -1,6 +1,10 @@
 //! Drives Chromium by the DevTools protocol. The messages are JSON objects, each followed by a NUL,
 //! on the standard input and output of the browser. No socket is opened, so no other process can
-//! join in, and the browser ends with the test.
+//! join in, and the browser ends with the tests that use it.
+//!
+//! Tests that run at the same time share one process, because its start takes longer than many a
+//! test. Each has a profile of its own. The clipboard belongs to the process, so tests of it start
+//! a process of their own.
 
 #[path = "cdp/axe.rs"]
 mod axe;
@@ -20,7 +24,7 @@ use connection::Connection;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 #[allow(unused_imports, reason = "a test names the type when it hands an element on")]
@@ -37,13 +41,25 @@ const HOSTS: &str = "MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.*, EXCLU
 const DISABLED_FEATURES: &str =
     "HttpsUpgrades,MediaRouter,OptimizationHints,PasswordLeakDetection,Translate";
 
-/// A browser with a profile of its own. The process lives as long as this value or one of its pages.
-pub(crate) struct Chromium(Arc<Browser>);
+/// A browser with a profile of its own: cookies, stores and downloads.
+pub(crate) struct Chromium {
+    browser: Arc<Browser>,
+    profile: Profile,
+}
+
+/// The process. It lives as long as one of its profiles or pages.
+static SHARED: Mutex<Weak<Browser>> = Mutex::new(Weak::new());
+
+/// What one person has in a browser.
+struct Profile {
+    context: String,
+    downloads: tempfile::TempDir,
+}
 
 struct Browser {
     connection: Arc<Connection>,
     process: Mutex<Child>,
-    profile: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     /// Session of a blank page without a policy, for reading pictures and the clipboard.
     helper_page: OnceLock<String>,
 }
@@ -51,23 +67,39 @@ struct Browser {
 impl Chromium {
     /// Prints a line and returns `None` if Chromium is not installed and not required.
     pub(crate) fn start() -> Option<Chromium> {
-        is_installed("chromium").then(|| Chromium(Arc::new(Browser::start())))
+        is_installed("chromium").then(|| {
+            let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+            let browser = shared.upgrade().filter(|browser| browser.connection.is_open());
+            let browser = browser.unwrap_or_else(|| Arc::new(Browser::start()));
+            *shared = Arc::downgrade(&browser);
+            Chromium::with_browser(browser)
+        })
+    }
+
+    /// Like [`Chromium::start`], with a clipboard that no other test uses.
+    pub(crate) fn start_with_clipboard() -> Option<Chromium> {
+        is_installed("chromium").then(|| Chromium::with_browser(Arc::new(Browser::start())))
+    }
+
+    fn with_browser(browser: Arc<Browser>) -> Chromium {
+        let profile = browser.new_profile();
+        Chromium { browser, profile }
     }
 
     /// A blank page of this size in CSS pixels. Pages of one browser share cookies.
     pub(crate) fn new_page(&self, width: u32, height: u32) -> Page {
-        Page::open(&self.0, None, (width, height))
+        Page::open(&self.browser, &self.profile.context, (width, height))
     }
 
     /// Like [`Chromium::new_page`], with cookies of its own, as of another person.
     pub(crate) fn new_private_page(&self, width: u32, height: u32) -> Page {
-        let context = self.0.call("Target.createBrowserContext", json!({}));
-        Page::open(&self.0, context["browserContextId"].as_str(), (width, height))
+        let private = self.browser.new_context();
+        Page::open(&self.browser, &private, (width, height))
     }
 
     /// Waits until a page of [`Chromium::new_page`] has downloaded a file of this name.
     pub(crate) fn downloaded(&self, name: &str) -> PathBuf {
-        let file = self.0.downloads().join(name);
+        let file = self.profile.downloads.path().join(name);
         let is_there = poll(LONGEST_WAIT, || file.exists().then_some(())).is_some();
         assert!(is_there, "no download of {name}");
         file
@@ -76,7 +108,7 @@ impl Chromium {
 
 impl Browser {
     fn start() -> Browser {
-        let profile = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let mut process = Command::new("sh")
             // Chromium reads requests from descriptor 3 and writes answers to descriptor 4.
             .args(["-c", r#"exec "$@" 3<&0 4>&1 </dev/null"#, "sh", "chromium"])
@@ -86,7 +118,7 @@ impl Browser {
             .args(["--disable-dev-shm-usage", "--lang=en-US", "--password-store=basic"])
             .arg(format!("--disable-features={DISABLED_FEATURES}"))
             .arg(format!("--host-resolver-rules={HOSTS}"))
-            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("--user-data-dir={}", folder.path().display()))
             .env("TZ", "UTC")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -98,14 +130,20 @@ impl Browser {
             process.stdout.take().expect("the output is a pipe"),
         );
         let process = Mutex::new(process);
-        let browser = Browser { connection, process, profile, helper_page: OnceLock::new() };
-        let downloads = json!({"behavior": "allow", "downloadPath": browser.downloads()});
-        browser.call("Browser.setDownloadBehavior", downloads);
-        browser
+        Browser { connection, process, _folder: folder, helper_page: OnceLock::new() }
     }
 
-    fn downloads(&self) -> PathBuf {
-        self.profile.path().join("downloads")
+    fn new_context(&self) -> String {
+        text(&self.call("Target.createBrowserContext", json!({}))["browserContextId"])
+    }
+
+    fn new_profile(&self) -> Profile {
+        let (context, downloads) = (self.new_context(), tempfile::tempdir().unwrap());
+        let allow = json!({
+            "behavior": "allow", "downloadPath": downloads.path(), "browserContextId": context,
+        });
+        self.call("Browser.setDownloadBehavior", allow);
+        Profile { context, downloads }
     }
 
     fn call(&self, method: &str, params: Value) -> Value {

@@ -54,7 +54,7 @@ button, a, input, select, label { display: block; min-height: 2rem }
 @media (prefers-color-scheme: dark) { body { background: #111; color: #eee } a { color: #9cf } }";
 
 fn open_form() -> Option<(Chromium, Site, Page)> {
-    let chromium = Chromium::start()?;
+    let chromium = Chromium::start_with_clipboard()?;
     let site = Site::open(POLICY);
     for (path, body) in [
         ("/", FORM),

@@ -13,7 +13,7 @@ fn fill_code(page: &Page, code: &str) {
 
 #[test]
 fn a_code_is_added_shared_visited_paused_and_restored() {
-    let Some(chromium) = Chromium::start() else { return };
+    let Some(chromium) = Chromium::start_with_clipboard() else { return };
     let console = Console::start();
     console.network.create_winter25();
     let page = console.page(&chromium, 1280);

@@ -317,7 +317,7 @@ fn decoded(page: &Page, path: &str, side: usize) -> String {
 
 #[test]
 fn a_link_is_copied_or_selected_and_its_pictures_read_as_the_link() {
-    let Some(chromium) = Chromium::start() else { return };
+    let Some(chromium) = Chromium::start_with_clipboard() else { return };
     let console = Console::start();
     let codes = console.network.create_winter25();
     let page = console.page(&chromium, 1280);

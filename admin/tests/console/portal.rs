@@ -193,7 +193,7 @@ fn a_partner_makes_replaces_and_revokes_its_api_key() {
 
 #[test]
 fn an_invited_user_of_a_partner_copies_a_code_on_a_phone_with_two_taps() {
-    let Some(chromium) = Chromium::start() else { return };
+    let Some(chromium) = Chromium::start_with_clipboard() else { return };
     let console = Console::start();
     console.network.create_winter25();
     let invitation = console.invite("phone", "partner", Some(1));

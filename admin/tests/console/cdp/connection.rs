@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 pub(super) struct Connection {
     requests: Mutex<ChildStdin>,
@@ -37,6 +37,10 @@ impl Connection {
         // The thread ends with the browser.
         std::thread::spawn(move || reader.receive(answers));
         connection
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.inbox.lock().unwrap_or_else(PoisonError::into_inner).has_ended
     }
 
     /// Calls a method of a page's session or of the browser. A refused call is an `Err` with the
@@ -82,16 +86,29 @@ impl Connection {
         found
     }
 
+    /// Closes a page. A browser that has ended has closed it already.
+    pub(super) fn close(&self, session: &str, frame: &str) {
+        if self.is_open() {
+            let target = json!({"targetId": frame});
+            let _ = self.try_send(None, "Target.closeTarget", target);
+        }
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).records.remove(session);
+    }
+
     fn send(&self, session: Option<&str>, method: &str, params: Value) -> u64 {
+        let sent = self.try_send(session, method, params);
+        sent.unwrap_or_else(|error| panic!("Chromium takes no request: {error}"))
+    }
+
+    fn try_send(&self, session: Option<&str>, method: &str, params: Value) -> std::io::Result<u64> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let mut request = json!({"id": id, "method": method, "params": params});
         if let Some(session) = session {
             request["sessionId"] = session.into();
         }
-        let mut requests = self.requests.lock().unwrap();
-        let sent = write!(requests, "{request}\0").and_then(|()| requests.flush());
-        sent.unwrap_or_else(|error| panic!("Chromium takes no request: {error}"));
-        id
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        write!(requests, "{request}\0").and_then(|()| requests.flush())?;
+        Ok(id)
     }
 
     fn receive(&self, answers: ChildStdout) {

@@ -23,9 +23,16 @@ pub(crate) struct Page {
     longest_wait: Cell<Duration>,
 }
 
+impl Drop for Page {
+    fn drop(&mut self) {
+        // Other tests may use the browser for long.
+        self.browser.connection.close(&self.session, &self.frame);
+    }
+}
+
 impl Page {
-    pub(super) fn open(browser: &Arc<Browser>, context: Option<&str>, size: (u32, u32)) -> Page {
-        let (session, frame) = browser.attach(context);
+    pub(super) fn open(browser: &Arc<Browser>, context: &str, size: (u32, u32)) -> Page {
+        let (session, frame) = browser.attach(Some(context));
         browser.connection.add_record(&session, Record::new(&frame));
         let page = Page {
             browser: Arc::clone(browser),
