@@ -85,10 +85,11 @@ fn ranged(
 ) -> Result<Selected, StoreError> {
     let driving = filters.iter().find(|filter| filter.column == sort.column);
     let driving = driving.or_else(|| filters.iter().find(|filter| !is_counted(filter)));
-    let mut index = index_of(driving.map_or("id", |filter| filter.column));
-    if let (Some(driving), Some((narrower, rows))) = (driving, narrowest)
-        && is_bare(driving.column)
-        && rows < count(connection, index, std::slice::from_ref(driving))?
+    let driving = driving.map_or("id", |filter| filter.column);
+    let mut index = index_of(driving);
+    if let Some((narrower, rows)) = narrowest
+        && is_bare(driving)
+        && rows < count(connection, index, &filters_on(driving, filters))?
     {
         index = narrower;
     }
@@ -99,6 +100,11 @@ fn ranged(
         return collect(connection, index, filters, sort, window);
     }
     walk(connection, index_of(sort.column), filters, sort, window, total)
+}
+
+/// Both ends of a range, where the query has both.
+fn filters_on(column: &str, filters: &[Filter]) -> Vec<Filter> {
+    filters.iter().filter(|filter| filter.column == column).cloned().collect()
 }
 
 /// Index in the order of a column, then of ids.

@@ -2,7 +2,7 @@
 //! or passed over on the way to it.
 //!
 //! The rows come first. The number of all rows follows from the kept counts or, where these do not
-//! say it, from a count that stops at [`COUNTED`].
+//! say it, from a count that stops at [`COUNTED`], in a search at [`COUNTED_IN_SEARCH`].
 
 use rusqlite::types::Value;
 
@@ -18,6 +18,10 @@ use crate::store::{ReadTx, StoreError};
 
 /// Rows at which a count stops.
 const COUNTED: u64 = 10_000;
+/// The same in a search for a part of a code, which passes many codes for each that it finds.
+const COUNTED_IN_SEARCH: u64 = 1_000;
+/// Codes at the beginning of a list that tell whether a search soon finds enough along its order.
+const SAMPLED: u32 = 100_000;
 
 /// Ids of a page, in order, and the places where the pages beside it begin.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,7 +62,8 @@ pub(crate) fn select(
     ids.truncate(keyset.size as usize);
     let is_whole = !has_more && keyset.row.is_none();
     let total = plan.total.or(is_whole.then_some(ids.len() as u64));
-    let total = total.map_or_else(|| list.count(connection, plan.count_index, COUNTED), Ok)?;
+    let most = list.most_counted();
+    let total = total.map_or_else(|| list.count(connection, plan.count_index, most), Ok)?;
     // Rows lie in the direction of reading if more were read, and on the other side if the page
     // does not begin at an end of the list.
     let (mut has_before, mut has_after) = (keyset.row.is_some(), has_more);
@@ -73,9 +78,9 @@ pub(crate) fn select(
     let ends = KeysetEnds {
         before: row_place(ids.first(), has_before)?,
         after: row_place(ids.last(), has_after)?,
-        is_total_exact: total <= COUNTED || plan.total.is_some(),
+        is_total_exact: total <= most || plan.total.is_some(),
     };
-    let total_count = if ends.is_total_exact { total } else { COUNTED };
+    let total_count = if ends.is_total_exact { total } else { most };
     Ok(KeysetPage { ids, total_count, ends })
 }
 
@@ -116,7 +121,15 @@ impl<'q> List<'q> {
             let by_id = narrowest.filter(|_| self.sort.column == "id");
             return Ok(Plan { total, ..through(by_id.map_or(own, |(index, _)| index)) });
         }
-        self.ranged(connection, own, narrowest)
+        self.ranged(connection, own, narrowest, size)
+    }
+
+    fn most_counted(&self) -> u64 {
+        if self.is_search() { COUNTED_IN_SEARCH } else { COUNTED }
+    }
+
+    fn is_search(&self) -> bool {
+        self.filters.iter().any(|filter| filter.operator == Operator::Contains)
     }
 
     /// Whether the rows of the narrowest filter are sorted, rather than a walk along a bare index
@@ -143,6 +156,7 @@ impl<'q> List<'q> {
         connection: &ReadTx<'_>,
         own: &'static str,
         narrowest: Option<Narrowest>,
+        size: u32,
     ) -> Result<Plan, StoreError> {
         let is_contained = |filter: &&&Filter| filter.operator == Operator::Contains;
         let of_sort = |filter: &&&Filter| filter.column == self.sort.column;
@@ -153,6 +167,9 @@ impl<'q> List<'q> {
         let mut index = index_of(driving.map_or("id", |filter| filter.column));
         if index == own {
             return Ok(Plan { index, count_index: index, total: None });
+        }
+        if self.is_search() && self.is_frequent(connection, own, size)? {
+            return Ok(Plan { index: own, count_index: index, total: None });
         }
         // Sorting by ids needs no look at the rows.
         let few = if self.sort.column == "id" { MANY } else { FEW };
@@ -165,6 +182,27 @@ impl<'q> List<'q> {
         let total = (rows <= few).then_some(rows);
         let read_from = if rows <= few { index } else { own };
         Ok(Plan { index: read_from, count_index: index, total })
+    }
+
+    /// Whether the beginning of the list has a page of matching rows, so that a walk along its
+    /// order soon meets enough of them everywhere.
+    fn is_frequent(
+        &self,
+        connection: &ReadTx<'_>,
+        own: &str,
+        size: u32,
+    ) -> Result<bool, StoreError> {
+        let mut values = Vec::new();
+        let condition = conditions_beside("1", &self.filters, None, &mut values);
+        let (base, order) = (self.base(), self.sort.by(self.sort.is_descending));
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT * FROM coupon_code {own} WHERE {base} ORDER BY {order} \
+             LIMIT {SAMPLED}) WHERE {condition}"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let found: u64 =
+            statement.query_row(rusqlite::params_from_iter(values), |row| row.get(0))?;
+        Ok(found > size.into())
     }
 
     /// Rows of a page in the direction of reading, at most `limit`.
