@@ -20,7 +20,6 @@ mod brand;
 mod browser;
 mod device;
 mod hints;
-mod names;
 mod platform;
 mod recent;
 mod tokens;

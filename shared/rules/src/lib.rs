@@ -5,5 +5,8 @@
 
 pub mod agent;
 pub mod countries;
+pub mod facts;
 pub mod language;
+mod names;
 pub mod place;
+pub mod ruleset;

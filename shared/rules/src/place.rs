@@ -2,6 +2,8 @@
 
 use std::ops::{BitOr, BitOrAssign, Sub};
 
+use crate::names::named_numbers;
+
 /// Parts of a [`Place`]: a look-up decodes only the parts in question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlaceParts(u16);
@@ -132,13 +134,13 @@ pub struct Carrier<'a> {
     pub mnc: &'a str,
 }
 
-/// How the visitor is connected. The numbers are Everflow's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Connection {
-    /// Any network but a cellular one.
-    Wifi = 1,
-    Mobile = 2,
+named_numbers! {
+    /// How the visitor is connected. The numbers are Everflow's.
+    pub enum Connection {
+        /// Any network but a cellular one.
+        Wifi = 1, "wifi";
+        Mobile = 2, "mobile";
+    }
 }
 
 /// Kinds of networks that hide their users.

@@ -1,9 +1,9 @@
 //! Maker of the device.
 
 use super::Platform;
-use super::names::named_numbers;
 use super::tokens::Found;
 use super::version;
+use crate::names::named_numbers;
 
 named_numbers! {
     /// Maker of the device.

@@ -1,6 +1,6 @@
 //! Browser, or the app that shows the page in a browser of its own.
 
-use super::names::named_numbers;
+use crate::names::named_numbers;
 
 named_numbers! {
     /// Browser, or the app that shows the page in a browser of its own.

@@ -1,6 +1,6 @@
 //! Kind of device.
 
-use super::names::named_numbers;
+use crate::names::named_numbers;
 
 named_numbers! {
     /// Kind of device. The numbers of `Desktop` and `Tv` are Everflow's.

@@ -1,6 +1,6 @@
 //! Operating system.
 
-use super::names::named_numbers;
+use crate::names::named_numbers;
 
 named_numbers! {
     /// Operating system. The numbers of `Android`, `Ios` and `Nintendo` are Everflow's.

@@ -46,4 +46,4 @@ macro_rules! named_numbers {
     };
 }
 
-pub(super) use named_numbers;
+pub(crate) use named_numbers;
