@@ -177,7 +177,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Export(args) => export::run(&config()?.data_dir, &args)?,
         Command::ApiKey(command) => api_keys::run(&config()?.data_dir, command)?,
         Command::User(command) => users::run(&config()?, command)?,
-        Command::Explain(args) => return explain::run(&config()?.data_dir, args),
+        Command::Explain(args) => {
+            let config = config()?;
+            return explain::run(&config.data_dir, &config.geo.databases, args);
+        }
         Command::Certificates => certificates::run(&config()?.data_dir)?,
         Command::RebuildReports => {
             let config = config()?;

@@ -4,11 +4,15 @@
 //! and the reasons of the rows are its candidates. This module only describes the decision, so an
 //! explanation cannot differ from a real visit.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use bytes::Bytes;
+use coupon_geo::Databases;
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::{CodeError, FoldedCode};
 use coupon_shared::decision::{
-    Answer, Candidate, DecidedClick, Visit, VisitorFacts, candidates, decide, fallback_chain,
+    Answer, Candidate, DecidedClick, Visit, Visitor, candidates, decide, fallback_chain,
     not_a_code, today,
 };
 use coupon_shared::destination::ArchivedDestination;
@@ -24,8 +28,12 @@ use crate::store::{ReadTx, StoreError, coupon_codes};
 
 mod explanation;
 mod text;
+mod visitor;
 
 pub use explanation::{ExplainedRow, Explanation, ExplanationStep, FallbackUrl};
+pub use visitor::{ExplainedFacts, ExplainedRule, FactSource};
+
+use visitor::SimulatedVisitor;
 
 /// The published index, opened in memory.
 pub type PublishedIndex = Index<Bytes>;
@@ -41,12 +49,22 @@ pub struct SimulatedVisit {
     #[serde(default)]
     #[schema(inline)]
     pub time: Option<Moment>,
-    /// The visitor's address. No rule of this version uses it.
-    #[serde(default)]
-    pub ip: String,
-    /// The visitor's user agent. No rule of this version uses it.
+    /// The visitor's address; without it nothing is known of the visitor's place.
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    #[schema(value_type = Option<String>, example = "81.2.69.142")]
+    pub ip: Option<IpAddr>,
+    /// The visitor's user agent.
     #[serde(default)]
     pub user_agent: String,
+    /// `Accept-Language` of the visitor's browser, such as `de-AT,en;q=0.8`.
+    #[serde(default)]
+    pub language: String,
+    /// The page the visitor came from.
+    #[serde(default)]
+    pub referer: String,
+    /// Further headers of the visitor's browser, such as `Sec-CH-UA-Platform`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
     /// The link's query, such as `sub1=story&oid=7`.
     #[serde(default)]
     pub query: String,
@@ -56,6 +74,17 @@ pub struct SimulatedVisit {
     /// The tracking domain's host; by default, the host of the code's own link.
     #[serde(default)]
     pub host: String,
+}
+
+fn empty_is_absent<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<IpAddr>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    let address = || text.parse().map_err(|_| format!("`{text}` is no address of IPv4 or IPv6"));
+    match text.as_str() {
+        "" => Ok(None),
+        _ => address().map(Some).map_err(serde::de::Error::custom),
+    }
 }
 
 impl SimulatedVisit {
@@ -119,6 +148,7 @@ impl std::str::FromStr for Moment {
 #[must_use]
 pub fn explain(
     index: &PublishedIndex,
+    databases: &Databases,
     visit: &SimulatedVisit,
     base_url: Option<&str>,
     now: i64,
@@ -140,7 +170,19 @@ pub fn explain(
     let asked_for = visit.oid.map(|oid| format!("oid={oid}&")).unwrap_or_default();
     parameters.read(Some(&format!("{asked_for}{}", visit.query)));
     let (typed, folded) = read_code(&visit.code);
-    let sample = Sample { index, typed: typed.as_bytes(), parameters: &parameters, time };
+    let visitor = SimulatedVisitor::new(visit, databases);
+    explanation.facts = ExplainedFacts::new(&visitor);
+    let (typed_bytes, referer) = (typed.as_bytes(), visit.referer.as_bytes());
+    let language = visit.language.as_bytes();
+    let sample = Sample {
+        index,
+        typed: typed_bytes,
+        parameters: &parameters,
+        time,
+        visitor: &visitor,
+        language,
+        referer,
+    };
     match folded {
         Err(error) => {
             explanation.add_step(
@@ -154,9 +196,9 @@ pub fn explain(
                 explanation.add_step("code", format!("`{}` is read as {typed}", visit.code));
             }
             explanation.add_step("code", format!("it is compared as {code}"));
-            let visit =
-                Visit { rows: index.lookup(&code), offer_id: parameters.offer_id(), domain };
-            explanation.add_decision(&sample, &visit);
+            let visitor = Visitor::Present(&visitor);
+            let (rows, offer_id) = (index.lookup(&code), parameters.offer_id());
+            explanation.add_decision(&sample, &Visit { rows, offer_id, domain, visitor });
         }
     }
     explanation
@@ -184,6 +226,9 @@ struct Sample<'a> {
     typed: &'a [u8],
     parameters: &'a Parameters,
     time: i64,
+    visitor: &'a SimulatedVisitor<'a>,
+    language: &'a [u8],
+    referer: &'a [u8],
 }
 
 /// Finds the tracking domain and describes it, or returns the status that ends the visit.
@@ -233,6 +278,8 @@ impl Explanation {
             day,
             steps: Vec::new(),
             rows: Vec::new(),
+            facts: ExplainedFacts::default(),
+            rules: Vec::new(),
             network_coupon_code_id: 0,
             reason: "",
             status: 404,
@@ -248,9 +295,10 @@ impl Explanation {
         self.steps.push(ExplanationStep { step, result: result.into() });
     }
 
-    fn add_decision(&mut self, sample: &Sample<'_>, visit: &Visit<'_>) {
-        let decision = decide(sample.index.catalog(), visit, &VisitorFacts::default(), sample.time);
-        let Some(rows) = candidates(sample.index.catalog(), visit, sample.time) else {
+    fn add_decision(&mut self, sample: &Sample<'_>, visit: &Visit<'_, '_, SimulatedVisitor<'_>>) {
+        let catalog = sample.index.catalog();
+        let decision = decide(catalog, visit, sample.time);
+        let Some(rows) = candidates(catalog, visit, sample.time) else {
             self.add_step("look-up", "nobody has this code; it is counted, and leaves no click");
             self.add_answer(sample, decision.answer, None, visit.domain);
             return;
@@ -261,7 +309,8 @@ impl Explanation {
         self.add_step("time", format!("it is {} in the network's time zone", self.day));
         self.rows = rows.iter().map(|row| explain_row(row, click.row.code_id)).collect();
         self.add_step("choice", text::choice(&rows, &click, visit.offer_id));
-        self.add_step("rules", "this version has none; address and browser are not asked for");
+        self.rules = visitor::rules(catalog, &rows, sample.visitor, sample.time);
+        self.add_step("rules", text::rules(&self.rules));
         self.network_coupon_code_id = click.row.code_id;
         self.reason = click.reason.as_str();
         self.is_click_recorded = true;
@@ -324,9 +373,9 @@ impl Sample<'_> {
             ],
             source_id: parameter(Parameter::SourceId),
             uid: parameter(Parameter::Uid),
-            language: b"",
-            referer: b"",
-            facts: VisitorFacts::default(),
+            language: self.language,
+            referer: self.referer,
+            visitor: Some(self.visitor),
         };
         let mut expanded = Vec::new();
         destination.expand(&macros, &mut expanded);

@@ -46,6 +46,7 @@ pub mod coupon_codes;
 pub mod domains;
 pub mod offers;
 pub mod partner_postbacks;
+pub mod rulesets;
 pub mod settings;
 
 pub mod export;

@@ -71,5 +71,7 @@ mod sdk;
 mod secrets;
 #[path = "end_to_end/strangers.rs"]
 mod strangers;
+#[path = "end_to_end/targeting.rs"]
+mod targeting;
 #[path = "end_to_end/units.rs"]
 mod units;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use coupon_benches::inputs::{AGENTS, HEAD, HEADERS, NOW, TAGS, click_records, macros};
+use coupon_benches::inputs::{AGENTS, HEAD, HEADERS, NOW, TAGS, click_records, macros, visit};
 use coupon_benches::{catalog_file, code, index_of, level_file};
 use coupon_geo::LiveDatabases;
 use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
@@ -24,7 +24,7 @@ use coupon_rules::place::PlaceParts;
 use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode_click};
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Visit, VisitorFacts, decide};
+use coupon_shared::decision::{Answer, decide};
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::level::Level;
@@ -166,16 +166,16 @@ fn decision(fixture: &Fixture) -> Call<'_> {
     let index = lasting_index(fixture);
     let found: Vec<_> = fixture.asked("").iter().map(|code| index.lookup(code)).collect();
     Box::new(move |call| {
-        let visit = Visit { rows: found[call % found.len()], offer_id: None, domain: None };
-        let decision = decide(index.catalog(), black_box(&visit), &VisitorFacts::default(), NOW);
+        let visit = visit(found[call % found.len()]);
+        let decision = decide(index.catalog(), black_box(&visit), NOW);
         assert!(decision.click.is_some());
     })
 }
 
 fn expansion(fixture: &Fixture) -> Call<'_> {
     let index = lasting_index(fixture);
-    let visit = Visit { rows: index.lookup(&fixture.asked("")[0]), offer_id: None, domain: None };
-    let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), NOW);
+    let visit = visit(index.lookup(&fixture.asked("")[0]));
+    let decision = decide(index.catalog(), &visit, NOW);
     let Answer::Redirect(destination) = decision.answer else {
         unreachable!("the fixture's codes redirect")
     };

@@ -7,13 +7,13 @@ mod city_database;
 
 use city_database::{city_database, spread_addresses};
 use coupon_benches as fixture;
-use coupon_benches::inputs::{AGENTS, HEAD, NOW, TAGS, macros};
+use coupon_benches::inputs::{AGENTS, HEAD, NOW, TAGS, macros, visit};
 use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
 use coupon_rules::language;
 use coupon_rules::place::PlaceParts;
 use coupon_shared::click::{MAX_RECORD_LEN, encode_click};
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Visit, VisitorFacts, decide};
+use coupon_shared::decision::{Answer, decide};
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::level::Level;
@@ -71,12 +71,11 @@ fn decision(c: &mut Criterion, index: &Index<Arc<[u8]>>, hits: &[FoldedCode]) {
     c.bench_function("decide", |b| {
         b.iter(|| {
             let rows = index.lookup(next.next().expect("a cycle"));
-            let visit = Visit { rows, offer_id: None, domain: None };
-            decide(index.catalog(), &visit, &VisitorFacts::default(), black_box(NOW)).click
+            decide(index.catalog(), &visit(rows), black_box(NOW)).click
         });
     });
-    let visit = Visit { rows: index.lookup(&hits[0]), offer_id: None, domain: None };
-    let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), NOW);
+    let visit = visit(index.lookup(&hits[0]));
+    let decision = decide(index.catalog(), &visit, NOW);
     let Answer::Redirect(destination) = decision.answer else {
         unreachable!("the fixture's codes redirect")
     };

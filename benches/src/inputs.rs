@@ -1,8 +1,14 @@
 //! Inputs of the stages of a redirect, the same for every benchmark.
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use coupon_rules::agent::{Agent, ClientHints};
+use coupon_rules::facts::VisitorFacts;
+use coupon_rules::place::{Place, PlaceParts};
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, Tag, VisitKind, encode_click};
 use coupon_shared::click_macros::ClickMacros;
-use coupon_shared::decision::{Reason, VisitorFacts};
+use coupon_shared::decision::{Reason, Visit, Visitor};
+use coupon_shared::snapshot::level::CodeRows;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 
 /// Unix seconds of every visit.
@@ -23,8 +29,34 @@ pub fn macros() -> ClickMacros<'static> {
         uid: b"",
         language: b"en-US,en;q=0.9",
         referer: b"",
-        facts: VisitorFacts::default(),
+        visitor: None,
     }
+}
+
+/// A visitor of whom the benchmarked offers ask nothing.
+pub struct Phone;
+
+impl VisitorFacts for Phone {
+    fn address(&self) -> IpAddr {
+        Ipv4Addr::new(203, 0, 113, 7).into()
+    }
+
+    fn look_up_place(&self, _wanted: PlaceParts) -> Place<'_> {
+        Place::default()
+    }
+
+    fn agent(&self) -> Agent {
+        Agent::identify(b"", &ClientHints::default())
+    }
+
+    fn language(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// A visit of a code's rows.
+pub fn visit(rows: Option<CodeRows<'_>>) -> Visit<'_, 'static, Phone> {
+    Visit { rows, offer_id: None, domain: None, visitor: Visitor::Present(&Phone) }
 }
 
 /// Headers of a phone's browser, besides `Host`.

@@ -6,6 +6,7 @@
 //! path and may allocate.
 
 mod sdk_event;
+mod visitor;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,7 @@ use coupon_serve::client_address;
 use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, DecidedClick, Visit, VisitorFacts, decide, not_a_code};
+use coupon_shared::decision::{Answer, DecidedClick, Visit, Visitor, decide, not_a_code};
 use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::snapshot::catalog::{ArchivedDomain, CatalogFile};
 use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
@@ -38,12 +39,13 @@ use crate::response::Reply;
 use crate::sdk::Script;
 use crate::settings::{Settings, SettingsReader};
 use crate::unknown_codes::UnknownCodes;
+use visitor::{CurrentSources, FactSources, RequestVisitor};
 
 /// Answers the visits of one serving thread.
 pub struct Redirector {
     index: IndexReader,
     settings: SettingsReader,
-    geo: GeoReader,
+    facts: FactSources,
     checker: Checker,
     context: RedirectContext,
 }
@@ -81,7 +83,9 @@ struct VisitRequest<'a> {
     /// The host's tracking domain, if it has one.
     domain: Option<&'a ArchivedDomain>,
     headers: RequestHeaders<'a>,
+    /// As far as it is recorded.
     address: IpAddr,
+    visitor: RequestVisitor<'a>,
     unix_ms: u64,
 }
 
@@ -106,14 +110,14 @@ impl Redirector {
             parameters,
             locations,
         };
-        Redirector { index, settings, geo, checker, context }
+        Redirector { index, settings, facts: FactSources::new(geo), checker, context }
     }
 
-    /// Drops handles to a replaced index, settings and databases while no visitor comes.
+    /// Drops handles to replaced index, settings and databases while no visitor comes.
     pub fn refresh(&mut self) {
         self.index.refresh();
         self.settings.load();
-        self.geo.load();
+        self.facts.load();
     }
 
     /// The sequence of the last logged click; 0 before the first.
@@ -185,6 +189,7 @@ impl Redirector {
     ) -> Reply {
         let settings = self.settings.load();
         let context = &mut self.context;
+        let sources = self.facts.load();
         // One pass over the headers serves the checks, the macros and the record.
         let headers = RequestHeaders::read(&parts.headers);
         let reply = match self.checker.check_visit(parts, &headers) {
@@ -193,7 +198,7 @@ impl Redirector {
                     Some(domain) => how(
                         context,
                         index,
-                        &VisitRequest::new(parts, host, domain, headers, settings, peer),
+                        &VisitRequest::new(parts, host, domain, headers, settings, peer, sources),
                     ),
                     None => Reply::NotFound,
                 },
@@ -274,9 +279,9 @@ impl RedirectContext {
         let offer_id = self.parameters.offer_id();
         // No rows is a valid input: the decision names the fallback of an unknown code.
         let rows = self.hot_codes.lookup(index, code);
-        let visit = Visit { rows, offer_id, domain: request.domain };
-        let now = request.unix_seconds();
-        let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), now);
+        let visitor = Visitor::Present(&request.visitor);
+        let visit = Visit { rows, offer_id, domain: request.domain, visitor };
+        let decision = decide(index.catalog(), &visit, request.unix_seconds());
         let Some(click) = decision.click else {
             self.count_unknown_code(code);
             return self.respond_without_click(decision.answer, index, request, typed);
@@ -345,7 +350,7 @@ impl RedirectContext {
             uid: parameter(Parameter::Uid),
             language: request.headers.language,
             referer: request.headers.referer,
-            facts: VisitorFacts::default(),
+            visitor: Some(&request.visitor),
         };
         match self.locations.expand(destination, &macros) {
             Some(location) if is_offer => Reply::Redirect(location),
@@ -421,10 +426,12 @@ impl<'a> VisitRequest<'a> {
         headers: RequestHeaders<'a>,
         settings: &Settings,
         peer: IpAddr,
+        sources: CurrentSources<'a>,
     ) -> VisitRequest<'a> {
         let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
+        let visitor = RequestVisitor::new(&parts.headers, headers, address, sources);
         let address = recordable(address, settings);
-        VisitRequest { parts, host, domain, headers, address, unix_ms: unix_ms() }
+        VisitRequest { parts, host, domain, headers, address, visitor, unix_ms: unix_ms() }
     }
 
     fn unix_seconds(&self) -> i64 {

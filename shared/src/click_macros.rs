@@ -2,12 +2,14 @@
 //!
 //! Both programs expand destinations: the daemon to answer, the admin to explain.
 
-use crate::decision::VisitorFacts;
+use coupon_rules::facts::VisitorFacts;
+use coupon_rules::place::{Place, PlaceParts};
+
 use crate::destination::{Macro, MacroSink, MacroValues};
 use crate::transaction_id::TransactionId;
 
 /// The values of one click, borrowed from its request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct ClickMacros<'a> {
     pub transaction_id: TransactionId,
     /// The code as the visitor typed it.
@@ -31,8 +33,16 @@ pub struct ClickMacros<'a> {
     pub language: &'a [u8],
     /// `Referer` as sent.
     pub referer: &'a [u8],
-    /// Known facts about the visitor.
-    pub facts: VisitorFacts<'a>,
+    /// Facts about the visitor; `None` if nothing is known.
+    pub visitor: Option<&'a dyn VisitorFacts>,
+}
+
+impl<'a> ClickMacros<'a> {
+    fn shown_place(&self) -> Place<'a> {
+        // All parts that macros show, so that several macros need one look-up.
+        let parts = PlaceParts::COUNTRY | PlaceParts::REGION | PlaceParts::CITY;
+        self.visitor.map(|visitor| visitor.look_up_place(parts)).unwrap_or_default()
+    }
 }
 
 impl MacroValues for ClickMacros<'_> {
@@ -58,10 +68,17 @@ impl MacroValues for ClickMacros<'_> {
             Macro::Uid => sink.push(self.uid),
             Macro::Timestamp => sink.push_number(self.unix_seconds),
             Macro::Random => sink.push_number(random_digits(&self.transaction_id)),
-            Macro::Country => sink.push(self.facts.country.as_bytes()),
-            Macro::Region => sink.push(self.facts.region.as_bytes()),
-            Macro::City => sink.push(self.facts.city.as_bytes()),
-            Macro::DeviceType => sink.push(self.facts.device_type.as_bytes()),
+            Macro::Country => sink.push(self.shown_place().country.as_bytes()),
+            Macro::Region => {
+                let [region, _] = self.shown_place().regions;
+                let code_or_name = if region.code.is_empty() { region.name } else { region.code };
+                sink.push(code_or_name.as_bytes());
+            }
+            Macro::City => sink.push(self.shown_place().city.name.as_bytes()),
+            Macro::DeviceType => {
+                let device = self.visitor.map_or("", |visitor| visitor.agent().device.as_str());
+                sink.push(device.as_bytes());
+            }
             Macro::Language => sink.push(first_language(self.language)),
             Macro::Referer => sink.push(self.referer),
         }
@@ -82,6 +99,8 @@ fn first_language(accepted: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
     use crate::destination::{ArchivedDestination, Destination, MAX_VALUE_LEN};
+    use coupon_rules::agent::{Agent, ClientHints};
+    use coupon_rules::place::{City, Region};
     use proptest::prelude::*;
 
     const SAMPLE: ClickMacros<'_> = ClickMacros {
@@ -97,8 +116,31 @@ mod tests {
         uid: b"u",
         language: b" de-DE;q=0.9, en",
         referer: b"https://r.example/",
-        facts: VisitorFacts { country: "DE", region: "BE", city: "Berlin", device_type: "phone" },
+        visitor: Some(&Berliner),
     };
+
+    struct Berliner;
+
+    impl VisitorFacts for Berliner {
+        fn address(&self) -> std::net::IpAddr {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        }
+
+        fn look_up_place(&self, wanted: PlaceParts) -> Place<'_> {
+            assert_eq!(wanted, PlaceParts::COUNTRY | PlaceParts::REGION | PlaceParts::CITY);
+            let city = City { geoname_id: 0, name: "Berlin" };
+            let region = Region { code: "", name: "Land Berlin" };
+            Place { country: "DE", regions: [region, Region::default()], city, ..Place::default() }
+        }
+
+        fn agent(&self) -> Agent {
+            Agent::identify(b"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5)", &ClientHints::default())
+        }
+
+        fn language(&self) -> Option<&[u8]> {
+            None
+        }
+    }
 
     fn expand(url: &str, macros: &ClickMacros<'_>) -> String {
         let parsed = Destination::parse(url).unwrap().destination;
@@ -118,7 +160,7 @@ mod tests {
         assert_eq!(
             expanded,
             "https://s.example/?abababababababababababababababab|WiNtEr25|16|2|3|1|src|abcde|u|\
-             1763000000|2880154539|DE|BE|Berlin|phone|de-DE|https%3A%2F%2Fr.example%2F"
+             1763000000|2880154539|DE|Land%20Berlin|Berlin|mobile|de-DE|https%3A%2F%2Fr.example%2F"
         );
     }
 

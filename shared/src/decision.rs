@@ -9,8 +9,15 @@
 //! next row of the same advertiser which can. Other visits go to the fallback URL of the offer,
 //! else of the tracking domain, else of the network; without any of these the answer is 404.
 //!
+//! An offer's rules come last, because they cost most ([`coupon_rules`]). Two refusals are final
+//! and let no other row stand in: an excluded address, and a network that hides who uses it.
+//!
 //! A click without a code names offer and partner itself. [`decide_direct`] checks these two and
 //! skips the code's terms.
+
+use coupon_rules::facts::VisitorFacts;
+use coupon_rules::ruleset::Refusal;
+use coupon_rules::ruleset::places::PlaceLevel;
 
 use crate::civil_day::Day;
 use crate::destination::ArchivedDestination;
@@ -19,7 +26,7 @@ use crate::snapshot::catalog::{ArchivedDomain, ArchivedOffer, CatalogFile};
 use crate::snapshot::level::{CodeRecord, CodeRows};
 
 /// Why a visit of a known code was or was not redirected. The numbers are part of the click
-/// record's format and never change.
+/// record's format and never change; missing numbers are kept for further rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Reason {
@@ -45,11 +52,47 @@ pub enum Reason {
     NotOnOffer = 10,
     /// The catalog lacks the offer or the partner: deleted, or impossible to publish.
     Incomplete = 11,
+    /// The offer is not for the visitor's platform.
+    Platform = 14,
+    /// The offer is not for the visitor's kind of device.
+    Device = 15,
+    /// The offer is not for the visitor's browser.
+    Browser = 16,
+    /// The offer is not for the version of the visitor's operating system.
+    OsVersion = 17,
+    /// The offer is not for the visitor's language.
+    Language = 18,
+    /// The offer is not for the visitor's country.
+    Country = 19,
+    /// The offer is not for the visitor's region.
+    Region = 20,
+    /// The offer is not for the visitor's city.
+    City = 21,
+    /// The offer is not for the visitor's market area.
+    Dma = 22,
+    /// The visitor's address is in no range that the offer is for.
+    AddressNotIncluded = 23,
+    /// The visitor's address is in a range that the offer refuses.
+    AddressExcluded = 24,
+    /// The offer is not for the visitor's provider.
+    Isp = 25,
+    /// The offer is not open at this hour.
+    Hours = 26,
+    /// The offer is not for the visitor's kind of connection.
+    Connection = 27,
+    /// The offer is not for the visitor's mobile network.
+    Carrier = 28,
+    /// The visitor hides behind a network that the offer refuses.
+    Proxy = 30,
+    /// The offer is not for devices of the visitor's brand.
+    Brand = 36,
+    /// The offer is not for the visitor's postal code.
+    PostalCode = 37,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 29] = [
         Reason::Redirected,
         Reason::Paused,
         Reason::Unassigned,
@@ -61,6 +104,24 @@ impl Reason {
         Reason::NotRunnable,
         Reason::NotOnOffer,
         Reason::Incomplete,
+        Reason::Platform,
+        Reason::Device,
+        Reason::Browser,
+        Reason::OsVersion,
+        Reason::Language,
+        Reason::Country,
+        Reason::Region,
+        Reason::City,
+        Reason::Dma,
+        Reason::AddressNotIncluded,
+        Reason::AddressExcluded,
+        Reason::Isp,
+        Reason::Hours,
+        Reason::Connection,
+        Reason::Carrier,
+        Reason::Proxy,
+        Reason::Brand,
+        Reason::PostalCode,
     ];
 
     /// Parses the number in a click record.
@@ -82,6 +143,56 @@ impl Reason {
             Reason::NotRunnable => "not_runnable",
             Reason::NotOnOffer => "not_on_offer",
             Reason::Incomplete => "incomplete",
+            Reason::Platform => "platform",
+            Reason::Device => "device",
+            Reason::Browser => "browser",
+            Reason::OsVersion => "os_version",
+            Reason::Language => "language",
+            Reason::Country => "country",
+            Reason::Region => "region",
+            Reason::City => "city",
+            Reason::Dma => "dma",
+            Reason::AddressNotIncluded => "ip_not_included",
+            Reason::AddressExcluded => "ip_excluded",
+            Reason::Isp => "isp",
+            Reason::Hours => "day_parting",
+            Reason::Connection => "connection_type",
+            Reason::Carrier => "mobile_carrier",
+            Reason::Proxy => "proxy",
+            Reason::Brand => "brand",
+            Reason::PostalCode => "postal_code",
+        }
+    }
+
+    /// Whether no other row of the code may stand in, because the refusal is about the visitor and
+    /// not about the offer: else who is refused would pass by the next offer.
+    #[inline]
+    fn is_final(self) -> bool {
+        matches!(self, Reason::AddressExcluded | Reason::Proxy)
+    }
+}
+
+impl From<Refusal> for Reason {
+    fn from(refusal: Refusal) -> Reason {
+        match refusal {
+            Refusal::Place(PlaceLevel::Country) => Reason::Country,
+            Refusal::Place(PlaceLevel::Region) => Reason::Region,
+            Refusal::Place(PlaceLevel::City) => Reason::City,
+            Refusal::Place(PlaceLevel::Dma) => Reason::Dma,
+            Refusal::Place(PlaceLevel::PostalCode) => Reason::PostalCode,
+            Refusal::Platform => Reason::Platform,
+            Refusal::Device => Reason::Device,
+            Refusal::Browser => Reason::Browser,
+            Refusal::OsVersion => Reason::OsVersion,
+            Refusal::Language => Reason::Language,
+            Refusal::Brand => Reason::Brand,
+            Refusal::AddressNotIncluded => Reason::AddressNotIncluded,
+            Refusal::AddressExcluded => Reason::AddressExcluded,
+            Refusal::Isp => Reason::Isp,
+            Refusal::Connection => Reason::Connection,
+            Refusal::Carrier => Reason::Carrier,
+            Refusal::Hours => Reason::Hours,
+            Refusal::Proxy => Reason::Proxy,
         }
     }
 }
@@ -103,28 +214,35 @@ impl From<Ineligibility> for Reason {
 }
 
 /// The request, resolved against the index and the catalog.
-#[derive(Clone, Copy)]
-pub struct Visit<'a> {
+pub struct Visit<'a, 'f, F> {
     /// The rows of the code; `None` for an unknown code.
     pub rows: Option<CodeRows<'a>>,
     /// The requested offer (`oid`).
     pub offer_id: Option<u32>,
     /// The tracking domain of the request's host, if known.
     pub domain: Option<&'a ArchivedDomain>,
+    /// Whom the rules ask about.
+    pub visitor: Visitor<'f, F>,
 }
 
-/// Facts about the visitor that are in memory. No rule of this version reads them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct VisitorFacts<'a> {
-    /// ISO 3166 country code, empty if unknown.
-    pub country: &'a str,
-    /// Region, empty if unknown.
-    pub region: &'a str,
-    /// City, empty if unknown.
-    pub city: &'a str,
-    /// Kind of device, empty if unknown.
-    pub device_type: &'a str,
+/// Whom the rules of an offer ask about.
+pub enum Visitor<'f, F> {
+    /// The visitor, who is here.
+    Present(&'f F),
+    /// A visitor whom a server reports. Nothing is known of the visitor, so only rules on the time
+    /// apply.
+    Remote,
+    /// Nobody: rules do not apply to sales and impressions.
+    Unchecked,
 }
+
+impl<F> Clone for Visitor<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Visitor<'_, F> {}
 
 /// Response to the visit.
 #[derive(Clone, Copy)]
@@ -155,15 +273,14 @@ pub struct DecidedClick {
     pub advertiser_id: u32,
     /// Redirected, or the obstacle.
     pub reason: Reason,
-    /// The deciding rule, 0 for none.
+    /// Id of the rule that refused the visit, 0 for none.
     pub rule: u32,
 }
 
 /// Decides a visit at a moment in Unix seconds.
-pub fn decide<'a>(
+pub fn decide<'a, F: VisitorFacts>(
     catalog: &'a CatalogFile,
-    visit: &Visit<'a>,
-    _facts: &VisitorFacts<'_>,
+    visit: &Visit<'a, '_, F>,
     now: i64,
 ) -> Decision<'a> {
     let chosen = candidates(catalog, visit, now).and_then(Candidate::choose);
@@ -176,10 +293,11 @@ pub fn decide<'a>(
 /// Decides a click that names its offer and partner instead of a code, at a moment in Unix seconds.
 /// `None` if the catalog lacks one of them: such a click is not recorded, so invented ids cannot
 /// reach any partner's counts.
-pub fn decide_direct(
+pub fn decide_direct<F: VisitorFacts>(
     catalog: &CatalogFile,
     offer_id: u32,
     partner_id: u32,
+    visitor: Visitor<'_, F>,
     now: i64,
 ) -> Option<DecidedClick> {
     let offer = catalog.offer(offer_id)?;
@@ -192,9 +310,10 @@ pub fn decide_direct(
         first_day: Day::FIRST,
         last_day: Day::LAST,
     };
-    let reason = check_run(catalog, &row, Some(offer), today(catalog, now));
-    let reason = reason.err().unwrap_or(Reason::Redirected);
-    Some(DecidedClick { row, advertiser_id: offer.advertiser_id.to_native(), reason, rule: 0 })
+    let moment = Moment::new(catalog, now);
+    let obstacle = check_run(catalog, &row, Some(offer), visitor, moment).err();
+    let Obstacle { reason, rule } = obstacle.unwrap_or(Obstacle::NONE);
+    Some(DecidedClick { row, advertiser_id: offer.advertiser_id.to_native(), reason, rule })
 }
 
 /// The response to a visit whose path is no code: the same as for an unknown code.
@@ -204,20 +323,59 @@ pub fn not_a_code<'a>(catalog: &'a CatalogFile, domain: Option<&'a ArchivedDomai
 
 /// The rows of the visit's code by ascending coupon code id, each checked when the iterator reaches
 /// it; `None` for an unknown code. [`decide`] chooses among them, `explain` shows them.
-pub fn candidates<'a>(
+pub fn candidates<'a, 'f, F: VisitorFacts>(
     catalog: &'a CatalogFile,
-    visit: &Visit<'a>,
+    visit: &Visit<'a, 'f, F>,
     now: i64,
-) -> Option<impl Iterator<Item = Candidate<'a>> + use<'a>> {
-    let today = today(catalog, now);
-    let wanted = visit.offer_id;
+) -> Option<impl Iterator<Item = Candidate<'a>> + use<'a, 'f, F>> {
+    let moment = Moment::new(catalog, now);
+    let (wanted, visitor) = (visit.offer_id, visit.visitor);
     let rows = visit.rows?;
-    Some(rows.iter().map(move |row| Candidate::check(catalog, row, wanted, today)))
+    Some(rows.iter().map(move |row| Candidate::check(catalog, row, wanted, visitor, moment)))
 }
 
 /// The network's civil day at a moment in Unix seconds.
 pub fn today(catalog: &CatalogFile, now: i64) -> Day {
     Day::at(now, catalog.utc_offset_at(now))
+}
+
+/// A moment, and the network's day at it.
+#[derive(Clone, Copy)]
+struct Moment {
+    unix_seconds: i64,
+    today: Day,
+}
+
+impl Moment {
+    fn new(catalog: &CatalogFile, unix_seconds: i64) -> Moment {
+        Moment { unix_seconds, today: today(catalog, unix_seconds) }
+    }
+}
+
+/// Why a row cannot redirect.
+#[derive(Clone, Copy)]
+struct Obstacle {
+    reason: Reason,
+    /// Id of the rule, 0 for none.
+    rule: u32,
+}
+
+impl Obstacle {
+    const NONE: Obstacle = Obstacle { reason: Reason::Redirected, rule: 0 };
+}
+
+impl From<Reason> for Obstacle {
+    #[inline]
+    fn from(reason: Reason) -> Obstacle {
+        Obstacle { reason, rule: 0 }
+    }
+}
+
+impl From<Ineligibility> for Obstacle {
+    #[inline]
+    fn from(ineligibility: Ineligibility) -> Obstacle {
+        Reason::from(ineligibility).into()
+    }
 }
 
 /// A checked row.
@@ -227,29 +385,37 @@ pub struct Candidate<'a> {
     pub row: CodeRecord,
     /// The row's offer, if the catalog has it.
     pub offer: Option<&'a ArchivedOffer>,
-    /// The first obstacle today, or `Redirected`.
+    /// The first obstacle now, or `Redirected`.
     pub reason: Reason,
+    /// Id of the rule that is the obstacle, 0 for none.
+    pub rule: u32,
 }
 
 impl<'a> Candidate<'a> {
     #[inline]
-    fn check(catalog: &'a CatalogFile, row: CodeRecord, wanted: Option<u32>, today: Day) -> Self {
+    fn check<F: VisitorFacts>(
+        catalog: &'a CatalogFile,
+        row: CodeRecord,
+        wanted: Option<u32>,
+        visitor: Visitor<'_, F>,
+        moment: Moment,
+    ) -> Self {
         let offer = catalog.offer(row.offer_id);
-        let reason = match wanted {
-            Some(wanted) if wanted != row.offer_id => Reason::NotOnOffer,
+        let Obstacle { reason, rule } = match wanted {
+            Some(wanted) if wanted != row.offer_id => Reason::NotOnOffer.into(),
             _ => CodeTerms::from(&row)
-                .check(today)
-                .map_err(Reason::from)
-                .and_then(|()| check_run(catalog, &row, offer, today))
+                .check(moment.today)
+                .map_err(Obstacle::from)
+                .and_then(|()| check_run(catalog, &row, offer, visitor, moment))
                 .err()
-                .unwrap_or(Reason::Redirected),
+                .unwrap_or(Obstacle::NONE),
         };
-        Self { row, offer, reason }
+        Self { row, offer, reason, rule }
     }
 
     /// Chooses the first row on the requested offer if eligible, else the next eligible row of the
-    /// same advertiser, else that first row all the same. If no row is on the requested offer, the
-    /// row with the lowest id.
+    /// same advertiser, else that first row all the same. A final refusal ends the search with its
+    /// row. If no row is on the requested offer, the row with the lowest id.
     #[inline]
     fn choose(mut rows: impl Iterator<Item = Self>) -> Option<Self> {
         let lowest = rows.next()?;
@@ -257,14 +423,17 @@ impl<'a> Candidate<'a> {
             .chain(rows)
             .filter(|candidate| candidate.reason != Reason::NotOnOffer);
         let Some(first) = asked_for.next() else { return Some(lowest) };
-        if first.reason == Reason::Redirected {
+        if first.ends_search() {
             return Some(first);
         }
         let advertiser_id = first.advertiser_id();
-        let stands_in = |next: &Self| {
-            next.reason == Reason::Redirected && next.advertiser_id() == advertiser_id
-        };
-        Some(asked_for.find(stands_in).unwrap_or(first))
+        let mut siblings = asked_for.filter(|next| next.advertiser_id() == advertiser_id);
+        Some(siblings.find(Self::ends_search).unwrap_or(first))
+    }
+
+    #[inline]
+    fn ends_search(&self) -> bool {
+        self.reason == Reason::Redirected || self.reason.is_final()
     }
 
     /// The offer's advertiser, 0 if the catalog lacks the offer.
@@ -277,7 +446,7 @@ impl<'a> Candidate<'a> {
         self.offer.filter(|_| self.reason != Reason::NotOnOffer)
     }
 
-    fn decision(&self, catalog: &'a CatalogFile, visit: &Visit<'a>) -> Decision<'a> {
+    fn decision<F>(&self, catalog: &'a CatalogFile, visit: &Visit<'a, '_, F>) -> Decision<'a> {
         let destination = self.offer.and_then(|offer| offer.destinations.first());
         let answer = match destination.filter(|_| self.reason == Reason::Redirected) {
             Some(first) => Answer::Redirect(&first.destination),
@@ -287,26 +456,28 @@ impl<'a> Candidate<'a> {
     }
 
     fn click(&self) -> DecidedClick {
-        let (row, reason) = (self.row, self.reason);
+        let Self { row, reason, rule, .. } = *self;
         // The row's offer is not the requested one, so the click belongs to the code's partner and
         // to no offer.
         if reason == Reason::NotOnOffer {
             let row = CodeRecord { offer_id: 0, ..row };
             return DecidedClick { row, advertiser_id: 0, reason, rule: 0 };
         }
-        DecidedClick { row, advertiser_id: self.advertiser_id(), reason, rule: 0 }
+        DecidedClick { row, advertiser_id: self.advertiser_id(), reason, rule }
     }
 }
 
-fn check_run(
+#[inline]
+fn check_run<F: VisitorFacts>(
     catalog: &CatalogFile,
     row: &CodeRecord,
     offer: Option<&ArchivedOffer>,
-    today: Day,
-) -> Result<(), Reason> {
+    visitor: Visitor<'_, F>,
+    moment: Moment,
+) -> Result<(), Obstacle> {
     let (Some(offer), Some(partner)) = (offer, catalog.partner(row.partner_id)) else {
         // Deleted, or left out of the catalog because its destination URL does not parse.
-        return Err(Reason::Incomplete);
+        return Err(Reason::Incomplete.into());
     };
     let terms = RunTerms {
         offer_active: offer.active,
@@ -314,7 +485,25 @@ fn check_run(
         partner_active: partner.active,
         access: AccessCheck::Now(|| catalog.can_run(partner, offer)),
     };
-    Ok(terms.check(today)?)
+    terms.check(moment.today)?;
+    if offer.rules.is_empty() { Ok(()) } else { check_rules(catalog, offer, visitor, moment) }
+}
+
+fn check_rules<F: VisitorFacts>(
+    catalog: &CatalogFile,
+    offer: &ArchivedOffer,
+    visitor: Visitor<'_, F>,
+    moment: Moment,
+) -> Result<(), Obstacle> {
+    for rule in catalog.rules_of(offer) {
+        let result = match visitor {
+            Visitor::Present(facts) => rule.ruleset.check(facts, catalog, moment.unix_seconds),
+            Visitor::Remote => rule.ruleset.check_time(catalog, moment.unix_seconds),
+            Visitor::Unchecked => Ok(()),
+        };
+        result.map_err(|refusal| Obstacle { reason: refusal.into(), rule: rule.id })?;
+    }
+    Ok(())
 }
 
 fn fallback<'a>(
@@ -345,12 +534,40 @@ mod tests {
     use super::*;
     use crate::code::FoldedCode;
     use crate::index::tests::{assemble, level, row};
+    use crate::snapshot::catalog::rules::Zone;
     use crate::snapshot::catalog::tests::{destination, offer, sample};
-    use crate::snapshot::catalog::{Catalog, Domain, Offer, Visibility, ZoneOffset};
+    use crate::snapshot::catalog::{Catalog, Domain, Offer, Rule, Visibility, ZoneOffset};
+    use coupon_rules::agent::Agent;
+    use coupon_rules::place::{Place, PlaceParts};
+    use coupon_rules::ruleset::Ruleset;
+    use coupon_rules::ruleset::addresses::AddressRanges;
+    use coupon_rules::ruleset::hours::{Hours, Slot};
+    use std::net::{IpAddr, Ipv4Addr};
 
     /// 2026-06-15 12:00:00 UTC.
     const NOW: i64 = 1_781_524_800;
     const TODAY: u16 = 9662;
+
+    /// A visitor of whom nobody asks anything: no rule, no question.
+    struct NoQuestions;
+
+    impl VisitorFacts for NoQuestions {
+        fn address(&self) -> IpAddr {
+            unreachable!("nobody asks for the address")
+        }
+
+        fn look_up_place(&self, _: PlaceParts) -> Place<'_> {
+            unreachable!("nobody asks for the place")
+        }
+
+        fn agent(&self) -> Agent {
+            unreachable!("nobody asks for the agent")
+        }
+
+        fn language(&self) -> Option<&[u8]> {
+            unreachable!("nobody asks for the language")
+        }
+    }
 
     /// Decides a visit of `code1` with `rows`: (reason, coupon code id, answer).
     fn decided(
@@ -362,8 +579,9 @@ mod tests {
         let index = assemble(catalog, vec![level((0, 5), &[("code1", rows)])]).unwrap();
         let code = FoldedCode::fold(b"CODE1").unwrap();
         let domain = index.catalog().domain("go.example.com");
-        let visit = Visit { rows: index.lookup(&code), offer_id, domain };
-        let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), now);
+        let visitor = Visitor::Present(&NoQuestions);
+        let visit = Visit { rows: index.lookup(&code), offer_id, domain, visitor };
+        let decision = decide(index.catalog(), &visit, now);
         let answer = match decision.answer {
             Answer::Redirect(to) => format!("to {}", to.origin()),
             Answer::Fallback(to) => format!("fallback {}", to.origin()),
@@ -412,7 +630,8 @@ mod tests {
             let mut catalog = sample();
             change(&mut catalog);
             let index = assemble(&catalog, vec![level((0, 5), &[])]).unwrap();
-            let click = decide_direct(index.catalog(), offer_id, partner_id, NOW)?;
+            let visitor = Visitor::Present(&NoQuestions);
+            let click = decide_direct(index.catalog(), offer_id, partner_id, visitor, NOW)?;
             assert_eq!((click.row.code_id, click.row.offer_id), (0, offer_id));
             assert_eq!((click.row.partner_id, click.advertiser_id), (partner_id, 1));
             Some(click.reason)
@@ -461,9 +680,9 @@ mod tests {
         let index = assemble(&sample(), vec![level((0, 5), &[("code1", &rows)])]).unwrap();
         let recorded = |offer_id| {
             let code = FoldedCode::fold(b"CODE1").unwrap();
-            let visit = Visit { rows: index.lookup(&code), offer_id, domain: None };
-            let click =
-                decide(index.catalog(), &visit, &VisitorFacts::default(), NOW).click.unwrap();
+            let visitor = Visitor::Present(&NoQuestions);
+            let visit = Visit { rows: index.lookup(&code), offer_id, domain: None, visitor };
+            let click = decide(index.catalog(), &visit, NOW).click.unwrap();
             let CodeRecord { code_id, offer_id, partner_id, .. } = click.row;
             (click.reason, code_id, offer_id, partner_id, click.advertiser_id)
         };
@@ -510,10 +729,131 @@ mod tests {
 
     #[test]
     fn every_reason_has_its_number_for_ever() {
-        for (at, reason) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, at + 1);
+        let numbers = Reason::ALL.map(|reason| reason as u8);
+        let known = (1..=11).chain(14..=28).chain([30, 36, 37]);
+        assert_eq!(numbers.to_vec(), known.collect::<Vec<u8>>());
+        for reason in Reason::ALL {
             assert_eq!(Reason::from_number(reason as u8), Some(reason));
         }
         assert_eq!(Reason::from_number(0), None);
+    }
+
+    /// A visitor from a country, with an address.
+    struct From(&'static str, IpAddr);
+
+    impl VisitorFacts for From {
+        fn address(&self) -> IpAddr {
+            self.1
+        }
+
+        fn look_up_place(&self, _: PlaceParts) -> Place<'_> {
+            Place { country: self.0, ..Place::default() }
+        }
+
+        fn agent(&self) -> Agent {
+            unreachable!("no rule asks for the agent")
+        }
+
+        fn language(&self) -> Option<&[u8]> {
+            unreachable!("no rule asks for the language")
+        }
+    }
+
+    const AMERICAN: From = From("US", IpAddr::V4(Ipv4Addr::new(216, 160, 83, 56)));
+    const BRITON: From = From("GB", IpAddr::V4(Ipv4Addr::new(81, 2, 69, 142)));
+
+    fn only(country: &[u8; 2]) -> Ruleset {
+        let mut ruleset = Ruleset::default();
+        ruleset.places.countries.include = vec![*country];
+        ruleset
+    }
+
+    fn never(address: &str) -> Ruleset {
+        let address = address.parse().unwrap();
+        let mut ruleset = Ruleset::default();
+        ruleset.addresses.exclude = AddressRanges::new([(address, address)]);
+        ruleset
+    }
+
+    /// The sample catalog with these rulesets for the offers 16, 17 and 18, with ids from 70.
+    fn ruled(rulesets: [Option<Ruleset>; 3]) -> Catalog {
+        let mut catalog = sample();
+        for (at, ruleset) in rulesets.into_iter().enumerate() {
+            let Some(ruleset) = ruleset else { continue };
+            catalog.rules.push(Rule::ruleset(70 + at as u32, &ruleset).unwrap());
+            catalog.offers[at].rules = vec![catalog.rules.len() as u32];
+        }
+        catalog
+    }
+
+    /// The reason, the offer and the rule of a visit of a code on the offers 16, 17 and 18.
+    fn visit(catalog: &Catalog, offer_id: Option<u32>, visitor: &From) -> (Reason, u32, u32) {
+        let rows = [row(1, 16, 1), row(2, 17, 1), row(3, 18, 1)];
+        let index = assemble(catalog, vec![level((0, 5), &[("code1", &rows)])]).unwrap();
+        let code = FoldedCode::fold(b"CODE1").unwrap();
+        let visitor = Visitor::Present(visitor);
+        let visit = Visit { rows: index.lookup(&code), offer_id, domain: None, visitor };
+        let decision = decide(index.catalog(), &visit, NOW);
+        let click = decision.click.unwrap();
+        let is_redirect = matches!(decision.answer, Answer::Redirect(_));
+        assert_eq!(is_redirect, click.reason == Reason::Redirected);
+        (click.reason, click.row.offer_id, click.rule)
+    }
+
+    #[test]
+    fn a_code_on_several_offers_leads_each_visitor_to_the_first_that_accepts() {
+        let catalog = ruled([Some(only(b"US")), Some(only(b"GB")), None]);
+        assert_eq!(visit(&catalog, None, &AMERICAN), (Reason::Redirected, 16, 0));
+        assert_eq!(visit(&catalog, None, &BRITON), (Reason::Redirected, 17, 0));
+        assert_eq!(visit(&catalog, None, &From("", BRITON.1)), (Reason::Redirected, 18, 0));
+        // An offer that was asked for is never replaced.
+        assert_eq!(visit(&catalog, Some(16), &BRITON), (Reason::Country, 16, 70));
+        let mut others = catalog.clone();
+        others.offers[1].advertiser_id = 2;
+        others.offers[2].advertiser_id = 2;
+        assert_eq!(visit(&others, None, &BRITON), (Reason::Country, 16, 70));
+    }
+
+    #[test]
+    fn a_final_refusal_lets_no_other_offer_stand_in() {
+        let catalog = ruled([Some(never("81.2.69.142")), None, None]);
+        assert_eq!(visit(&catalog, None, &BRITON), (Reason::AddressExcluded, 16, 70));
+        assert_eq!(visit(&catalog, None, &AMERICAN), (Reason::Redirected, 16, 0));
+        // Also where it comes second: the first refusal is not the reason then.
+        let catalog = ruled([Some(only(b"US")), Some(never("81.2.69.142")), None]);
+        assert_eq!(visit(&catalog, None, &BRITON), (Reason::AddressExcluded, 17, 71));
+    }
+
+    #[test]
+    fn rules_come_last_and_bind_neither_sales_nor_impressions() {
+        let mut catalog = ruled([Some(only(b"US")), None, None]);
+        let direct = |catalog: &Catalog, visitor: Visitor<'_, From>| {
+            let index = assemble(catalog, vec![level((0, 5), &[])]).unwrap();
+            decide_direct(index.catalog(), 16, 1, visitor, NOW)
+                .map(|click| (click.reason, click.rule))
+        };
+        assert_eq!(direct(&catalog, Visitor::Present(&BRITON)), Some((Reason::Country, 70)));
+        assert_eq!(direct(&catalog, Visitor::Unchecked), Some((Reason::Redirected, 0)));
+        assert_eq!(direct(&catalog, Visitor::Remote), Some((Reason::Redirected, 0)));
+        catalog.offers[0].active = false;
+        assert_eq!(direct(&catalog, Visitor::Present(&BRITON)), Some((Reason::OfferNotActive, 0)));
+    }
+
+    #[test]
+    fn fixed_hours_bind_a_visit_that_a_server_reports() {
+        let slot = Slot { day: 2, first_minute: 0, last_minute: 1439 };
+        let hours = Some(Hours::new(Some("Asia/Tokyo".into()), &[slot]));
+        let mut catalog = ruled([Some(Ruleset { hours, ..Ruleset::default() }), None, None]);
+        let offsets = vec![ZoneOffset { from: i64::MIN, utc_offset: 9 * 3600 }];
+        let tokyo = Zone { name: "Asia/Tokyo".into(), offsets };
+        catalog.rules.push(Rule::zones(vec![tokyo]).unwrap());
+        let index = assemble(&catalog, vec![level((0, 5), &[])]).unwrap();
+        let reason = |hour: i64| {
+            let visitor = Visitor::<From>::Remote;
+            let moment = NOW + (hour - 12) * 3600;
+            decide_direct(index.catalog(), 16, 1, visitor, moment).unwrap().reason
+        };
+        // Monday afternoon in UTC is Tuesday in Tokyo.
+        assert_eq!((reason(14), reason(15)), (Reason::Hours, Reason::Redirected));
     }
 }

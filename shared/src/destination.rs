@@ -98,9 +98,6 @@ const FILLED: [(&str, Macro); 21] = [
     ("referer", Macro::Referer),
 ];
 
-/// Filled macros with no source of values so far ([`crate::decision::VisitorFacts`]).
-const NOT_KNOWN_YET: [Macro; 4] = [Macro::Country, Macro::Region, Macro::City, Macro::DeviceType];
-
 /// Macros of Everflow's users that have no value here at the time of a click.
 const LEFT_EMPTY: [&str; 36] = [
     "event_id",
@@ -251,13 +248,12 @@ impl Destination {
                 }
                 UrlPart::Macro(name) => name,
             };
-            let filled_by = FILLED.iter().find(|(filled, _)| *filled == name).map(|(_, by)| *by);
-            if let Some(filled_by) = filled_by {
-                pieces.push(Piece { literal_end: literals.len() as u32, filled_by });
-            }
-            let is_empty = filled_by.is_none_or(|by| NOT_KNOWN_YET.contains(&by));
-            if is_empty && !left_empty.contains(&name) {
-                left_empty.push(name);
+            match FILLED.iter().find(|(filled, _)| *filled == name) {
+                Some((_, filled_by)) => {
+                    pieces.push(Piece { literal_end: literals.len() as u32, filled_by: *filled_by })
+                }
+                None if !left_empty.contains(&name) => left_empty.push(name),
+                None => {}
             }
         }
         Ok(ParsedDestination { destination: Destination { literals, pieces }, left_empty })

@@ -5,13 +5,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use coupon_rules::facts::Nobody;
 use coupon_shared::civil_day::Day;
 use coupon_shared::click::block::{BLOCK_HEADER_LEN, Block, BlockBuilder};
 use coupon_shared::click::{
     Click, ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click,
 };
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Reason, Visit, VisitorFacts, decide};
+use coupon_shared::decision::{Answer, Reason, Visit, Visitor, decide};
 use coupon_shared::destination::Destination;
 use coupon_shared::feed::Cursor;
 use coupon_shared::index::Index;
@@ -247,8 +248,9 @@ fn version_1_snapshot_files_still_decide_a_visit() {
     let decided = |code: &str, offer_id| {
         let code = FoldedCode::fold(code.as_bytes()).unwrap();
         let domain = index.catalog().domain("go.example.com");
-        let visit = Visit { rows: index.lookup(&code), offer_id, domain };
-        let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), 1_781_524_800);
+        let visitor = Visitor::<Nobody>::Unchecked;
+        let visit = Visit { rows: index.lookup(&code), offer_id, domain, visitor };
+        let decision = decide(index.catalog(), &visit, 1_781_524_800);
         let origin = match decision.answer {
             Answer::Redirect(to) | Answer::Fallback(to) => to.origin().to_owned(),
             Answer::NotFound => String::new(),

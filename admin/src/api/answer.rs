@@ -143,6 +143,10 @@ impl<T: Resource> Object<T> {
         }
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.id.values().copied().next().unwrap_or_default()
+    }
+
     pub(super) fn content(&self) -> &T {
         &self.object
     }

@@ -1,7 +1,10 @@
 //! `POST /v1/networks/explain`: explains the answer to a visit, without recording the visit.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
+use coupon_geo::GeoWatcher;
 use jiff::Timestamp;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,13 +25,15 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 async fn explain_visit(
     State(store): State<Store>,
     State(publisher): State<PublisherHandle>,
+    State(geo): State<Arc<GeoWatcher>>,
     Json(visit): Json<SimulatedVisit>,
 ) -> Result<axum::Json<Explanation>, ApiError> {
     let link = visit.clone();
     let base_url = store.read(move |connection| link.base_url(connection)).await?;
     let work = tokio::task::spawn_blocking(move || {
         let index = publisher.open_index()?;
-        Ok(explain(&index, &visit, base_url.as_deref(), Timestamp::now().as_second()))
+        let (databases, now) = (geo.databases().current(), Timestamp::now().as_second());
+        Ok(explain(&index, &databases, &visit, base_url.as_deref(), now))
     });
     match work.await {
         Ok(Ok(explanation)) => Ok(axum::Json(explanation)),

@@ -150,8 +150,9 @@ pub fn tracking_link(parts: TrackingLink<'_>) -> String {
 pub(crate) mod tests {
     use std::sync::Arc;
 
+    use coupon_rules::facts::Nobody;
     use coupon_shared::code::FoldedCode;
-    use coupon_shared::decision::{Answer, DecidedClick, Visit, VisitorFacts, decide};
+    use coupon_shared::decision::{Answer, DecidedClick, Visit, Visitor, decide};
     use coupon_shared::destination::Destination;
     use coupon_shared::index::Index;
     use coupon_shared::snapshot::Lineage;
@@ -244,10 +245,15 @@ pub(crate) mod tests {
         // The daemon answers only the hosts of its tracking domains.
         let Some(domain) = index.catalog().domain(b"go.example.com") else { return (None, false) };
         let rows = index.lookup(&FoldedCode::fold(b"winter25").unwrap());
-        let visit = Visit { rows, offer_id: None, domain: Some(domain) };
+        let visit = Visit {
+            rows,
+            offer_id: None,
+            domain: Some(domain),
+            visitor: Visitor::<Nobody>::Unchecked,
+        };
         let noon =
             (i64::from(TODAY.0) + coupon_shared::civil_day::UNIX_DAYS_OF_DAY_0) * 86_400 + 43_200;
-        let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), noon);
+        let decision = decide(index.catalog(), &visit, noon);
         (decision.click, matches!(decision.answer, Answer::Redirect(_)))
     }
 

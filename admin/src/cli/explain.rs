@@ -1,9 +1,12 @@
 //! `coupon-admin explain`: explains a visit on the terminal.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use coupon_geo::LiveDatabases;
 use jiff::Timestamp;
 
 use crate::explain::{Explanation, Moment, SimulatedVisit, explain};
@@ -25,17 +28,33 @@ pub(super) struct ExplainArgs {
     /// Query of the link, such as sub1=story
     #[arg(long, value_name = "QUERY", default_value = "")]
     query: String,
+    /// Address of the visitor
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<IpAddr>,
+    /// User agent of the visitor's browser
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    user_agent: String,
+    /// Accept-Language of the visitor's browser, such as de-AT,en;q=0.8
+    #[arg(long, value_name = "LANGUAGES", default_value = "")]
+    language: String,
     /// Print JSON, as the API does
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(dir: &Path, args: ExplainArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    dir: &Path,
+    databases: &[PathBuf],
+    args: ExplainArgs,
+) -> anyhow::Result<ExitCode> {
     let visit = SimulatedVisit {
         code: args.code,
         time: args.time,
-        ip: String::new(),
-        user_agent: String::new(),
+        ip: args.ip,
+        user_agent: args.user_agent,
+        language: args.language,
+        referer: String::new(),
+        headers: BTreeMap::new(),
         query: args.query,
         oid: args.oid,
         host: args.host,
@@ -49,7 +68,11 @@ pub(super) fn run(dir: &Path, args: ExplainArgs) -> anyhow::Result<ExitCode> {
         false => error.into(),
     })?;
     let now = Timestamp::now().as_second();
-    let explanation = explain(&index, &visit, base_url.as_deref(), now);
+    let databases = LiveDatabases::open(databases);
+    for problem in databases.problems() {
+        eprintln!("{problem}");
+    }
+    let explanation = explain(&index, &databases.current(), &visit, base_url.as_deref(), now);
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&explanation)?),
         false => print(&visit.code, &explanation),
@@ -63,6 +86,14 @@ fn print(code: &str, explanation: &Explanation) {
     println!("{code} at {time}, by generation {} of the index", explanation.generation);
     for step in &explanation.steps {
         println!("  {:8} {}", step.step, step.result);
+        if step.step == "rules" {
+            for rule in &explanation.rules {
+                println!(
+                    "           offer {}, {}: {}, because {}",
+                    rule.network_offer_id, rule.kind, rule.verdict, rule.because
+                );
+            }
+        }
         if step.step == "look-up" {
             for row in &explanation.rows {
                 println!(

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::visitor::{ExplainedFacts, ExplainedRule};
+
 /// The decision for a visit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Explanation {
@@ -17,6 +19,10 @@ pub struct Explanation {
     pub steps: Vec<ExplanationStep>,
     /// The rows of the code by id, each with its obstacle.
     pub rows: Vec<ExplainedRow>,
+    /// Everything known of the visitor.
+    pub facts: ExplainedFacts,
+    /// The rules of the code's offers that the visit got to, each with its verdict.
+    pub rules: Vec<ExplainedRule>,
     /// The chosen row.
     pub network_coupon_code_id: u32,
     /// The reason in the click record; empty if no click is recorded.

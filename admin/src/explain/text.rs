@@ -1,11 +1,14 @@
 //! Describes a decision in sentences.
 
+use coupon_rules::facts::VisitorFacts;
+use coupon_rules::ruleset::{Dimension, Verdict};
 use coupon_shared::civil_day::{Day, UNIX_DAYS_OF_DAY_0};
 use coupon_shared::decision::{Candidate, DecidedClick, Reason};
 use jiff::ToSpan;
 use jiff::civil::date;
 
 use super::explanation::Explanation;
+use super::visitor::{ExplainedFacts, ExplainedRule};
 
 /// Formats a day as in the API.
 pub(super) fn day(day: Day) -> String {
@@ -41,6 +44,121 @@ pub(super) fn reason(row: &Candidate<'_>) -> String {
         Reason::Incomplete => {
             format!("the published index lacks offer {offer} or partner {partner}")
         }
+        Reason::Platform
+        | Reason::Device
+        | Reason::Browser
+        | Reason::OsVersion
+        | Reason::Language
+        | Reason::Country
+        | Reason::Region
+        | Reason::City
+        | Reason::Dma
+        | Reason::AddressNotIncluded
+        | Reason::AddressExcluded
+        | Reason::Isp
+        | Reason::Hours
+        | Reason::Connection
+        | Reason::Carrier
+        | Reason::Proxy
+        | Reason::Brand
+        | Reason::PostalCode => {
+            format!("offer {offer} is not for this visitor: {}", refused_by(row.reason))
+        }
+    }
+}
+
+/// The rule that refused, in words.
+fn refused_by(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Platform => "its rule on operating systems",
+        Reason::Device => "its rule on devices",
+        Reason::Browser => "its rule on browsers",
+        Reason::OsVersion => "its rule on versions",
+        Reason::Language => "its rule on languages",
+        Reason::Country => "its rule on countries",
+        Reason::Region => "its rule on regions",
+        Reason::City => "its rule on cities",
+        Reason::Dma => "its rule on market areas",
+        Reason::PostalCode => "its rule on postal codes",
+        Reason::AddressNotIncluded => "the address is in none of its ranges",
+        Reason::AddressExcluded => "the address is in a range it refuses",
+        Reason::Isp => "its rule on providers",
+        Reason::Hours => "its hours",
+        Reason::Connection => "its rule on connections",
+        Reason::Carrier => "its rule on mobile networks",
+        Reason::Proxy => "its rule on networks that hide visitors",
+        Reason::Brand => "its rule on brands",
+        _ => "",
+    }
+}
+
+/// Name of a part of a ruleset in answers.
+pub(super) fn dimension(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Place => "place",
+        Dimension::Platform => "platform",
+        Dimension::Device => "device_type",
+        Dimension::Browser => "browser",
+        Dimension::OsVersion => "os_version",
+        Dimension::Language => "language",
+        Dimension::Brand => "brand",
+        Dimension::Address => "ip",
+        Dimension::Isp => "isp",
+        Dimension::Connection => "connection_type",
+        Dimension::Carrier => "mobile_carrier",
+        Dimension::Hours => "day_parting",
+        Dimension::Proxy => "proxy",
+    }
+}
+
+/// A language tag as text.
+pub(super) fn tag(tag: Option<&[u8]>) -> String {
+    tag.map(|tag| String::from_utf8_lossy(tag).into_owned()).unwrap_or_default()
+}
+
+pub(super) fn rules(rules: &[ExplainedRule]) -> String {
+    let refused = rules.iter().filter(|rule| rule.error_code != 0).count();
+    match (rules.len(), refused) {
+        (0, _) => "no rule of an offer was asked".into(),
+        (1, 0) => "one rule was asked, and lets the visitor pass".into(),
+        (all, 0) => format!("{all} rules were asked, and all let the visitor pass"),
+        (1, _) => "one rule was asked, and refuses the visitor".into(),
+        (all, refused) => {
+            format!("{all} rules were asked, and {refused} of them refuse the visitor")
+        }
+    }
+}
+
+/// The visitor's value that a rule was asked about.
+pub(super) fn because(
+    dimension: Dimension,
+    verdict: Verdict,
+    facts: &ExplainedFacts,
+    visitor: &impl VisitorFacts,
+) -> String {
+    let place = [&facts.city, &facts.postal_code, &facts.region, &facts.country_code];
+    let place: Vec<&str> =
+        place.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    let (name, value) = match dimension {
+        Dimension::Place => ("place", place.join(", ")),
+        Dimension::Platform => ("operating system", facts.platform.clone()),
+        Dimension::Device => ("device", facts.device_type.clone()),
+        Dimension::Browser => ("browser", facts.browser.clone()),
+        Dimension::OsVersion => ("version", format!("{} {}", facts.platform, facts.os_version)),
+        Dimension::Language => ("language", facts.language.clone()),
+        Dimension::Brand => ("brand", facts.brand.clone()),
+        Dimension::Address => ("address", visitor.address().to_string()),
+        Dimension::Isp => ("provider", format!("{} AS{}", facts.isp, facts.asn)),
+        Dimension::Connection => ("connection", facts.connection_type.clone()),
+        Dimension::Carrier => ("mobile network", facts.isp.clone()),
+        Dimension::Hours => ("time zone", facts.timezone.clone()),
+        Dimension::Proxy => ("kind of network", facts.proxy_kinds.join(", ")),
+    };
+    let is_unknown = matches!(verdict, Verdict::PassedUnknown | Verdict::RefusedUnknown(_));
+    match (is_unknown, value.trim()) {
+        (true, _) => format!("the visitor's {name} is unknown"),
+        (false, "") => format!("the visitor's {name} is none of those"),
+        (false, value) => format!("the visitor's {name} is {value}"),
     }
 }
 

@@ -6,13 +6,19 @@
 //!
 //! There are many offers, and an edit changes one of them. So the offers of the last publication
 //! are kept, and only offers with a new revision are read and parsed again ([`KnownOffers`]).
+//!
+//! A ruleset that cannot be read any more leaves its offer out: an offer must not be open to
+//! everybody because its rules are broken.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
+use coupon_rules::ruleset::Ruleset as Rules;
 use coupon_shared::destination::Destination;
 use coupon_shared::snapshot::catalog::acme::AcmeDomains;
+use coupon_shared::snapshot::catalog::rules::Zone;
 use coupon_shared::snapshot::catalog::{
-    Access, Approval, Catalog, CatalogMeta, Domain, Offer, Partner, Visibility,
+    Access, Approval, Catalog, CatalogMeta, Domain, Offer, Partner, Rule, Visibility,
     WeightedDestination, ZoneOffset,
 };
 use jiff::Timestamp;
@@ -20,7 +26,7 @@ use jiff::civil::date;
 use jiff::tz::TimeZone;
 
 use super::error::ContentError;
-use crate::catalog::without_port;
+use crate::catalog::{Ruleset, without_port};
 use crate::store::publication::{self, DomainRow, OfferRow};
 use crate::store::{ReadTx, StoreError, certificates};
 
@@ -64,7 +70,25 @@ pub(super) struct KnownOffers {
     /// In ascending order of ids.
     offers: Vec<Offer>,
     /// By offer id.
+    rulesets: BTreeMap<u32, PublishedRuleset>,
+    /// By offer id.
     left_out: BTreeMap<u32, Vec<LeftOut>>,
+}
+
+/// A ruleset as it stands in the catalog.
+#[derive(Debug)]
+struct PublishedRuleset {
+    rule: Rule,
+    zones: ZonesNeeded,
+}
+
+/// The zones a catalog must have for a ruleset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ZonesNeeded {
+    None,
+    One(String),
+    /// Any visitor's.
+    All,
 }
 
 impl KnownOffers {
@@ -81,7 +105,18 @@ impl KnownOffers {
 
     fn put(&mut self, row: &OfferRow) {
         let mut urls = Urls::default();
-        let offer = offer(row, &mut urls);
+        let (offer, ruleset) = match published_ruleset(row) {
+            Ok(ruleset) => (offer(row, &mut urls), ruleset),
+            Err(error) => {
+                let error = format!("its ruleset cannot be used: {error}; save it again");
+                urls.left_out.push(LeftOut { what: format!("offer {}", row.id), error });
+                (None, None)
+            }
+        };
+        match ruleset.filter(|_| offer.is_some()) {
+            Some(ruleset) => drop(self.rulesets.insert(row.id, ruleset)),
+            None => drop(self.rulesets.remove(&row.id)),
+        }
         match (offer, self.offers.binary_search_by_key(&row.id, |offer| offer.id)) {
             (Some(offer), Ok(at)) => self.offers[at] = offer,
             (Some(offer), Err(at)) => self.offers.insert(at, offer),
@@ -91,6 +126,79 @@ impl KnownOffers {
         self.left_out.insert(row.id, urls.left_out);
         self.left_out.retain(|_, left_out| !left_out.is_empty());
     }
+
+    /// The rules of all offers, whose positions are written into the offers.
+    fn rules(&mut self) -> Result<Vec<Rule>, ContentError> {
+        let mut rules = Vec::with_capacity(self.rulesets.len());
+        for (id, published) in &self.rulesets {
+            rules.push(published.rule.clone());
+            if let Ok(at) = self.offers.binary_search_by_key(id, |offer| offer.id) {
+                self.offers[at].rules = vec![rules.len() as u32];
+            }
+        }
+        rules.extend(self.zones()?);
+        Ok(rules)
+    }
+
+    fn zones(&self) -> Result<Option<Rule>, ContentError> {
+        let needed = || self.rulesets.values().map(|ruleset| &ruleset.zones);
+        if needed().any(|zones| *zones == ZonesNeeded::All) {
+            return all_zones().map(Some);
+        }
+        let mut names: Vec<&str> = needed()
+            .filter_map(|zones| match zones {
+                ZonesNeeded::One(name) => Some(name.as_str()),
+                ZonesNeeded::None | ZonesNeeded::All => None,
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() { Ok(None) } else { zones_rule(names).map(Some) }
+    }
+}
+
+fn published_ruleset(row: &OfferRow) -> Result<Option<PublishedRuleset>, String> {
+    let Some((id, body)) = &row.ruleset else { return Ok(None) };
+    let ruleset: Ruleset = serde_json::from_str(body).map_err(|error| error.to_string())?;
+    ruleset.check().map_err(|fields| {
+        let sentences = fields.iter().map(|field| format!("{} {}", field.field, field.error));
+        sentences.collect::<Vec<_>>().join(", ")
+    })?;
+    let rules = ruleset.rules();
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    let rule = Rule::ruleset(*id, &rules).map_err(|error| error.to_string())?;
+    Ok(Some(PublishedRuleset { rule, zones: zones_needed(&rules) }))
+}
+
+fn zones_needed(rules: &Rules) -> ZonesNeeded {
+    match &rules.hours {
+        None => ZonesNeeded::None,
+        Some(hours) => hours.zone.clone().map_or(ZonesNeeded::All, ZonesNeeded::One),
+    }
+}
+
+fn zones_rule<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Rule, ContentError> {
+    let zones = names.into_iter().map(|name| {
+        let offsets = zone_offsets(name)?;
+        Ok(Zone { name: name.into(), offsets })
+    });
+    let zones: Vec<Zone> = zones.collect::<Result<_, ContentError>>()?;
+    Ok(Rule::zones(zones)?)
+}
+
+/// All zones of the database. They are a quarter of a megabyte and stay the same, so they are
+/// written once.
+fn all_zones() -> Result<Rule, ContentError> {
+    static ALL: OnceLock<Rule> = OnceLock::new();
+    if let Some(known) = ALL.get() {
+        return Ok(known.clone());
+    }
+    let names: Vec<String> =
+        jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+    let rule = zones_rule(names.iter().map(String::as_str))?;
+    Ok(ALL.get_or_init(|| rule).clone())
 }
 
 /// Parses URLs, and collects parse errors.
@@ -108,6 +216,7 @@ pub(super) fn to_file(
 ) -> Result<(Vec<u8>, Vec<LeftOut>), ContentError> {
     let mut urls = Urls { left_out: offers.left_out.values().flatten().cloned().collect() };
     let partners = rows.partners.iter().map(|&(id, active)| Partner { id, active });
+    let rules = offers.rules()?;
     let catalog = Catalog {
         click_id_key,
         zone: zone_offsets(&rows.time_zone)?,
@@ -116,7 +225,7 @@ pub(super) fn to_file(
         partners: partners.collect(),
         approvals: rows.approvals.iter().filter_map(approval).collect(),
         domains: domains(&rows.domains, &mut urls),
-        rules: Vec::new(),
+        rules,
     };
     let file = catalog.to_file_with_acme(meta, &acme_domains(rows, &catalog.domains));
     offers.offers = catalog.offers;
@@ -274,7 +383,43 @@ mod tests {
             destination_url: destination_url.into(),
             append_transaction_id: false,
             fallback_url: String::new(),
+            ruleset: None,
         }
+    }
+
+    #[test]
+    fn the_rules_of_an_offer_go_with_it_and_a_broken_ruleset_leaves_it_out() {
+        let with = |id, body: &str| OfferRow {
+            ruleset: Some((id + 70, body.into())),
+            ..row(id, "https://shop.example/")
+        };
+        let germany = r#"{"countries": [{"country_code": "DE", "targeting_type": "include"}]}"#;
+        let hours = r#"{"is_use_day_parting": true, "day_parting_apply_to": "selected_timezone",
+            "day_parting_timezone_id": 80,
+            "days_parting": [{"day_of_week": 1, "start_hour": 9, "end_hour": 16}]}"#;
+        let mut known = KnownOffers::default();
+        for row in [row(1, "https://shop.example/"), with(2, germany), with(3, hours)] {
+            known.put(&row);
+        }
+        let positions = |known: &mut KnownOffers| {
+            let rules = known.rules().unwrap();
+            let of = |offer: &Offer| offer.rules.clone();
+            (rules.len(), known.offers.iter().map(of).collect::<Vec<_>>())
+        };
+        // The third rule holds the zone of the hours.
+        assert_eq!(positions(&mut known), (3, vec![vec![], vec![1], vec![2]]));
+        known.put(&row(2, "https://shop.example/"));
+        assert_eq!(positions(&mut known), (2, vec![vec![], vec![], vec![1]]));
+        known.put(&with(3, "{\"is_use_day_parting\": true}"));
+        assert_eq!(positions(&mut known), (0, vec![vec![], vec![]]));
+        assert!(known.left_out[&3][0].error.contains("its ruleset cannot be used"));
+    }
+
+    #[test]
+    fn hours_of_the_visitor_bring_all_zones() {
+        let rule = all_zones().unwrap();
+        assert!(rule.operands.len() < 1_000_000, "{} bytes", rule.operands.len());
+        assert_eq!(all_zones().unwrap(), rule);
     }
 
     #[test]

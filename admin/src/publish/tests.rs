@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use coupon_rules::facts::Nobody;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Reason, Visit, VisitorFacts, decide};
+use coupon_shared::decision::{Answer, Reason, Visit, Visitor, decide};
 use coupon_shared::index::Index;
 use tempfile::TempDir;
 
@@ -136,8 +137,9 @@ impl Network {
         let code = FoldedCode::fold(code.as_bytes()).unwrap();
         let domain = index.catalog().domain("go.example.com");
         assert!(domain.is_some());
-        let visit = Visit { rows: index.lookup(&code), offer_id: None, domain };
-        let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), NOW);
+        let visitor = Visitor::<Nobody>::Unchecked;
+        let visit = Visit { rows: index.lookup(&code), offer_id: None, domain, visitor };
+        let decision = decide(index.catalog(), &visit, NOW);
         let reason = decision.click.map(|click| click.reason);
         assert_eq!(
             matches!(decision.answer, Answer::Redirect(_)),

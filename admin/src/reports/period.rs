@@ -6,6 +6,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
+use crate::catalog::time_zones::zone_name;
 use crate::catalog::{FieldError, Problems};
 use crate::store::rollups::SLOT_MS;
 
@@ -70,47 +71,14 @@ impl PeriodQuery {
     fn zone(&self, network_zone: &str) -> Result<TimeZone, (&'static str, String)> {
         let (field, name) = match (&self.timezone, self.timezone_id) {
             (Some(name), _) => ("timezone", name.as_str()),
-            (None, Some(id)) => ("timezone_id", zone_name(id)?),
+            (None, Some(id)) => {
+                ("timezone_id", zone_name(id).map_err(|error| ("timezone_id", error))?)
+            }
             (None, None) => ("timezone", network_zone),
         };
         let unknown = |_| (field, format!("`{name}` is no time zone; write it like Europe/Berlin"));
         TimeZone::get(name).map_err(unknown)
     }
-}
-
-/// Everflow's numbers, from its page about time zones and its list of zones. Other numbers are
-/// refused, because a guess would put sales on the wrong day.
-const NUMBERED: [(u32, &str); 21] = [
-    (1, "Pacific/Kiritimati"),
-    (2, "Pacific/Enderbury"),
-    (3, "Pacific/Tongatapu"),
-    (4, "Pacific/Chatham"),
-    (5, "Pacific/Auckland"),
-    (6, "Pacific/Fiji"),
-    (7, "Asia/Kamchatka"),
-    (8, "Pacific/Norfolk"),
-    (9, "Australia/Lord_Howe"),
-    (10, "Pacific/Guadalcanal"),
-    (11, "Australia/Adelaide"),
-    (12, "Australia/Sydney"),
-    (13, "Australia/Brisbane"),
-    (14, "Australia/Darwin"),
-    (15, "Asia/Seoul"),
-    (16, "Asia/Tokyo"),
-    (56, "Europe/Berlin"),
-    (67, "UTC"),
-    (80, "America/New_York"),
-    (85, "America/Chicago"),
-    (87, "America/Denver"),
-];
-
-fn zone_name(id: u32) -> Result<&'static str, (&'static str, String)> {
-    let found = NUMBERED.iter().find(|(number, _)| *number == id);
-    found.map(|(_, name)| *name).ok_or_else(|| {
-        let error =
-            format!("{id} is not known here; send `timezone` with a name like Europe/Berlin");
-        ("timezone_id", error)
-    })
 }
 
 impl Period {
@@ -233,8 +201,8 @@ mod tests {
             timezone_id: Some(id),
             ..query("2026-02-01", "2026-02-01", "")
         };
-        assert_eq!(wrong_fields(&numbered(90)), ["timezone_id"]);
-        for (id, name) in NUMBERED {
+        assert_eq!(wrong_fields(&numbered(100)), ["timezone_id"]);
+        for (id, name) in [(56, "Europe/Berlin"), (90, "America/Los_Angeles")] {
             let zone = numbered(id).resolve("Asia/Kolkata").unwrap().zone;
             assert_eq!(zone, TimeZone::get(name).unwrap(), "{id}");
         }

@@ -44,6 +44,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0029_unread_uploads.sql"),
     include_str!("migrations/0030_views.sql"),
     include_str!("migrations/0031_agents.sql"),
+    include_str!("migrations/0032_rulesets.sql"),
 ];
 
 /// Migrates the database to this program's schema.

@@ -8,8 +8,8 @@ use rusqlite::types::Value;
 use super::rows::{
     Compared, DELETED, Entity, FIRST, Filterable, Stored, Vocabulary, day, day_text, word,
 };
-use super::{ReadTx, StoreError, WriteTx, click_terms};
-use crate::catalog::{Offer, PayoutRevenue, UnknownWord, Visibility, WordSet};
+use super::{ReadTx, StoreError, WriteTx, click_terms, rulesets};
+use crate::catalog::{Offer, PayoutRevenue, Ruleset, UnknownWord, Visibility, WordSet};
 
 /// Statuses for filters: the statuses of offers that are not deleted.
 struct ListedStatus;
@@ -82,6 +82,7 @@ impl Entity for Offer {
             is_allow_duplicate_conversion: row.get(FIRST + 12)?,
             append_transaction_id: row.get(FIRST + 13)?,
             fallback_url: row.get(FIRST + 14)?,
+            ruleset: Ruleset::default(),
         })
     }
 
@@ -112,12 +113,15 @@ impl Entity for Offer {
         for (position, entry) in (0..).zip(&self.payout_revenue) {
             save_entry(tx, id, position, entry)?;
         }
+        rulesets::save(tx, id, &self.ruleset)?;
         click_terms::record(tx, id, self)
     }
 
     fn load_parts(connection: &ReadTx<'_>, offers: &mut [Stored<Offer>]) -> Result<(), StoreError> {
         for offer in offers {
             offer.object.payout_revenue = entries_of(connection, offer.id)?;
+            let ruleset = rulesets::find(connection, offer.id)?;
+            offer.object.ruleset = ruleset.map(|found| found.ruleset).unwrap_or_default();
         }
         Ok(())
     }

@@ -148,6 +148,8 @@ pub struct OfferRow {
     pub append_transaction_id: bool,
     /// Fallback URL of its visits; may be empty.
     pub fallback_url: String,
+    /// Id and JSON of its ruleset; `None` if the offer is for everybody.
+    pub ruleset: Option<(u32, String)>,
 }
 
 /// All offers, deleted ones included, by id, with their revisions.
@@ -164,8 +166,10 @@ pub fn offer_revisions(connection: &ReadTx<'_>) -> Result<Vec<(u32, u64)>, Store
 /// When it is not there, or SQLite fails.
 pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<OfferRow, StoreError> {
     let sql = "SELECT advertiser_id, offer_status = 'active' AND time_deleted = 0, visibility, \
-               destination_url, append_transaction_id, date_live_until, fallback_url \
-               FROM offer WHERE id = ?1";
+               destination_url, append_transaction_id, date_live_until, fallback_url, \
+               ruleset.id, ruleset.body FROM offer \
+               LEFT JOIN ruleset ON ruleset.offer_id = offer.id AND ruleset.body <> '{}' \
+               WHERE offer.id = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([id], |row| {
         Ok(OfferRow {
             id,
@@ -176,6 +180,7 @@ pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<OfferRow, StoreError> {
             append_transaction_id: row.get(4)?,
             last_day: day(row, 5)?.unwrap_or(Day::LAST),
             fallback_url: row.get(6)?,
+            ruleset: row.get::<_, Option<u32>>(7)?.zip(row.get(8)?),
         })
     })?)
 }

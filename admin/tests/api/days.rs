@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::client::{Running, code, start_with_offers, with};
-use crate::published::{published, reason_at};
+use crate::published::{click_at, published, reason_at};
 
 /// Zone, day, its first moment, and the first one after it, in UTC by the zones' published rules.
 const DAYS: [(&str, &str, &str, &str); 10] = [
@@ -87,12 +87,7 @@ async fn a_code_that_expires_hands_over_to_the_next_of_its_advertiser_without_an
     let index = published(&network).await;
     let midnight = moment("2026-03-29T22:00:00Z");
     let offer_at = |now: i64| {
-        let folded = coupon_shared::code::FoldedCode::fold(b"both").unwrap();
-        let rows = index.lookup(&folded);
-        let visit = coupon_shared::decision::Visit { rows, offer_id: None, domain: None };
-        let facts = coupon_shared::decision::VisitorFacts::default();
-        let click =
-            coupon_shared::decision::decide(index.catalog(), &visit, &facts, now).click.unwrap();
+        let click = click_at(&index, "both", now).unwrap();
         (click.row.offer_id, click.reason)
     };
     assert_eq!(offer_at(midnight - 1), (1, Reason::Redirected));

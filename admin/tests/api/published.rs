@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use coupon_admin::explain::PublishedIndex;
 use coupon_admin::publish;
+use coupon_rules::facts::Nobody;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Reason, Visit, VisitorFacts, decide};
+use coupon_shared::decision::{Answer, DecidedClick, Reason, Visit, Visitor, decide};
 
 use crate::client::Running;
 
@@ -31,13 +32,18 @@ pub(crate) async fn published(network: &Running) -> PublishedIndex {
     publish::published(network.dir()).unwrap()
 }
 
-/// The decision for a visit of a code at a given time; `None` for an unknown code.
-pub(crate) fn reason_at(index: &PublishedIndex, code: &str, now: i64) -> Option<Reason> {
+/// The click of a visit of a code at a given time; `None` for an unknown code.
+pub(crate) fn click_at(index: &PublishedIndex, code: &str, now: i64) -> Option<DecidedClick> {
     let code = FoldedCode::fold(code.as_bytes()).unwrap();
-    let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None };
-    let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), now);
-    let reason = decision.click.map(|click| click.reason);
+    let (rows, visitor) = (index.lookup(&code), Visitor::<Nobody>::Unchecked);
+    let visit = Visit { rows, offer_id: None, domain: None, visitor };
+    let decision = decide(index.catalog(), &visit, now);
     let redirects = matches!(decision.answer, Answer::Redirect(_));
-    assert_eq!(redirects, reason == Some(Reason::Redirected));
-    reason
+    assert_eq!(redirects, decision.click.is_some_and(|click| click.reason == Reason::Redirected));
+    decision.click
+}
+
+/// The reason of the click.
+pub(crate) fn reason_at(index: &PublishedIndex, code: &str, now: i64) -> Option<Reason> {
+    click_at(index, code, now).map(|click| click.reason)
 }

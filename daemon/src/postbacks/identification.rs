@@ -6,13 +6,17 @@
 //! Unusable codes are treated like unknown ones, so that neither answer nor time reveals the
 //! difference.
 
+use coupon_rules::facts::Nobody;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Reason, Visit, VisitorFacts, decide, decide_direct};
+use coupon_shared::decision::{Reason, Visit, Visitor, decide, decide_direct};
 use coupon_shared::transaction_id::TransactionId;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 
 use crate::live_index::ServedIndex;
+
+/// Targeting binds clicks, not sales.
+const NO_VISITOR: Visitor<'static, Nobody> = Visitor::Unchecked;
 
 /// Most pairs read of a query, form or object.
 const MAX_PAIRS: usize = 200;
@@ -98,9 +102,8 @@ impl IdentifyingValues {
         let codes = self.codes.iter().filter_map(|code| FoldedCode::fold(code.as_bytes()).ok());
         let mut rows = codes.map(|code| index.lookup(&code));
         rows.any(|rows| {
-            let visit = Visit { rows, offer_id: None, domain: None };
-            let click =
-                decide(index.catalog(), &visit, &VisitorFacts::default(), unix_seconds).click;
+            let visit = Visit { rows, offer_id: None, domain: None, visitor: NO_VISITOR };
+            let click = decide(index.catalog(), &visit, unix_seconds).click;
             click.is_some_and(|click| click.reason == Reason::Redirected)
         })
     }
@@ -109,7 +112,8 @@ impl IdentifyingValues {
         let (Some(offer), Some(partner)) = (self.offers.first(), self.partners.first()) else {
             return false;
         };
-        let click = decide_direct(index.catalog(), *offer, *partner, unix_seconds);
+        let catalog = index.catalog();
+        let click = decide_direct(catalog, *offer, *partner, NO_VISITOR, unix_seconds);
         click.is_some_and(|click| click.reason == Reason::Redirected)
     }
 }

@@ -8,7 +8,7 @@
 
 use coupon_shared::click::VisitKind;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{DecidedClick, Reason, Visit, VisitorFacts, decide, decide_direct};
+use coupon_shared::decision::{DecidedClick, Reason, Visit, Visitor, decide, decide_direct};
 use coupon_shared::transaction_id::TransactionId;
 use coupon_shared::visit_target::Parameter;
 use hyper::Method;
@@ -28,7 +28,7 @@ impl RedirectContext {
         event: SdkEvent,
     ) -> Reply {
         self.parameters.read(request.parts.uri.query());
-        let [by_code, direct] = self.decide_click(index, request);
+        let [by_code, direct] = self.decide_click(index, request, event);
         let redirected = |click: &DecidedClick| click.reason == Reason::Redirected;
         let tracked = by_code.filter(redirected).or(direct.filter(redirected));
         if event != SdkEvent::Impression
@@ -62,17 +62,24 @@ impl RedirectContext {
         &mut self,
         index: &ServedIndex,
         request: &VisitRequest<'_>,
+        event: SdkEvent,
     ) -> [Option<DecidedClick>; 2] {
         let now = request.unix_seconds();
+        let visitor = match event {
+            SdkEvent::Click => Visitor::Present(&request.visitor),
+            // Address and user agent are the server's.
+            SdkEvent::ServerClick => Visitor::Remote,
+            SdkEvent::Impression => Visitor::Unchecked,
+        };
         let (offer_id, partner_id) = (self.parameters.offer_id(), self.parameters.partner_id());
         let by_code = FoldedCode::fold(self.parameters.code()).ok().and_then(|code| {
             let rows = self.hot_codes.lookup(index, &code);
-            let visit = Visit { rows, offer_id, domain: request.domain };
-            decide(index.catalog(), &visit, &VisitorFacts::default(), now).click
+            let visit = Visit { rows, offer_id, domain: request.domain, visitor };
+            decide(index.catalog(), &visit, now).click
         });
-        let direct = offer_id.zip(partner_id);
-        let direct =
-            direct.and_then(|(offer, partner)| decide_direct(index.catalog(), offer, partner, now));
+        let direct = offer_id.zip(partner_id).and_then(|(offer, partner)| {
+            decide_direct(index.catalog(), offer, partner, visitor, now)
+        });
         [by_code, direct]
     }
 

@@ -24,18 +24,21 @@
 //! The payload is the ACME section ([`acme`]) and an rkyv 0.8 archive of [`Catalog`] (little endian,
 //! aligned, 32-bit offsets), which fixes the layout; it is validated once when opened.
 //!
-//! A rule is an opcode with operands. No opcode exists in this version, so a catalog with any rule
-//! is refused instead of being served without it.
+//! A rule is an opcode with operands ([`rules`]). A catalog with an unknown opcode is refused instead
+//! of being served without the rule.
 
 pub mod acme;
+pub mod rules;
 
 use super::{HASH_LEN, Header, Lineage, SnapshotError};
 use crate::destination::Destination;
 use crate::transaction_id::ClickIdKey;
 use acme::AcmeDomains;
+use coupon_rules::facts::Clocks;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
-use rkyv::{Archive, Serialize};
+use rkyv::{Archive, Deserialize, Serialize};
+use rules::{CatalogRuleset, TypedRules};
 
 /// Version of the catalog format.
 pub const FORMAT_VERSION: u16 = 1;
@@ -75,12 +78,12 @@ pub struct Catalog {
     pub approvals: Vec<Approval>,
     /// By ascending host.
     pub domains: Vec<Domain>,
-    /// Offers and click records refer to a rule by its position, from 1.
+    /// Offers refer to a rule by its position, from 1; click records by the id in its operands.
     pub rules: Vec<Rule>,
 }
 
 /// An offset of the network's zone, valid from a moment on.
-#[derive(Archive, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ZoneOffset {
     /// Unix seconds.
     pub from: i64,
@@ -223,6 +226,7 @@ pub struct CatalogFile {
     meta: CatalogMeta,
     name: [u8; HASH_LEN],
     acme: AcmeDomains,
+    rules: TypedRules,
     /// Private to [`archive::Validated`], so its bytes cannot change after validation.
     archive: archive::Validated,
 }
@@ -281,13 +285,15 @@ impl CatalogFile {
         let acme = AcmeDomains::decode(acme).map_err(|reason| header.content_error(reason))?;
         let archive = archive::Validated::new(archive)
             .map_err(|error| header.content_error(error.to_string()))?;
-        check_content(archive.get()).map_err(|reason| header.content_error(reason))?;
+        let rules = TypedRules::new(&archive.get().rules)
+            .and_then(|rules| check_content(archive.get(), &rules).map(|()| rules))
+            .map_err(|reason| header.content_error(reason))?;
         let meta = CatalogMeta {
             network_id: header.u32(12),
             lineage: Lineage(header.array(16)),
             sequence: header.u64(32),
         };
-        Ok(Self { meta, name: header.array(HEADER_HASH_AT), acme, archive })
+        Ok(Self { meta, name: header.array(HEADER_HASH_AT), acme, rules, archive })
     }
 
     pub fn meta(&self) -> &CatalogMeta {
@@ -321,6 +327,12 @@ impl CatalogFile {
 
     pub fn partner(&self, id: u32) -> Option<&ArchivedPartner> {
         by_id(&self.archive.get().partners, id, |partner| partner.id.to_native())
+    }
+
+    /// The rulesets of an offer, in their order.
+    #[inline]
+    pub fn rules_of(&self, offer: &ArchivedOffer) -> impl Iterator<Item = &CatalogRuleset> {
+        offer.rules.iter().filter_map(|position| self.rules.ruleset(position.to_native()))
     }
 
     /// The tracking domain of a host name in lower case, without port.
@@ -362,6 +374,16 @@ impl CatalogFile {
     }
 }
 
+impl Clocks for CatalogFile {
+    fn network_offset(&self, unix_seconds: i64) -> i32 {
+        self.utc_offset_at(unix_seconds)
+    }
+
+    fn offset(&self, zone: &str, unix_seconds: i64) -> Option<i32> {
+        self.rules.zone(zone).and_then(|zone| rules::offset_at(&zone.offsets, unix_seconds))
+    }
+}
+
 /// Finds an id in a list sorted by id.
 fn by_id<T>(list: &[T], id: u32, id_of: impl Fn(&T) -> u32) -> Option<&T> {
     // Ids are given in order and rows stay after deletion, so the distance from the first id is
@@ -373,7 +395,7 @@ fn by_id<T>(list: &[T], id: u32, id_of: impl Fn(&T) -> u32) -> Option<&T> {
     }
 }
 
-fn check_content(catalog: &ArchivedCatalog) -> Result<(), String> {
+fn check_content(catalog: &ArchivedCatalog, rules: &TypedRules) -> Result<(), String> {
     ascending("offers", &catalog.offers, |offer| offer.id.to_native())?;
     ascending("partners", &catalog.partners, |partner| partner.id.to_native())?;
     ascending("approvals", &catalog.approvals, |approval| {
@@ -384,23 +406,21 @@ fn check_content(catalog: &ArchivedCatalog) -> Result<(), String> {
     if catalog.zone.is_empty() {
         return Err("it has no zone offset".into());
     }
-    if let Some(rule) = catalog.rules.first() {
-        return Err(format!("rule opcode {} is not known here: upgrade coupond", rule.opcode));
-    }
-    catalog.offers.iter().try_for_each(check_offer)?;
+    catalog.offers.iter().try_for_each(|offer| check_offer(offer, rules))?;
     let fallbacks = catalog.domains.iter().filter_map(|domain| domain.fallback.as_ref());
     fallbacks
         .chain(catalog.fallback.as_ref())
         .try_for_each(|fallback| fallback.check().map_err(|error| error.to_string()))
 }
 
-fn check_offer(offer: &ArchivedOffer) -> Result<(), String> {
+fn check_offer(offer: &ArchivedOffer, rules: &TypedRules) -> Result<(), String> {
     let id = offer.id.to_native();
     let [only] = offer.destinations.as_slice() else {
         return Err(format!("offer {id} has {} destinations, not one", offer.destinations.len()));
     };
-    if !offer.rules.is_empty() {
-        return Err(format!("offer {id} has rules, which are not known here: upgrade coupond"));
+    let is_ruleset = |position: u32| rules.ruleset(position).is_some();
+    if let Some(position) = offer.rules.iter().find(|at| !is_ruleset(at.to_native())) {
+        return Err(format!("offer {id} names rule {position}, which is no ruleset"));
     }
     std::iter::once(&only.destination)
         .chain(offer.fallback.as_ref())
@@ -423,6 +443,8 @@ fn ascending<T, K: PartialOrd>(
 pub(crate) mod tests {
     use super::*;
     use crate::destination::{ArchivedDestination, Macro, MacroSink, MacroValues};
+    use coupon_rules::ruleset::Ruleset;
+    use coupon_rules::ruleset::hours::{Hours, Slot};
     use proptest::prelude::*;
 
     pub(crate) fn destination(url: &str) -> Destination {
@@ -537,7 +559,8 @@ pub(crate) mod tests {
         let file = full().to_file_with_acme(&meta(), &acme()).unwrap();
         // Such a reader takes the whole payload for the archive.
         let archive = archive::Validated::new(&file[HEADER_LEN..]).unwrap();
-        check_content(archive.get()).unwrap();
+        let rules = TypedRules::new(&archive.get().rules).unwrap();
+        check_content(archive.get(), &rules).unwrap();
         assert_eq!(archive.get().offers.len(), full().offers.len());
         assert_eq!(archive.get().domains[0].host, "go.example.com");
     }
@@ -557,10 +580,52 @@ pub(crate) mod tests {
 
     #[test]
     fn a_rule_nobody_here_knows_refuses_the_file() {
+        let zones = |names: &[&str]| {
+            let zone = |name: &&str| rules::Zone { name: (*name).into(), offsets: vec![] };
+            let zones: Vec<rules::Zone> = names.iter().map(zone).collect();
+            let operands = rkyv::to_bytes::<rancor::Error>(&zones).unwrap();
+            Rule { opcode: 2, operands: [&[0; 4][..], &operands].concat() }
+        };
+        for (rule, reason) in [
+            (Rule { opcode: 3, operands: vec![0; 4] }, "opcode 3 is not known here: upgrade"),
+            (Rule { opcode: 1, operands: vec![0; 3] }, "its operands have no id"),
+            (Rule { opcode: 1, operands: vec![1; 40] }, "its bytes are damaged"),
+            (Rule { opcode: 2, operands: vec![0xFF; 40] }, "its zones are damaged"),
+            (zones(&["UTC", "Asia/Tokyo"]), "its zones are out of order"),
+        ] {
+            let mut catalog = sample();
+            catalog.rules = vec![rule];
+            let error = catalog.to_file(&meta()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_offer_names_rulesets_by_their_positions() {
+        let ruleset = |id| Rule::ruleset(id, &Ruleset::default()).unwrap();
         let mut catalog = sample();
-        catalog.rules = vec![Rule { opcode: 1, operands: vec![] }];
-        let error = catalog.to_file(&meta()).unwrap_err();
-        assert!(error.to_string().contains("rule opcode 1 is not known here"), "{error}");
+        catalog.rules = vec![ruleset(7), Rule::zones(vec![]).unwrap(), ruleset(9)];
+        catalog.offers[1].rules = vec![3, 1];
+        let file = CatalogFile::open(&catalog.to_file(&meta()).unwrap()).unwrap();
+        let ids = |offer| file.rules_of(file.offer(offer).unwrap()).map(|rule| rule.id);
+        assert_eq!((ids(17).collect::<Vec<_>>(), ids(16).count()), (vec![9, 7], 0));
+        for position in [0, 2, 4] {
+            catalog.offers[1].rules = vec![position];
+            let error = catalog.to_file(&meta()).unwrap_err().to_string();
+            assert!(error.contains("which is no ruleset"), "{error}");
+        }
+    }
+
+    #[test]
+    fn zones_of_rules_have_their_own_time() {
+        let offsets = |utc_offset| vec![ZoneOffset { from: i64::MIN, utc_offset }];
+        let zone = |name: &str, offset| rules::Zone { name: name.into(), offsets: offsets(offset) };
+        let mut catalog = sample();
+        catalog.rules =
+            vec![Rule::zones(vec![zone("UTC", 0), zone("Asia/Tokyo", 32_400)]).unwrap()];
+        let file = CatalogFile::open(&catalog.to_file(&meta()).unwrap()).unwrap();
+        assert_eq!(file.offset("Asia/Tokyo", 0), Some(32_400));
+        assert_eq!((file.offset("UTC", 0), file.offset("Asia/Seoul", 0)), (Some(0), None));
     }
 
     #[test]
@@ -607,10 +672,25 @@ pub(crate) mod tests {
         }
         catalog.fallback().into_iter().for_each(check_destination);
         catalog.utc_offset_at(0);
+        catalog.offset("UTC", 0);
+        for offer in archived.offers.iter() {
+            for rule in catalog.rules_of(offer) {
+                let _ = rule.ruleset.check_time(catalog, 0);
+            }
+        }
     }
 
     fn full() -> Catalog {
         let mut catalog = sample();
+        let slot = Slot { day: 1, first_minute: 9, last_minute: 600 };
+        let hours = Some(Hours::new(Some("UTC".into()), &[slot]));
+        let ruleset = Ruleset { hours, ..Ruleset::default() };
+        let utc = rules::Zone {
+            name: "UTC".into(),
+            offsets: vec![ZoneOffset { from: i64::MIN, utc_offset: 0 }],
+        };
+        catalog.rules = vec![Rule::ruleset(7, &ruleset).unwrap(), Rule::zones(vec![utc]).unwrap()];
+        catalog.offers[1].rules = vec![1];
         catalog.fallback = Some(destination("https://network.example/{uid}"));
         catalog.offers[0].fallback = Some(destination("https://offer.example/?{sub1}#{sub2}"));
         catalog.domains[0].fallback = Some(destination("https://domain.example/"));

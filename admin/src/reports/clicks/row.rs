@@ -15,6 +15,7 @@ use coupon_shared::decision::Reason;
 use coupon_shared::transaction_id::TransactionId;
 
 use crate::attribution::postback_fields::url_without_secrets;
+use crate::catalog::click_error_code;
 use crate::classification::bot_list::BotList;
 use crate::classification::click_pay::ClickPay;
 use crate::classification::click_terms::ClickTerms;
@@ -28,9 +29,6 @@ use crate::reports::table_export::ColumnExport;
 use crate::reports::view::{ColumnMask, PARTNER_CLICK, PARTNER_RELATED, View};
 use crate::store::rollups::Dimension;
 use crate::store::{ReadTx, StoreError, conversions};
-
-/// Our reasons begin here, above Everflow's error codes.
-const FIRST_ERROR_CODE: u32 = 1_000;
 
 /// Place of an address by the present databases; empty texts where unknown.
 #[derive(Debug, Clone, Default)]
@@ -255,9 +253,12 @@ static ALL: [Column<ReportedClick>; 36] = [
         row.click.agent().brand.map_or("", Brand::as_str).into()
     }),
     Column::id("error_code", "0 where the visit was sent on to the offer.", |row| {
-        error(row.click.head.reason).0
+        click_error_code(row.click.head.reason)
     }),
-    Column::text("error_message", "Why it was not.", |row| error(row.click.head.reason).1.into()),
+    Column::text("error_message", "Why it was not.", |row| match row.click.head.reason {
+        Reason::Redirected => "".into(),
+        reason => reason.as_str().into(),
+    }),
     Column::flag("is_prefetch", "The browser said that it only fetches ahead.", |row| {
         row.click.head.kind == VisitKind::Prefetch
     }),
@@ -305,13 +306,6 @@ static ALL: [Column<ReportedClick>; 36] = [
 ];
 
 /// 0 and an empty text for a click that was redirected.
-fn error(reason: Reason) -> (u32, &'static str) {
-    match reason {
-        Reason::Redirected => (0, ""),
-        other => (FIRST_ERROR_CODE + u32::from(other as u8), other.as_str()),
-    }
-}
-
 /// Writes clicks as a CSV file.
 ///
 /// # Errors

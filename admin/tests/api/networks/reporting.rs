@@ -203,7 +203,7 @@ async fn what_is_wrong_with_a_question_about_conversions_is_named() {
         ),
         (june(json!({"order": "payout"})), "order"),
         (june(json!({"page_size": 3000})), "page_size"),
-        (june(json!({"timezone_id": 99})), "timezone_id"),
+        (june(json!({"timezone_id": 100})), "timezone_id"),
         (json!({"from": "2026-06-10", "to": "2026-06-01"}), "to"),
     ] {
         let answer = network.query("conversions", wrong.clone()).await;
