@@ -48,6 +48,11 @@ impl Submitted {
         Ok(Submitted(renumbered(fields)))
     }
 
+    #[cfg(test)]
+    pub(crate) fn of_pairs(pairs: Vec<(String, String)>) -> Submitted {
+        Submitted(pairs)
+    }
+
     /// The value of a field, or an empty text.
     pub(crate) fn value(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(key, _)| key == name);

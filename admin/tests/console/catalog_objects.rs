@@ -140,6 +140,7 @@ fn pages_of_the_catalog_are_sound_in_both_themes_and_widths() {
         "offers/1?code=WINTER25",
         "offers/1/edit",
         "offers/1/access",
+        "offers/1/targeting",
         "offers/1/delete",
         "partners",
         "partners/new",
@@ -426,10 +427,11 @@ fn roles_see_their_part(console: &Console) {
         "domains",
         "domains/1",
     ];
-    const FORMS: [&str; 9] = [
+    const FORMS: [&str; 10] = [
         "offers/new",
         "offers/1/edit",
         "offers/1/access",
+        "offers/1/targeting",
         "offers/1/delete",
         "partners/new",
         "partners/1/edit",
@@ -476,4 +478,50 @@ fn set_role(console: &Console, role: &str) {
     let store = rusqlite::Connection::open(console.network.path("admin/admin.db")).unwrap();
     let changed = store.execute("UPDATE user SET role = ?1", [role]).unwrap();
     assert_eq!(changed, 1);
+}
+
+#[test]
+fn the_visitors_of_an_offer_are_chosen_line_by_line_and_shown_on_its_page() {
+    let console = Console::start();
+    create_network(&console);
+    let path = "/console/offers/1/targeting";
+    let mut form = form_of(&console, path);
+    set(&mut form, "not.countries", "US\nCA");
+    set(&mut form, "only.platforms", "iOS");
+    set(&mut form, "clock", "selected_timezone");
+    set(&mut form, "zone", "80");
+    for day in 0..7 {
+        set(&mut form, &format!("day.{day}"), "00:00-23:59");
+    }
+    assert_eq!(send(&console, path, &form).status, 303);
+    let ruleset = read(&console, "offers/1")["ruleset"].clone();
+    assert_eq!(ruleset["countries"][1]["country_code"], "CA");
+    assert_eq!(ruleset["platforms"][0]["platform_id"], 2);
+    assert_eq!(ruleset["days_parting"].as_array().unwrap().len(), 7);
+    // The visitors of the tests have a computer.
+    assert_eq!(console.network.visit("/winter25").status, 404);
+    let page = console.html("/console/offers/1");
+    for part in ["Countries, never", "US, CA", "Operating systems, only", "Monday 00:00-23:59"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    let explained = console.html("/console/explain?code=WINTER25");
+    assert!(explained.contains("operating system"), "{explained}");
+
+    let mut form = form_of(&console, path);
+    set(&mut form, "not.countries", "US\nUK");
+    let refused = send(&console, path, &form);
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    assert!(refused.body.contains("“UK”") && refused.body.contains("GB"), "{}", refused.body);
+    // Without a database nobody could pass.
+    set(&mut form, "not.countries", "");
+    set(&mut form, "only.countries", "US");
+    let refused = send(&console, path, &form);
+    assert!(refused.body.contains("no database knows the country"), "{}", refused.body);
+    let mut form = form_of(&console, path);
+    for input in ["not.countries", "only.platforms", "clock"] {
+        set(&mut form, input, "");
+    }
+    assert_eq!(send(&console, path, &form).status, 303);
+    assert_eq!(console.network.visit("/winter25").status, 302);
+    assert!(console.html("/console/offers/1").contains("The offer is for everybody."));
 }

@@ -33,10 +33,50 @@ struct Explanation {
     time: i64,
     steps: Vec<ExplainedStep>,
     rows: Vec<ExplainedRow>,
+    rules: Vec<ExplainedRule>,
+    facts: ExplainedFacts,
     status: u16,
     answer: String,
     location: String,
     is_click_recorded: bool,
+}
+
+impl Explanation {
+    fn offer_name(&self, id: &u32) -> String {
+        let row = self.rows.iter().find(|row| row.network_offer_id == *id);
+        row.map_or_else(|| format!("Offer {id}"), ExplainedRow::offer_name)
+    }
+}
+
+/// A rule of an offer, and its verdict on the visitor.
+#[derive(Debug, Deserialize)]
+struct ExplainedRule {
+    network_offer_id: u32,
+    kind: String,
+    verdict: String,
+    because: String,
+}
+
+impl ExplainedRule {
+    fn name(&self) -> String {
+        words::word(&self.kind)
+    }
+
+    fn text(&self) -> String {
+        format::visible(&words::capitalised(&self.because))
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ExplainedFacts {
+    sources: Vec<FactSource>,
+}
+
+/// A database of places.
+#[derive(Debug, Deserialize)]
+struct FactSource {
+    database: String,
+    time_built: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -184,6 +224,7 @@ fn visit(query: &ListQuery, time_zone: &str) -> Value {
     let mut visit = json!({
         "code": code, "host": host, "query": asked,
         "ip": query.value("ip"), "user_agent": query.value("user_agent"),
+        "language": query.value("language"),
     });
     if !query.value("time").is_empty() {
         visit["time"] = moment(query.value("time"), time_zone);
@@ -218,7 +259,7 @@ mod tests {
         assert_eq!(
             visit_of(&format!("code={link}&oid=7")),
             json!({"code": "WINTER25", "host": "go.example.com", "query": "sub1=story", "ip": "",
-                   "user_agent": "", "oid": 7})
+                   "user_agent": "", "language": "", "oid": 7})
         );
         assert_eq!(visit_of("code=SAVE-20")["code"], "SAVE-20");
     }

@@ -5,6 +5,8 @@ mod destination;
 mod edit;
 mod listing;
 mod offer;
+mod targeting;
+mod targeting_lines;
 
 use axum::Router;
 use axum::routing::get;
@@ -35,5 +37,6 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .route("/offers/{id}", get(offer::show))
         .route("/offers/{id}/edit", get(edit::show).post(edit::save))
         .route("/offers/{id}/access", get(access::show).post(access::save))
+        .route("/offers/{id}/targeting", get(targeting::show).post(targeting::save))
         .merge(OFFERS.routes())
 }

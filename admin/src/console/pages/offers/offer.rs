@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{self, AccessEntry};
-use super::{OFFERS, destination};
+use super::{OFFERS, destination, targeting};
 use crate::access::Right;
 use crate::console::ConsoleState;
 use crate::console::api_client::Refusal;
@@ -190,6 +190,8 @@ struct OfferPage {
     offer: OfferRow,
     dependents: Dependents,
     entries: Vec<AccessEntry>,
+    /// The ruleset in words.
+    visitors: Vec<(String, String)>,
     /// Address of the tracking domain of its own; empty for the default domain.
     domain: String,
     /// The code of the test, or a code to suggest.
@@ -210,6 +212,7 @@ pub(super) async fn show(
         Found::Present(answer) => answer,
         Found::Deleted(page) => return Ok(page),
     };
+    let visitors = targeting::summary(&answer.body["ruleset"]);
     let offer: OfferRow = serde_json::from_value(answer.body).map_err(PageError::inside)?;
     let dependents = OFFERS.dependents(&state, &viewer, id).await?;
     let (entries, _) = access::entries(&state, &viewer, id).await?;
@@ -232,6 +235,7 @@ pub(super) async fn show(
         offer,
         dependents,
         entries,
+        visitors,
         domain,
         code,
         test,
