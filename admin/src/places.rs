@@ -8,7 +8,13 @@ use coupon_geo::{DatabaseInfo, GeoWatcher, KnownPlaces};
 #[derive(Clone)]
 pub struct PlaceLists {
     watcher: Arc<GeoWatcher>,
-    last: Arc<Mutex<Option<(Vec<DatabaseInfo>, Arc<KnownPlaces>)>>>,
+    last: Arc<Mutex<Option<PlaceList>>>,
+}
+
+/// The places of one set of databases.
+struct PlaceList {
+    sources: Vec<DatabaseInfo>,
+    places: Arc<KnownPlaces>,
 }
 
 impl PlaceLists {
@@ -26,10 +32,10 @@ impl PlaceLists {
         let sources: Vec<DatabaseInfo> = databases.sources().cloned().collect();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((of, places)) if *of == sources => Arc::clone(places),
+            Some(list) if list.sources == sources => Arc::clone(&list.places),
             _ => {
                 let places = Arc::new(databases.known_places());
-                *last = Some((sources, Arc::clone(&places)));
+                *last = Some(PlaceList { sources, places: Arc::clone(&places) });
                 places
             }
         }

@@ -22,11 +22,8 @@ mod tests;
 
 pub use stream::{EventFeed, FeedSources};
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
-use coupon_geo::GeoWatcher;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -34,15 +31,15 @@ use utoipa_axum::routes;
 use super::error::ApiError;
 use super::geo::{self, GeoDatabase};
 use super::state::AppState;
-use crate::acme::{AcmeHandle, CertificatesStatus};
-use crate::click_ingest::{ClickIngestHandle, ClickIngestStatus};
-use crate::conversions::postback_ingest::{PostbackHandle, PostbackStatus};
-use crate::disk::{Disk, DiskSpace};
-use crate::privacy::{PrivacyHandle, PrivacyStatus};
-use crate::publish::{PublicationStatus, PublisherHandle};
+use crate::acme::CertificatesStatus;
+use crate::click_ingest::ClickIngestStatus;
+use crate::conversions::postback_ingest::PostbackStatus;
+use crate::disk::DiskSpace;
+use crate::privacy::PrivacyStatus;
+use crate::publish::PublicationStatus;
 use crate::store::advertisers::{self, AdvertisersWithoutProof};
 use crate::store::partner_postbacks::{self, Backlog};
-use crate::store::{ReadTx, Store, StoreError};
+use crate::store::{ReadTx, StoreError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -99,32 +96,23 @@ struct SystemStatus {
 /// certificates and databases of places stand, and which advertisers believe anybody who sends a
 /// postback.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = SystemStatus)))]
-async fn status(
-    State(disk): State<Disk>,
-    State(publisher): State<PublisherHandle>,
-    State(intake): State<ClickIngestHandle>,
-    State(postbacks): State<PostbackHandle>,
-    State(privacy): State<PrivacyHandle>,
-    State(certificates): State<AcmeHandle>,
-    State(watcher): State<Arc<GeoWatcher>>,
-    State(store): State<Store>,
-) -> Result<Json<SystemStatus>, ApiError> {
+async fn status(State(state): State<AppState>) -> Result<Json<SystemStatus>, ApiError> {
     let read = |connection: &ReadTx<'_>| {
         Ok::<_, StoreError>((
             partner_postbacks::backlog(connection)?,
             advertisers::without_proof(connection)?,
         ))
     };
-    let (pixels, advertisers_without_proof) = store.read(read).await?;
+    let (pixels, advertisers_without_proof) = state.store.read(read).await?;
     Ok(Json(SystemStatus {
-        disk: disk.space(),
-        publication: publisher.status(),
-        intake: intake.status(),
-        postbacks: postbacks.status(),
+        disk: state.disk.space(),
+        publication: state.publisher.status(),
+        intake: state.intake.status(),
+        postbacks: state.postbacks.status(),
         pixels,
-        privacy: privacy.status(),
-        certificates: certificates.status(),
-        geo: geo::databases(&watcher),
+        privacy: state.privacy.status(),
+        certificates: state.certificates.status(),
+        geo: geo::databases(&state.geo),
         advertisers_without_proof,
     }))
 }

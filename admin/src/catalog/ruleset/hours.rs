@@ -13,19 +13,15 @@ const MAX_SLOTS: usize = 100;
 
 words! {
     /// The clock of the hours.
+    #[derive(Default)]
     DayPartingClock {
         /// Day parting is off.
+        #[default]
         Off = "null_value",
         /// The visitor's; the network's if the visitor's zone is unknown.
         Visitor = "user_timezone",
         /// The one of `day_parting_timezone_id`.
         Selected = "selected_timezone",
-    }
-}
-
-impl Default for DayPartingClock {
-    fn default() -> DayPartingClock {
-        DayPartingClock::Off
     }
 }
 

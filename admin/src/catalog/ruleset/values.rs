@@ -29,7 +29,7 @@ fn is_zero(number: &u32) -> bool {
 fn bounded(field: &str, text: &str) -> Result<(), String> {
     match text.len() {
         0 => Err(format!("{field} is empty")),
-        ..=MAX_TEXT => Ok(()),
+        1..=MAX_TEXT => Ok(()),
         len => Err(format!("{field} has {len} bytes; at most {MAX_TEXT} fit")),
     }
 }

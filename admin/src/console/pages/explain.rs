@@ -141,6 +141,10 @@ impl ExplainedRow {
             }
             "partner_not_active" => ("Edit the partner", format!("partners/{partner}/edit")),
             "not_runnable" => ("Change the partner's access", format!("partners/{partner}")),
+            "country" | "region" | "city" | "dma" | "postal_code" | "platform" | "device"
+            | "browser" | "os_version" | "language" | "brand" | "ip_not_included"
+            | "ip_excluded" | "isp" | "connection_type" | "mobile_carrier" | "day_parting"
+            | "proxy" => ("Change who the offer is for", format!("offers/{offer}/targeting")),
             "not_on_offer" => ("Open the code", format!("coupon-codes/{code}")),
             "incomplete" => ("Open the code", format!("coupon-codes/{code}")),
             _ => return None,
