@@ -28,6 +28,8 @@ pub(super) struct CurrentSources<'a> {
 
 impl FactSources {
     pub(super) fn new(geo: GeoReader) -> FactSources {
+        // The first look at an agent takes milliseconds, which no visitor should wait for.
+        let _ = Agent::identify(b"", &ClientHints::default());
         FactSources { geo, agents: RefCell::default() }
     }
 
