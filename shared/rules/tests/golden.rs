@@ -1,5 +1,7 @@
 //! The bytes of a ruleset in files, which programs of other versions read.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 
 use coupon_rules::ruleset::addresses::AddressRanges;
