@@ -112,8 +112,8 @@ pub struct Targeted<V> {
     pub value: V,
     /// Whether the visitors that match pass.
     pub targeting_type: TargetingType,
-    /// The comparison; `exact` if absent.
-    #[schema(required = false)]
+    /// The comparison; `exact` if absent or null.
+    #[schema(value_type = Option<MatchType>, required = false)]
     pub match_type: MatchType,
 }
 
