@@ -309,7 +309,7 @@ impl Explanation {
         self.add_step("time", format!("it is {} in the network's time zone", self.day));
         self.rows = rows.iter().map(|row| explain_row(row, click.row.code_id)).collect();
         self.add_step("choice", text::choice(&rows, &click, visit.offer_id));
-        self.rules = visitor::rules(catalog, &rows, sample.visitor, sample.time);
+        self.rules = visitor::rules(catalog, &rows, sample.visitor, &self.facts, sample.time);
         self.add_step("rules", text::rules(&self.rules));
         self.network_coupon_code_id = click.row.code_id;
         self.reason = click.reason.as_str();

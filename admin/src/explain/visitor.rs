@@ -161,6 +161,7 @@ pub(super) fn rules(
     catalog: &CatalogFile,
     rows: &[Candidate<'_>],
     visitor: &SimulatedVisitor<'_>,
+    facts: &ExplainedFacts,
     now: i64,
 ) -> Vec<ExplainedRule> {
     let asked = rows.iter().filter(|row| row.reason == Reason::Redirected || row.rule != 0);
@@ -171,7 +172,8 @@ pub(super) fn rules(
     let rules = rulesets.flat_map(|(offer_id, rule)| {
         rule.ruleset.dimensions().iter().map(move |dimension| {
             let verdict = rule.ruleset.verdict(*dimension, visitor, catalog, now);
-            explain_rule(offer_id, rule.id, *dimension, verdict, visitor)
+            let because = text::because(*dimension, verdict, facts, visitor);
+            explain_rule(offer_id, rule.id, *dimension, verdict, because)
         })
     });
     rules.collect()
@@ -182,7 +184,7 @@ fn explain_rule(
     network_ruleset_id: u32,
     dimension: Dimension,
     verdict: Verdict,
-    visitor: &SimulatedVisitor<'_>,
+    because: String,
 ) -> ExplainedRule {
     let reason = verdict.refusal().map(|refusal: Refusal| Reason::from(refusal));
     ExplainedRule {
@@ -193,6 +195,6 @@ fn explain_rule(
         is_unknown: matches!(verdict, Verdict::PassedUnknown | Verdict::RefusedUnknown(_)),
         error_code: reason.map_or(0, click_error_code),
         error_name: reason.map_or("", Reason::as_str),
-        because: text::because(dimension, verdict, &ExplainedFacts::new(visitor), visitor),
+        because,
     }
 }
