@@ -183,6 +183,7 @@ pub struct Offer {
     pub fallback_url: String,
     /// The visitors the offer is for; `{}`: everybody.
     #[serde(default, deserialize_with = "ruleset::null_is_everybody")]
+    #[schema(value_type = Option<Ruleset>, required = false)]
     pub ruleset: Ruleset,
 }
 
