@@ -49,6 +49,9 @@ pub const MAX_RECORD_LEN: usize = 4096;
 /// Length of the fixed fields.
 pub const HEAD_LEN: usize = 60;
 
+/// Most click caps that one click counts against.
+pub const MAX_COUNTED_CAPS: usize = 16;
+
 const TAG_HEAD_LEN: usize = 3;
 const FIRST_PERSONAL_TAG: u8 = 128;
 
@@ -119,6 +122,8 @@ pub enum Tag {
     Uid = 7,
     /// The requested host.
     Host = 8,
+    /// The ids of the click caps that the daemon counted the click against, 4 bytes each.
+    CountedCaps = 12,
     /// The client's address: 4 or 16 bytes, network order.
     Address = 128,
     /// `User-Agent`
@@ -127,11 +132,14 @@ pub enum Tag {
     Referer = 130,
     /// `Accept-Language`
     Language = 131,
+    /// The visitor's key ([`crate::visitor_key`]), 8 bytes. Only of offers whose rules ask for
+    /// earlier visits.
+    VisitorKey = 132,
 }
 
 impl Tag {
     /// Every tag that this version writes.
-    pub const ALL: [Tag; 12] = [
+    pub const ALL: [Tag; 14] = [
         Tag::Sub1,
         Tag::Sub2,
         Tag::Sub3,
@@ -140,16 +148,20 @@ impl Tag {
         Tag::SourceId,
         Tag::Uid,
         Tag::Host,
+        Tag::CountedCaps,
         Tag::Address,
         Tag::UserAgent,
         Tag::Referer,
         Tag::Language,
+        Tag::VisitorKey,
     ];
 
     /// Longest value in bytes; the rest is cut off.
     pub const fn max_len(self) -> usize {
         match self {
+            Tag::VisitorKey => 8,
             Tag::Address => 16,
+            Tag::CountedCaps => 4 * MAX_COUNTED_CAPS,
             Tag::Language => 128,
             Tag::UserAgent => 512,
             Tag::Referer => 1024,

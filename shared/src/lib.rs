@@ -25,6 +25,8 @@ pub mod eligibility;
 pub mod click_macros;
 
 pub mod transaction_id;
+pub mod visit_state;
+pub mod visitor_key;
 
 pub mod click;
 

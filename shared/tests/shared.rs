@@ -28,6 +28,7 @@ use coupon_shared::snapshot::catalog::{
 use coupon_shared::snapshot::level::{CodeRecord, Level, LevelBuilder, LevelMeta};
 use coupon_shared::snapshot::manifest::{Manifest, ObjectName};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
+use coupon_shared::visit_state::{CapState, CapWindow, PublishedState, WindowBounds};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -202,6 +203,27 @@ fn delivery() -> Delivery<'static> {
     Delivery { spool: SpoolId([4; 16]), oldest: 12, postbacks: vec![(18, postback())] }
 }
 
+fn visit_state() -> PublishedState {
+    let cap = |cap_id, window, bounds| CapState {
+        cap_id,
+        window,
+        bounds,
+        clicks: 41,
+        is_reached: cap_id == 8,
+    };
+    let today = WindowBounds { starts: 1_762_988_400, ends: 1_763_074_800 };
+    PublishedState {
+        counted: cursor().iter().collect(),
+        caps: vec![
+            cap(7, CapWindow::Daily, today),
+            cap(7, CapWindow::Global, WindowBounds::ALWAYS),
+            cap(8, CapWindow::Daily, today),
+        ],
+        converted: vec![1, 1 << 40, u64::MAX],
+        ..PublishedState::empty(1, LINEAGE, 1_763_000_000_123)
+    }
+}
+
 #[test]
 #[ignore = "writes golden files that are missing"]
 fn write_missing_golden_files() {
@@ -220,6 +242,7 @@ fn write_missing_golden_files() {
     write("postback_v1.bin", postback().encode());
     write("postback_question_v1.bin", question().encode());
     write("postback_delivery_v1.bin", delivery().encode());
+    write("visit_state_v1.bin", visit_state().encode().unwrap());
 }
 
 #[test]
@@ -323,4 +346,11 @@ fn version_1_postbacks_questions_and_deliveries_are_still_written_and_read_the_s
     assert_eq!(PollRequest::decode(&question_file), Ok(question()));
     assert_eq!(delivery().encode(), delivery_file);
     assert_eq!(Delivery::decode(&delivery_file), Ok(delivery()));
+}
+
+#[test]
+fn a_version_1_visit_state_is_still_written_and_read_the_same() {
+    let file = golden("visit_state_v1.bin");
+    assert_eq!(visit_state().encode().unwrap(), file);
+    assert_eq!(PublishedState::decode(&file), Ok(visit_state()));
 }

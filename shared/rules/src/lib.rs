@@ -10,3 +10,4 @@ pub mod language;
 mod names;
 pub mod place;
 pub mod ruleset;
+pub mod sessions;
