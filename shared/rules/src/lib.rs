@@ -4,6 +4,7 @@
 //! to explain visits, and to report where clicks came from. The package reads no file and no clock.
 
 pub mod agent;
+pub mod caps;
 pub mod countries;
 pub mod facts;
 pub mod language;
@@ -11,3 +12,4 @@ mod names;
 pub mod place;
 pub mod ruleset;
 pub mod sessions;
+pub mod visit_state;
