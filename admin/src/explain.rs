@@ -12,8 +12,8 @@ use coupon_geo::Databases;
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::{CodeError, FoldedCode};
 use coupon_shared::decision::{
-    Answer, Candidate, DecidedClick, Visit, Visitor, candidates, decide, fallback_chain,
-    not_a_code, today,
+    Answer, Candidate, DecidedClick, DetourKind, Visit, Visitor, candidates, decide,
+    fallback_chain, not_a_code, today,
 };
 use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::index::Index;
@@ -30,10 +30,10 @@ mod explanation;
 mod text;
 mod visitor;
 
-pub use explanation::{ExplainedRow, Explanation, ExplanationStep, FallbackUrl};
+pub use explanation::{ExplainedHop, ExplainedRow, Explanation, ExplanationStep, FallbackUrl};
 pub use visitor::{ExplainedFacts, ExplainedRule, FactSource};
 
-use visitor::SimulatedVisitor;
+use visitor::{SimulatedLink, SimulatedVisitor};
 
 /// The published index, opened in memory.
 pub type PublishedIndex = Index<Bytes>;
@@ -170,7 +170,13 @@ pub fn explain(
     let asked_for = visit.oid.map(|oid| format!("oid={oid}&")).unwrap_or_default();
     parameters.read(Some(&format!("{asked_for}{}", visit.query)));
     let (typed, folded) = read_code(&visit.code);
-    let visitor = SimulatedVisitor::new(visit, databases);
+    let link = SimulatedLink {
+        parameters: &parameters,
+        host: domain.map_or(b"", |domain| domain.host.as_bytes()),
+        code: typed.as_bytes(),
+        key: index.catalog().click_id_key(),
+    };
+    let visitor = SimulatedVisitor::new(visit, databases, link);
     explanation.facts = ExplainedFacts::new(&visitor);
     let (typed_bytes, referer) = (typed.as_bytes(), visit.referer.as_bytes());
     let language = visit.language.as_bytes();
@@ -196,7 +202,7 @@ pub fn explain(
                 explanation.add_step("code", format!("`{}` is read as {typed}", visit.code));
             }
             explanation.add_step("code", format!("it is compared as {code}"));
-            let visitor = Visitor::Present(&visitor);
+            let visitor = Visitor::Link(&visitor);
             let (rows, offer_id) = (index.lookup(&code), parameters.offer_id());
             explanation.add_decision(&sample, &Visit { rows, offer_id, domain, visitor });
         }
@@ -280,6 +286,7 @@ impl Explanation {
             rows: Vec::new(),
             facts: ExplainedFacts::default(),
             rules: Vec::new(),
+            path: Vec::new(),
             network_coupon_code_id: 0,
             reason: "",
             status: 404,
@@ -309,6 +316,8 @@ impl Explanation {
         self.add_step("time", format!("it is {} in the network's time zone", self.day));
         self.rows = rows.iter().map(|row| explain_row(row, click.row.code_id)).collect();
         self.add_step("choice", text::choice(&rows, &click, visit.offer_id));
+        self.path = explain_path(&rows, &click, visit.offer_id.is_some());
+        self.add_step("path", text::path(&self.path));
         self.rules = visitor::rules(catalog, &rows, sample.visitor, &self.facts, sample.time);
         self.add_step("rules", text::rules(&self.rules));
         self.network_coupon_code_id = click.row.code_id;
@@ -339,6 +348,9 @@ impl Explanation {
             .collect();
         let (answer, location) = match answer {
             Answer::Redirect(to) => ("offer", Some(sample.expand(to, click))),
+            Answer::Fallback(to) if is_failed_over(click) => {
+                ("fail_traffic_url", Some(sample.expand(to, None)))
+            }
             Answer::Fallback(to) => ("fallback", Some(sample.expand(to, None))),
             Answer::NotFound => ("not_found", None),
         };
@@ -393,6 +405,43 @@ fn explain_row(row: &Candidate<'_>, chosen: u32) -> ExplainedRow {
         explanation: text::reason(row),
         is_chosen: row.row.code_id == chosen,
     }
+}
+
+fn is_failed_over(click: Option<&DecidedClick>) -> bool {
+    let detour = click.and_then(|click| click.detour);
+    detour.is_some_and(|detour| detour.kind == DetourKind::NetworkUrl)
+}
+
+/// The offers on the way of the chosen row.
+fn explain_path(
+    rows: &[Candidate<'_>],
+    click: &DecidedClick,
+    is_asked_for: bool,
+) -> Vec<ExplainedHop> {
+    let Some(at) = rows.iter().position(|row| row.row.code_id == click.row.code_id) else {
+        return Vec::new();
+    };
+    let chosen = &rows[at];
+    let begins_by = match (is_asked_for, at) {
+        (true, _) => "oid",
+        (false, 0) => "code",
+        (false, _) => "sibling",
+    };
+    let hop = |network_offer_id, via, outcome| ExplainedHop { network_offer_id, via, outcome };
+    let forwarding = DetourKind::Forwarding.as_str();
+    let passed = chosen.reached.passed().map(|offer_id| (offer_id, "forwarded"));
+    let way = passed.chain([(chosen.reached.offer_id, chosen.reason.as_str())]);
+    let vias = std::iter::once(begins_by).chain(std::iter::repeat(forwarding));
+    let mut path: Vec<_> =
+        way.zip(vias).map(|((offer_id, outcome), via)| hop(offer_id, via, outcome)).collect();
+    match click.detour.map(|detour| detour.kind) {
+        Some(kind @ DetourKind::FailTraffic) => {
+            path.push(hop(click.row.offer_id, kind.as_str(), click.reason.as_str()));
+        }
+        Some(kind @ DetourKind::NetworkUrl) => path.push(hop(0, kind.as_str(), "redirected")),
+        Some(DetourKind::Forwarding) | None => {}
+    }
+    path
 }
 
 /// Signed with a zero key, so no network accepts the id as a click's.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use coupon_rules::agent::{Agent, ClientHints};
 use coupon_rules::facts::VisitorFacts;
 use coupon_rules::place::{Place, PlaceParts};
+use coupon_rules::text_match::Variable;
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, Tag, VisitKind, encode_click};
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::decision::{Reason, Visit, Visitor};
@@ -52,11 +53,19 @@ impl VisitorFacts for Phone {
     fn language(&self) -> Option<&[u8]> {
         None
     }
+
+    fn request_text(&self, _variable: Variable) -> &[u8] {
+        b""
+    }
+
+    fn dice(&self, _offer: u32) -> u64 {
+        0
+    }
 }
 
 /// A visit of a code's rows.
 pub fn visit(rows: Option<CodeRows<'_>>) -> Visit<'_, 'static, Phone> {
-    Visit { rows, offer_id: None, domain: None, visitor: Visitor::Present(&Phone) }
+    Visit { rows, offer_id: None, domain: None, visitor: Visitor::Link(&Phone) }
 }
 
 /// Headers of a phone's browser, besides `Host`.

@@ -39,7 +39,7 @@ use crate::response::Reply;
 use crate::sdk::Script;
 use crate::settings::{Settings, SettingsReader};
 use crate::unknown_codes::UnknownCodes;
-use visitor::{CurrentSources, FactSources, RequestVisitor};
+use visitor::{CurrentSources, FactSources, RequestVisitor, VisitFacts};
 
 /// Answers the visits of one serving thread.
 pub struct Redirector {
@@ -279,7 +279,8 @@ impl RedirectContext {
         let offer_id = self.parameters.offer_id();
         // No rows is a valid input: the decision names the fallback of an unknown code.
         let rows = self.hot_codes.lookup(index, code);
-        let visitor = Visitor::Present(&request.visitor);
+        let facts = request.facts(index, &self.parameters, typed);
+        let visitor = Visitor::Link(&facts);
         let visit = Visit { rows, offer_id, domain: request.domain, visitor };
         let decision = decide(index.catalog(), &visit, request.unix_seconds());
         let Some(click) = decision.click else {
@@ -331,6 +332,7 @@ impl RedirectContext {
             Answer::NotFound => return Reply::NotFound,
         };
         let parameter = |parameter| self.parameters.get(parameter);
+        let facts = request.facts(index, &self.parameters, typed);
         let macros = ClickMacros {
             transaction_id,
             code: typed,
@@ -350,7 +352,7 @@ impl RedirectContext {
             uid: parameter(Parameter::Uid),
             language: request.headers.language,
             referer: request.headers.referer,
-            visitor: Some(&request.visitor),
+            visitor: Some(&facts),
         };
         match self.locations.expand(destination, &macros) {
             Some(location) if is_offer => Reply::Redirect(location),
@@ -392,6 +394,7 @@ impl Recorder {
         };
         let mut octets = [0; 16];
         let address = request.address_octets(&mut octets);
+        let detour = click.detour.map(|detour| detour.to_bytes());
         let parameter = |parameter| parameters.get(parameter);
         let mut tags = [
             (Tag::Sub1, parameter(Parameter::Sub1)),
@@ -402,6 +405,7 @@ impl Recorder {
             (Tag::SourceId, parameter(Parameter::SourceId)),
             (Tag::Uid, parameter(Parameter::Uid)),
             (Tag::Host, request.host.as_bytes()),
+            (Tag::Detour, detour.as_ref().map_or(b"", |bytes| bytes)),
             (Tag::Address, address),
             (Tag::UserAgent, request.headers.user_agent),
             (Tag::Referer, request.headers.referer),
@@ -432,6 +436,17 @@ impl<'a> VisitRequest<'a> {
         let visitor = RequestVisitor::new(&parts.headers, headers, address, sources);
         let address = recordable(address, settings);
         VisitRequest { parts, host, domain, headers, address, visitor, unix_ms: unix_ms() }
+    }
+
+    /// The visit as rules and macros ask about it.
+    fn facts<'f>(
+        &'f self,
+        index: &ServedIndex,
+        parameters: &'f Parameters,
+        code: &'f [u8],
+    ) -> VisitFacts<'f, 'a> {
+        let key = index.catalog().click_id_key();
+        VisitFacts { visitor: &self.visitor, parameters, host: self.host.name(), code, key }
     }
 
     fn unix_seconds(&self) -> i64 {

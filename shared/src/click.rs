@@ -39,7 +39,7 @@ pub mod block;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::decision::Reason;
+use crate::decision::{Detour, Reason};
 use crate::transaction_id::TransactionId;
 
 /// Version of the record format.
@@ -122,6 +122,8 @@ pub enum Tag {
     Uid = 7,
     /// The requested host.
     Host = 8,
+    /// How the visit came to another offer than the one the code stands on: [`Detour::to_bytes`].
+    Detour = 9,
     /// The ids of the click caps that the daemon counted the click against, 4 bytes each.
     CountedCaps = 12,
     /// The client's address: 4 or 16 bytes, network order.
@@ -139,7 +141,7 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag that this version writes.
-    pub const ALL: [Tag; 14] = [
+    pub const ALL: [Tag; 15] = [
         Tag::Sub1,
         Tag::Sub2,
         Tag::Sub3,
@@ -148,6 +150,7 @@ impl Tag {
         Tag::SourceId,
         Tag::Uid,
         Tag::Host,
+        Tag::Detour,
         Tag::CountedCaps,
         Tag::Address,
         Tag::UserAgent,
@@ -160,6 +163,7 @@ impl Tag {
     pub const fn max_len(self) -> usize {
         match self {
             Tag::VisitorKey => 8,
+            Tag::Detour => Detour::LEN,
             Tag::Address => 16,
             Tag::CountedCaps => 4 * MAX_COUNTED_CAPS,
             Tag::Language => 128,
@@ -327,6 +331,11 @@ impl<'a> Click<'a> {
     /// A tagged field as text, empty where absent; bytes that are not UTF-8 are replaced.
     pub fn text(&self, tag: Tag) -> std::borrow::Cow<'a, str> {
         String::from_utf8_lossy(self.tag(tag).unwrap_or_default())
+    }
+
+    /// How the visit came to another offer than the one the code stands on.
+    pub fn detour(&self) -> Option<Detour> {
+        Detour::from_bytes(self.tag(Tag::Detour)?.try_into().ok()?)
     }
 
     /// The client's address; `None` where it was not recorded or was erased.

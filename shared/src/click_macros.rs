@@ -101,6 +101,7 @@ mod tests {
     use crate::destination::{ArchivedDestination, Destination, MAX_VALUE_LEN};
     use coupon_rules::agent::{Agent, ClientHints};
     use coupon_rules::place::{City, Region};
+    use coupon_rules::text_match::Variable;
     use proptest::prelude::*;
 
     const SAMPLE: ClickMacros<'_> = ClickMacros {
@@ -139,6 +140,14 @@ mod tests {
 
         fn language(&self) -> Option<&[u8]> {
             None
+        }
+
+        fn request_text(&self, _: Variable) -> &[u8] {
+            unreachable!("no macro asks for it")
+        }
+
+        fn dice(&self, _: u32) -> u64 {
+            unreachable!("no macro draws")
         }
     }
 

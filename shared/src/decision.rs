@@ -9,209 +9,28 @@
 //! next row of the same advertiser which can. Other visits go to the fallback URL of the offer,
 //! else of the tracking domain, else of the network; without any of these the answer is 404.
 //!
-//! An offer's rules come last, because they cost most ([`coupon_rules`]). Two refusals are final
-//! and let no other row stand in: an excluded address, and a network that hides who uses it.
+//! An offer's rules come last, because they cost most ([`coupon_rules`]). Some refusals are final and
+//! let no other row stand in ([`Reason::is_final`]). Two kinds of rules lead to another offer
+//! ([`detour`]): forwarding before an offer is checked, and fail traffic after it refused.
 //!
 //! A click without a code names offer and partner itself. [`decide_direct`] checks these two and
 //! skips the code's terms.
 
+mod detour;
+mod reason;
+
 use coupon_rules::facts::VisitorFacts;
-use coupon_rules::ruleset::Refusal;
-use coupon_rules::ruleset::places::PlaceLevel;
 
 use crate::civil_day::Day;
 use crate::destination::ArchivedDestination;
 use crate::eligibility::{AccessCheck, CodeTerms, Ineligibility, RunTerms};
-use crate::snapshot::catalog::{ArchivedDomain, ArchivedOffer, CatalogFile};
+use crate::snapshot::catalog::rules::OfferRule;
+use crate::snapshot::catalog::{ArchivedDomain, ArchivedOffer, ArchivedPartner, CatalogFile};
 use crate::snapshot::level::{CodeRecord, CodeRows};
 
-/// Why a visit of a known code was or was not redirected. The numbers are part of the click
-/// record's format and never change; missing numbers are kept for further rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Reason {
-    /// Redirected to the offer.
-    Redirected = 1,
-    /// The coupon code is paused.
-    Paused = 2,
-    /// The coupon code has no partner.
-    Unassigned = 3,
-    /// The coupon code's first day has not come.
-    NotStarted = 4,
-    /// The coupon code's last day has passed.
-    Expired = 5,
-    /// The offer's status is not active.
-    OfferNotActive = 6,
-    /// The offer's last day has passed.
-    OfferEnded = 7,
-    /// The partner's account is not active.
-    PartnerNotActive = 8,
-    /// The partner may not run the offer.
-    NotRunnable = 9,
-    /// The code does not stand on the requested offer.
-    NotOnOffer = 10,
-    /// The catalog lacks the offer or the partner: deleted, or impossible to publish.
-    Incomplete = 11,
-    /// The offer is not for the visitor's platform.
-    Platform = 14,
-    /// The offer is not for the visitor's kind of device.
-    Device = 15,
-    /// The offer is not for the visitor's browser.
-    Browser = 16,
-    /// The offer is not for the version of the visitor's operating system.
-    OsVersion = 17,
-    /// The offer is not for the visitor's language.
-    Language = 18,
-    /// The offer is not for the visitor's country.
-    Country = 19,
-    /// The offer is not for the visitor's region.
-    Region = 20,
-    /// The offer is not for the visitor's city.
-    City = 21,
-    /// The offer is not for the visitor's market area.
-    Dma = 22,
-    /// The visitor's address is in no range that the offer is for.
-    AddressNotIncluded = 23,
-    /// The visitor's address is in a range that the offer refuses.
-    AddressExcluded = 24,
-    /// The offer is not for the visitor's provider.
-    Isp = 25,
-    /// The offer is not open at this hour.
-    Hours = 26,
-    /// The offer is not for the visitor's kind of connection.
-    Connection = 27,
-    /// The offer is not for the visitor's mobile network.
-    Carrier = 28,
-    /// The visitor hides behind a network that the offer refuses.
-    Proxy = 30,
-    /// The offer is not for devices of the visitor's brand.
-    Brand = 36,
-    /// The offer is not for the visitor's postal code.
-    PostalCode = 37,
-}
-
-impl Reason {
-    /// Every reason.
-    pub const ALL: [Reason; 29] = [
-        Reason::Redirected,
-        Reason::Paused,
-        Reason::Unassigned,
-        Reason::NotStarted,
-        Reason::Expired,
-        Reason::OfferNotActive,
-        Reason::OfferEnded,
-        Reason::PartnerNotActive,
-        Reason::NotRunnable,
-        Reason::NotOnOffer,
-        Reason::Incomplete,
-        Reason::Platform,
-        Reason::Device,
-        Reason::Browser,
-        Reason::OsVersion,
-        Reason::Language,
-        Reason::Country,
-        Reason::Region,
-        Reason::City,
-        Reason::Dma,
-        Reason::AddressNotIncluded,
-        Reason::AddressExcluded,
-        Reason::Isp,
-        Reason::Hours,
-        Reason::Connection,
-        Reason::Carrier,
-        Reason::Proxy,
-        Reason::Brand,
-        Reason::PostalCode,
-    ];
-
-    /// Parses the number in a click record.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| *reason as u8 == number)
-    }
-
-    /// Stable name in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::Redirected => "redirected",
-            Reason::Paused => "paused",
-            Reason::Unassigned => "unassigned",
-            Reason::NotStarted => "not_started",
-            Reason::Expired => "expired",
-            Reason::OfferNotActive => "offer_not_active",
-            Reason::OfferEnded => "offer_ended",
-            Reason::PartnerNotActive => "partner_not_active",
-            Reason::NotRunnable => "not_runnable",
-            Reason::NotOnOffer => "not_on_offer",
-            Reason::Incomplete => "incomplete",
-            Reason::Platform => "platform",
-            Reason::Device => "device",
-            Reason::Browser => "browser",
-            Reason::OsVersion => "os_version",
-            Reason::Language => "language",
-            Reason::Country => "country",
-            Reason::Region => "region",
-            Reason::City => "city",
-            Reason::Dma => "dma",
-            Reason::AddressNotIncluded => "ip_not_included",
-            Reason::AddressExcluded => "ip_excluded",
-            Reason::Isp => "isp",
-            Reason::Hours => "day_parting",
-            Reason::Connection => "connection_type",
-            Reason::Carrier => "mobile_carrier",
-            Reason::Proxy => "proxy",
-            Reason::Brand => "brand",
-            Reason::PostalCode => "postal_code",
-        }
-    }
-
-    /// Whether no other row of the code may stand in, because the refusal is about the visitor and
-    /// not about the offer: else who is refused would pass by the next offer.
-    #[inline]
-    fn is_final(self) -> bool {
-        matches!(self, Reason::AddressExcluded | Reason::Proxy)
-    }
-}
-
-impl From<Refusal> for Reason {
-    fn from(refusal: Refusal) -> Reason {
-        match refusal {
-            Refusal::Place(PlaceLevel::Country) => Reason::Country,
-            Refusal::Place(PlaceLevel::Region) => Reason::Region,
-            Refusal::Place(PlaceLevel::City) => Reason::City,
-            Refusal::Place(PlaceLevel::Dma) => Reason::Dma,
-            Refusal::Place(PlaceLevel::PostalCode) => Reason::PostalCode,
-            Refusal::Platform => Reason::Platform,
-            Refusal::Device => Reason::Device,
-            Refusal::Browser => Reason::Browser,
-            Refusal::OsVersion => Reason::OsVersion,
-            Refusal::Language => Reason::Language,
-            Refusal::Brand => Reason::Brand,
-            Refusal::AddressNotIncluded => Reason::AddressNotIncluded,
-            Refusal::AddressExcluded => Reason::AddressExcluded,
-            Refusal::Isp => Reason::Isp,
-            Refusal::Connection => Reason::Connection,
-            Refusal::Carrier => Reason::Carrier,
-            Refusal::Hours => Reason::Hours,
-            Refusal::Proxy => Reason::Proxy,
-        }
-    }
-}
-
-impl From<Ineligibility> for Reason {
-    #[inline]
-    fn from(ineligibility: Ineligibility) -> Reason {
-        match ineligibility {
-            Ineligibility::Paused => Reason::Paused,
-            Ineligibility::Unassigned => Reason::Unassigned,
-            Ineligibility::NotStarted => Reason::NotStarted,
-            Ineligibility::Expired => Reason::Expired,
-            Ineligibility::OfferNotActive => Reason::OfferNotActive,
-            Ineligibility::OfferEnded => Reason::OfferEnded,
-            Ineligibility::PartnerNotActive => Reason::PartnerNotActive,
-            Ineligibility::NotRunnable => Reason::NotRunnable,
-        }
-    }
-}
+use detour::FailedOver;
+pub use detour::{Detour, DetourKind, Reached};
+pub use reason::Reason;
 
 /// The request, resolved against the index and the catalog.
 pub struct Visit<'a, 'f, F> {
@@ -227,13 +46,36 @@ pub struct Visit<'a, 'f, F> {
 
 /// Whom the rules of an offer ask about.
 pub enum Visitor<'f, F> {
-    /// The visitor, who is here.
-    Present(&'f F),
-    /// A visitor whom a server reports. Nothing is known of the visitor, so only rules on the time
-    /// apply.
-    Remote,
-    /// Nobody: rules do not apply to sales and impressions.
+    /// The visitor, who followed a link.
+    Link(&'f F),
+    /// The visitor, whom a page reports. The visitor is on the page already, so fail traffic does
+    /// not apply.
+    Page(&'f F),
+    /// A visitor whom a server reports. Address and program are the server's, so rules on the
+    /// visitor do not apply.
+    Server(&'f F),
+    /// A viewer of an advertisement. Only rules on where the view comes from apply.
+    Viewer(&'f F),
+    /// Nobody: rules do not apply to sales.
     Unchecked,
+}
+
+impl<'f, F> Visitor<'f, F> {
+    #[inline]
+    fn facts(self) -> Option<&'f F> {
+        match self {
+            Visitor::Link(facts)
+            | Visitor::Page(facts)
+            | Visitor::Server(facts)
+            | Visitor::Viewer(facts) => Some(facts),
+            Visitor::Unchecked => None,
+        }
+    }
+
+    /// Whether the facts are about the visitor.
+    fn is_known(self) -> bool {
+        matches!(self, Visitor::Link(_) | Visitor::Page(_) | Visitor::Viewer(_))
+    }
 }
 
 impl<F> Clone for Visitor<'_, F> {
@@ -267,14 +109,17 @@ pub struct Decision<'a> {
 /// The decision's part of a click record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecidedClick {
-    /// The deciding row. Its offer id is 0 if the code is not on the requested offer.
+    /// The deciding row, with the offer that the visit reached. The offer id is 0 if the code is not
+    /// on the requested offer.
     pub row: CodeRecord,
     /// The offer's advertiser; 0 if the catalog lacks the offer or the visit belongs to no offer.
     pub advertiser_id: u32,
     /// Redirected, or the obstacle.
     pub reason: Reason,
-    /// Id of the rule that refused the visit, 0 for none.
+    /// Id of the rule that refused the visit or led it to another offer, 0 for none.
     pub rule: u32,
+    /// How the visit came to another offer than the row's.
+    pub detour: Option<Detour>,
 }
 
 /// Decides a visit at a moment in Unix seconds.
@@ -285,7 +130,7 @@ pub fn decide<'a, F: VisitorFacts>(
 ) -> Decision<'a> {
     let chosen = candidates(catalog, visit, now).and_then(Candidate::choose);
     match chosen {
-        Some(chosen) => chosen.decision(catalog, visit),
+        Some(chosen) => chosen.decision(catalog, visit, now),
         None => Decision { click: None, answer: not_a_code(catalog, visit.domain) },
     }
 }
@@ -310,10 +155,10 @@ pub fn decide_direct<F: VisitorFacts>(
         first_day: Day::FIRST,
         last_day: Day::LAST,
     };
-    let moment = Moment::new(catalog, now);
-    let obstacle = check_run(catalog, &row, Some(offer), visitor, moment).err();
-    let Obstacle { reason, rule } = obstacle.unwrap_or(Obstacle::NONE);
-    Some(DecidedClick { row, advertiser_id: offer.advertiser_id.to_native(), reason, rule })
+    let checks = Checks { catalog, visitor, moment: Moment::new(catalog, now) };
+    let reached = checks.follow_forwarding(&row, Reached::row(&row, Some(offer)));
+    let obstacle = checks.check_run(&row, &reached).err();
+    Some(Candidate::new(row, Some(offer), reached, obstacle).click())
 }
 
 /// The response to a visit whose path is no code: the same as for an unknown code.
@@ -328,10 +173,9 @@ pub fn candidates<'a, 'f, F: VisitorFacts>(
     visit: &Visit<'a, 'f, F>,
     now: i64,
 ) -> Option<impl Iterator<Item = Candidate<'a>> + use<'a, 'f, F>> {
-    let moment = Moment::new(catalog, now);
-    let (wanted, visitor) = (visit.offer_id, visit.visitor);
-    let rows = visit.rows?;
-    Some(rows.iter().map(move |row| Candidate::check(catalog, row, wanted, visitor, moment)))
+    let checks = Checks { catalog, visitor: visit.visitor, moment: Moment::new(catalog, now) };
+    let (wanted, rows) = (visit.offer_id, visit.rows?);
+    Some(rows.iter().map(move |row| checks.candidate(row, wanted)))
 }
 
 /// The network's civil day at a moment in Unix seconds.
@@ -358,16 +202,14 @@ struct Obstacle {
     reason: Reason,
     /// Id of the rule, 0 for none.
     rule: u32,
-}
-
-impl Obstacle {
-    const NONE: Obstacle = Obstacle { reason: Reason::Redirected, rule: 0 };
+    /// Whether the fail traffic of the offer may get the visit.
+    fails_over: bool,
 }
 
 impl From<Reason> for Obstacle {
     #[inline]
     fn from(reason: Reason) -> Obstacle {
-        Obstacle { reason, rule: 0 }
+        Obstacle { reason, rule: 0, fails_over: reason.fail_group().is_some() }
     }
 }
 
@@ -385,32 +227,29 @@ pub struct Candidate<'a> {
     pub row: CodeRecord,
     /// The row's offer, if the catalog has it.
     pub offer: Option<&'a ArchivedOffer>,
+    /// The offer that the visit reached: the row's, or one that it forwards to.
+    pub reached: Reached<'a>,
     /// The first obstacle now, or `Redirected`.
     pub reason: Reason,
-    /// Id of the rule that is the obstacle, 0 for none.
+    /// Id of the rule that is the obstacle, else of the one that forwarded; 0 for none.
     pub rule: u32,
+    /// Whether the fail traffic of the offer may get the visit.
+    fails_over: bool,
 }
 
 impl<'a> Candidate<'a> {
     #[inline]
-    fn check<F: VisitorFacts>(
-        catalog: &'a CatalogFile,
+    fn new(
         row: CodeRecord,
-        wanted: Option<u32>,
-        visitor: Visitor<'_, F>,
-        moment: Moment,
-    ) -> Self {
-        let offer = catalog.offer(row.offer_id);
-        let Obstacle { reason, rule } = match wanted {
-            Some(wanted) if wanted != row.offer_id => Reason::NotOnOffer.into(),
-            _ => CodeTerms::from(&row)
-                .check(moment.today)
-                .map_err(Obstacle::from)
-                .and_then(|()| check_run(catalog, &row, offer, visitor, moment))
-                .err()
-                .unwrap_or(Obstacle::NONE),
+        offer: Option<&'a ArchivedOffer>,
+        reached: Reached<'a>,
+        obstacle: Option<Obstacle>,
+    ) -> Candidate<'a> {
+        let (reason, rule, fails_over) = match obstacle {
+            None => (Reason::Redirected, reached.forwarded_by, false),
+            Some(Obstacle { reason, rule, fails_over }) => (reason, rule, fails_over),
         };
-        Self { row, offer, reason, rule }
+        Candidate { row, offer, reached, reason, rule, fails_over }
     }
 
     /// Chooses the first row on the requested offer if eligible, else the next eligible row of the
@@ -436,74 +275,179 @@ impl<'a> Candidate<'a> {
         self.reason == Reason::Redirected || self.reason.is_final()
     }
 
-    /// The offer's advertiser, 0 if the catalog lacks the offer.
+    /// The advertiser of the row's offer, 0 if the catalog lacks the offer.
     pub fn advertiser_id(&self) -> u32 {
         self.offer.map_or(0, |offer| offer.advertiser_id.to_native())
     }
 
     /// The offer whose fallback URL applies; none if the request named another offer.
     pub fn fallback_offer(&self) -> Option<&'a ArchivedOffer> {
-        self.offer.filter(|_| self.reason != Reason::NotOnOffer)
+        self.reached.offer.filter(|_| self.reason != Reason::NotOnOffer)
     }
 
-    fn decision<F>(&self, catalog: &'a CatalogFile, visit: &Visit<'a, '_, F>) -> Decision<'a> {
-        let destination = self.offer.and_then(|offer| offer.destinations.first());
-        let answer = match destination.filter(|_| self.reason == Reason::Redirected) {
-            Some(first) => Answer::Redirect(&first.destination),
-            None => fallback(catalog, visit.domain, self.fallback_offer()),
+    fn decision<F: VisitorFacts>(
+        &self,
+        catalog: &'a CatalogFile,
+        visit: &Visit<'a, '_, F>,
+        now: i64,
+    ) -> Decision<'a> {
+        let destination = self.reached.offer.and_then(|offer| offer.destinations.first());
+        if let Some(first) = destination.filter(|_| self.reason == Reason::Redirected) {
+            return Decision {
+                click: Some(self.click()),
+                answer: Answer::Redirect(&first.destination),
+            };
+        }
+        self.fail_over(catalog, visit, now).unwrap_or_else(|| Decision {
+            click: Some(self.click()),
+            answer: fallback(catalog, visit.domain, self.fallback_offer()),
+        })
+    }
+
+    /// The decision by the fail traffic of the offer that refused; `None` without any.
+    #[cold]
+    fn fail_over<F: VisitorFacts>(
+        &self,
+        catalog: &'a CatalogFile,
+        visit: &Visit<'a, '_, F>,
+        now: i64,
+    ) -> Option<Decision<'a>> {
+        let Visitor::Link(facts) = visit.visitor else { return None };
+        let group = self.reason.fail_group().filter(|_| self.fails_over)?;
+        let checks = Checks { catalog, visitor: visit.visitor, moment: Moment::new(catalog, now) };
+        let detour = |kind| Detour {
+            kind,
+            previous_offer_id: self.row.offer_id,
+            failed_reason: Some(self.reason),
         };
-        Decision { click: Some(self.click()), answer }
+        match checks.fail_over(&self.row, &self.reached, group, facts)? {
+            FailedOver::Offer { redirect_id, offer, destination } => {
+                let row = CodeRecord { offer_id: offer.id.to_native(), ..self.row };
+                let click = DecidedClick {
+                    row,
+                    advertiser_id: offer.advertiser_id.to_native(),
+                    reason: Reason::Redirected,
+                    rule: redirect_id,
+                    detour: Some(detour(DetourKind::FailTraffic)),
+                };
+                Some(Decision { click: Some(click), answer: Answer::Redirect(destination) })
+            }
+            FailedOver::NetworkUrl(url) => {
+                let click =
+                    DecidedClick { detour: Some(detour(DetourKind::NetworkUrl)), ..self.click() };
+                Some(Decision { click: Some(click), answer: Answer::Fallback(url) })
+            }
+        }
     }
 
     fn click(&self) -> DecidedClick {
-        let Self { row, reason, rule, .. } = *self;
+        let Self { row, reason, rule, reached, .. } = *self;
         // The row's offer is not the requested one, so the click belongs to the code's partner and
         // to no offer.
         if reason == Reason::NotOnOffer {
             let row = CodeRecord { offer_id: 0, ..row };
-            return DecidedClick { row, advertiser_id: 0, reason, rule: 0 };
+            return DecidedClick { row, advertiser_id: 0, reason, rule: 0, detour: None };
         }
-        DecidedClick { row, advertiser_id: self.advertiser_id(), reason, rule }
+        let row = CodeRecord { offer_id: reached.offer_id, ..row };
+        let detour = (reached.forwarded_by != 0).then_some(Detour {
+            kind: DetourKind::Forwarding,
+            previous_offer_id: self.row.offer_id,
+            failed_reason: None,
+        });
+        DecidedClick { row, advertiser_id: reached.advertiser_id(), reason, rule, detour }
     }
 }
 
-#[inline]
-fn check_run<F: VisitorFacts>(
-    catalog: &CatalogFile,
-    row: &CodeRecord,
-    offer: Option<&ArchivedOffer>,
-    visitor: Visitor<'_, F>,
+/// Checks of one visit.
+struct Checks<'a, 'f, F> {
+    catalog: &'a CatalogFile,
+    visitor: Visitor<'f, F>,
     moment: Moment,
-) -> Result<(), Obstacle> {
-    let (Some(offer), Some(partner)) = (offer, catalog.partner(row.partner_id)) else {
-        // Deleted, or left out of the catalog because its destination URL does not parse.
-        return Err(Reason::Incomplete.into());
-    };
-    let terms = RunTerms {
-        offer_active: offer.active,
-        offer_last_day: Day(offer.last_day.to_native()),
-        partner_active: partner.active,
-        access: AccessCheck::Now(|| catalog.can_run(partner, offer)),
-    };
-    terms.check(moment.today)?;
-    if offer.rules.is_empty() { Ok(()) } else { check_rules(catalog, offer, visitor, moment) }
 }
 
-fn check_rules<F: VisitorFacts>(
-    catalog: &CatalogFile,
-    offer: &ArchivedOffer,
-    visitor: Visitor<'_, F>,
-    moment: Moment,
-) -> Result<(), Obstacle> {
-    for rule in catalog.rules_of(offer) {
-        let result = match visitor {
-            Visitor::Present(facts) => rule.ruleset.check(facts, catalog, moment.unix_seconds),
-            Visitor::Remote => rule.ruleset.check_time(catalog, moment.unix_seconds),
-            Visitor::Unchecked => Ok(()),
+impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
+    #[inline]
+    fn candidate(&self, row: CodeRecord, wanted: Option<u32>) -> Candidate<'a> {
+        let offer = self.catalog.offer(row.offer_id);
+        let reached = Reached::row(&row, offer);
+        if wanted.is_some_and(|wanted| wanted != row.offer_id) {
+            return Candidate::new(row, offer, reached, Some(Reason::NotOnOffer.into()));
+        }
+        if let Err(obstacle) = CodeTerms::from(&row).check(self.moment.today) {
+            return Candidate::new(row, offer, reached, Some(obstacle.into()));
+        }
+        let reached = self.follow_forwarding(&row, reached);
+        Candidate::new(row, offer, reached, self.check_run(&row, &reached).err())
+    }
+
+    /// Whether the reached offer accepts the visit.
+    #[inline]
+    fn check_run(&self, row: &CodeRecord, reached: &Reached<'a>) -> Result<(), Obstacle> {
+        let (Some(offer), Some(partner)) = (reached.offer, self.catalog.partner(row.partner_id))
+        else {
+            // Deleted, or left out of the catalog because its destination URL does not parse.
+            return Err(Reason::Incomplete.into());
         };
-        result.map_err(|refusal| Obstacle { reason: refusal.into(), rule: rule.id })?;
+        self.check_terms(offer, partner).map_err(|ineligibility| match ineligibility {
+            Ineligibility::OfferNotActive => Obstacle {
+                fails_over: self.catalog.lead_on_from_paused_offers(),
+                ..ineligibility.into()
+            },
+            _ => ineligibility.into(),
+        })?;
+        if offer.rules.is_empty() && self.catalog.controls_everywhere().is_empty() {
+            return Ok(());
+        }
+        self.visitor.facts().map_or(Ok(()), |facts| self.check_rules(row, offer, facts))
     }
-    Ok(())
+
+    #[inline]
+    fn check_terms(
+        &self,
+        offer: &ArchivedOffer,
+        partner: &ArchivedPartner,
+    ) -> Result<(), Ineligibility> {
+        let terms = RunTerms {
+            offer_active: offer.active,
+            offer_last_day: Day(offer.last_day.to_native()),
+            partner_active: partner.active,
+            access: AccessCheck::Now(|| self.catalog.can_run(partner, offer)),
+        };
+        terms.check(self.moment.today)
+    }
+
+    fn check_rules(
+        &self,
+        row: &CodeRecord,
+        offer: &ArchivedOffer,
+        facts: &F,
+    ) -> Result<(), Obstacle> {
+        let everywhere = self.catalog.controls_everywhere().iter();
+        everywhere.chain(self.catalog.rules_of(offer)).try_for_each(|rule| match rule {
+            OfferRule::Control { id, control } => {
+                let (is_known, today) = (self.visitor.is_known(), self.moment.today.0);
+                match control.refuses(facts, is_known, row.partner_id, today) {
+                    true => Err(Obstacle {
+                        reason: Reason::of_control(control),
+                        rule: *id,
+                        fails_over: control.fails_over,
+                    }),
+                    false => Ok(()),
+                }
+            }
+            OfferRule::Ruleset { id, ruleset } => {
+                let now = self.moment.unix_seconds;
+                let checked = match self.visitor {
+                    Visitor::Link(_) | Visitor::Page(_) => ruleset.check(facts, self.catalog, now),
+                    Visitor::Server(_) => ruleset.check_time(self.catalog, now),
+                    Visitor::Viewer(_) | Visitor::Unchecked => Ok(()),
+                };
+                let because = |refusal| Obstacle { rule: *id, ..Reason::from(refusal).into() };
+                checked.map_err(because)
+            }
+            OfferRule::Forwarding(_) | OfferRule::FailTraffic(_) => Ok(()),
+        })
+    }
 }
 
 fn fallback<'a>(
@@ -530,330 +474,4 @@ pub fn fallback_chain<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::code::FoldedCode;
-    use crate::index::tests::{assemble, level, row};
-    use crate::snapshot::catalog::rules::Zone;
-    use crate::snapshot::catalog::tests::{destination, offer, sample};
-    use crate::snapshot::catalog::{Catalog, Domain, Offer, Rule, Visibility, ZoneOffset};
-    use coupon_rules::agent::Agent;
-    use coupon_rules::place::{Place, PlaceParts};
-    use coupon_rules::ruleset::Ruleset;
-    use coupon_rules::ruleset::addresses::AddressRanges;
-    use coupon_rules::ruleset::hours::{Hours, Slot};
-    use std::net::{IpAddr, Ipv4Addr};
-
-    /// 2026-06-15 12:00:00 UTC.
-    const NOW: i64 = 1_781_524_800;
-    const TODAY: u16 = 9662;
-
-    /// A visitor of whom nobody asks anything: no rule, no question.
-    struct NoQuestions;
-
-    impl VisitorFacts for NoQuestions {
-        fn address(&self) -> IpAddr {
-            unreachable!("nobody asks for the address")
-        }
-
-        fn look_up_place(&self, _: PlaceParts) -> Place<'_> {
-            unreachable!("nobody asks for the place")
-        }
-
-        fn agent(&self) -> Agent {
-            unreachable!("nobody asks for the agent")
-        }
-
-        fn language(&self) -> Option<&[u8]> {
-            unreachable!("nobody asks for the language")
-        }
-    }
-
-    /// Decides a visit of `code1` with `rows`: (reason, coupon code id, answer).
-    fn decided(
-        catalog: &Catalog,
-        rows: &[CodeRecord],
-        offer_id: Option<u32>,
-        now: i64,
-    ) -> (Option<Reason>, u32, String) {
-        let index = assemble(catalog, vec![level((0, 5), &[("code1", rows)])]).unwrap();
-        let code = FoldedCode::fold(b"CODE1").unwrap();
-        let domain = index.catalog().domain("go.example.com");
-        let visitor = Visitor::Present(&NoQuestions);
-        let visit = Visit { rows: index.lookup(&code), offer_id, domain, visitor };
-        let decision = decide(index.catalog(), &visit, now);
-        let answer = match decision.answer {
-            Answer::Redirect(to) => format!("to {}", to.origin()),
-            Answer::Fallback(to) => format!("fallback {}", to.origin()),
-            Answer::NotFound => "nowhere".into(),
-        };
-        let click = decision.click;
-        (click.map(|c| c.reason), click.map_or(0, |c| c.row.code_id), answer)
-    }
-
-    fn reason(catalog: &Catalog, row: CodeRecord) -> Reason {
-        let (reason, code_id, answer) = decided(catalog, &[row], None, NOW);
-        assert_eq!(code_id, row.code_id);
-        assert_eq!(answer == "nowhere", reason != Some(Reason::Redirected));
-        reason.unwrap()
-    }
-
-    #[test]
-    fn each_thing_in_the_way_has_its_reason() {
-        let catalog = sample();
-        let good = row(1, 17, 1);
-        assert_eq!(reason(&catalog, good), Reason::Redirected);
-        assert_eq!(reason(&catalog, CodeRecord { active: false, ..good }), Reason::Paused);
-        assert_eq!(reason(&catalog, CodeRecord { partner_id: 0, ..good }), Reason::Unassigned);
-        assert_eq!(reason(&catalog, CodeRecord { partner_id: 9, ..good }), Reason::Incomplete);
-        assert_eq!(reason(&catalog, CodeRecord { offer_id: 9, ..good }), Reason::Incomplete);
-        assert_eq!(reason(&catalog, row(1, 16, 2)), Reason::NotRunnable);
-        let with = |change: fn(&mut Catalog)| {
-            let mut catalog = sample();
-            change(&mut catalog);
-            catalog
-        };
-        let paused = with(|c| c.offers[1].active = false);
-        assert_eq!(reason(&paused, good), Reason::OfferNotActive);
-        let ended = with(|c| c.offers[1].last_day = TODAY - 1);
-        assert_eq!(reason(&ended, good), Reason::OfferEnded);
-        assert_eq!(reason(&with(|c| c.offers[1].last_day = TODAY), good), Reason::Redirected);
-        let inactive = with(|c| c.partners[0].active = false);
-        assert_eq!(reason(&inactive, good), Reason::PartnerNotActive);
-        let private = with(|c| c.offers[1].visibility = Visibility::Private);
-        assert_eq!(reason(&private, good), Reason::NotRunnable);
-    }
-
-    #[test]
-    fn a_click_without_a_code_is_judged_by_its_offer_and_partner() {
-        let direct = |offer_id, partner_id, change: fn(&mut Catalog)| {
-            let mut catalog = sample();
-            change(&mut catalog);
-            let index = assemble(&catalog, vec![level((0, 5), &[])]).unwrap();
-            let visitor = Visitor::Present(&NoQuestions);
-            let click = decide_direct(index.catalog(), offer_id, partner_id, visitor, NOW)?;
-            assert_eq!((click.row.code_id, click.row.offer_id), (0, offer_id));
-            assert_eq!((click.row.partner_id, click.advertiser_id), (partner_id, 1));
-            Some(click.reason)
-        };
-        let unchanged: fn(&mut Catalog) = |_| ();
-        assert_eq!(direct(17, 1, unchanged), Some(Reason::Redirected));
-        assert_eq!(direct(16, 2, unchanged), Some(Reason::NotRunnable));
-        assert_eq!(direct(17, 1, |c| c.offers[1].active = false), Some(Reason::OfferNotActive));
-        assert_eq!(direct(17, 1, |c| c.offers[1].last_day = TODAY - 1), Some(Reason::OfferEnded));
-        assert_eq!(direct(17, 1, |c| c.offers[1].last_day = TODAY), Some(Reason::Redirected));
-        let lapsed: fn(&mut Catalog) = |c| c.partners[0].active = false;
-        assert_eq!(direct(17, 1, lapsed), Some(Reason::PartnerNotActive));
-        for invented in [(9, 1), (17, 9), (0, 1), (17, 0)] {
-            assert_eq!(direct(invented.0, invented.1, unchanged), None, "{invented:?}");
-        }
-    }
-
-    #[test]
-    fn both_dates_are_inclusive_days_of_the_networks_zone() {
-        let mut catalog = sample();
-        catalog.zone = vec![ZoneOffset { from: i64::MIN, utc_offset: -4 * 3600 }];
-        let only_today =
-            CodeRecord { first_day: Day(TODAY), last_day: Day(TODAY), ..row(1, 17, 1) };
-        let at = |now| decided(&catalog, &[only_today], None, now).0.unwrap();
-        let local_midnight = NOW - 12 * 3600 + 4 * 3600;
-        assert_eq!(at(local_midnight - 1), Reason::NotStarted);
-        assert_eq!(at(local_midnight), Reason::Redirected);
-        assert_eq!(at(local_midnight + 86_399), Reason::Redirected);
-        assert_eq!(at(local_midnight + 86_400), Reason::Expired);
-    }
-
-    #[test]
-    fn an_offer_id_picks_the_offer_and_one_the_code_is_not_on_never_another() {
-        let rows = [row(1, 16, 1), row(2, 17, 1)];
-        assert_eq!(decided(&sample(), &rows, Some(17), NOW).1, 2);
-        let (reason, code_id, answer) = decided(&sample(), &rows, Some(24), NOW);
-        assert_eq!((reason, code_id), (Some(Reason::NotOnOffer), 1));
-        assert_eq!(answer, "nowhere");
-        let paused = [CodeRecord { active: false, ..rows[0] }, rows[1]];
-        assert_eq!(decided(&sample(), &paused, Some(16), NOW).0, Some(Reason::Paused));
-    }
-
-    #[test]
-    fn a_visit_that_asks_for_an_offer_without_the_code_is_of_its_partner_and_of_no_offer() {
-        let rows = [row(1, 16, 1), row(2, 17, 1)];
-        let index = assemble(&sample(), vec![level((0, 5), &[("code1", &rows)])]).unwrap();
-        let recorded = |offer_id| {
-            let code = FoldedCode::fold(b"CODE1").unwrap();
-            let visitor = Visitor::Present(&NoQuestions);
-            let visit = Visit { rows: index.lookup(&code), offer_id, domain: None, visitor };
-            let click = decide(index.catalog(), &visit, NOW).click.unwrap();
-            let CodeRecord { code_id, offer_id, partner_id, .. } = click.row;
-            (click.reason, code_id, offer_id, partner_id, click.advertiser_id)
-        };
-        assert_eq!(recorded(Some(99)), (Reason::NotOnOffer, 1, 0, 1, 0));
-        assert_eq!(recorded(Some(17)), (Reason::Redirected, 2, 17, 1, 1));
-    }
-
-    #[test]
-    fn the_lowest_id_redirects_else_the_next_of_the_same_advertiser() {
-        let rows = [row(1, 16, 1), row(2, 17, 1), row(3, 18, 1)];
-        assert_eq!(decided(&sample(), &rows, None, NOW).1, 1);
-        let paused = [CodeRecord { active: false, ..rows[0] }, rows[1], rows[2]];
-        assert_eq!(decided(&sample(), &paused, None, NOW).1, 2);
-        let mut catalog = sample();
-        catalog.offers[1] = Offer { advertiser_id: 2, ..offer(17) };
-        assert_eq!(decided(&catalog, &paused, None, NOW).1, 3);
-        let (reason, code_id, _) = decided(&catalog, &paused[..2], None, NOW);
-        assert_eq!((reason, code_id), (Some(Reason::Paused), 1));
-    }
-
-    #[test]
-    fn the_fallback_is_the_offers_else_the_domains_else_the_networks() {
-        let paused = CodeRecord { active: false, ..row(1, 17, 1) };
-        let mut catalog = sample();
-        let answer = |catalog: &Catalog| decided(catalog, &[paused], None, NOW).2;
-        assert_eq!(answer(&catalog), "nowhere");
-        catalog.fallback = Some(destination("https://network.example"));
-        assert_eq!(answer(&catalog), "fallback https://network.example");
-        let fallback = Some(destination("https://domain.example"));
-        catalog.domains = vec![Domain { id: 1, host: "go.example.com".into(), fallback }];
-        assert_eq!(answer(&catalog), "fallback https://domain.example");
-        catalog.offers[1].fallback = Some(destination("https://offer.example"));
-        assert_eq!(answer(&catalog), "fallback https://offer.example");
-    }
-
-    #[test]
-    fn an_unknown_code_leaves_no_click_and_gets_the_same_fallback() {
-        let mut catalog = sample();
-        assert_eq!(decided(&catalog, &[], None, NOW), (None, 0, "nowhere".into()));
-        catalog.fallback = Some(destination("https://network.example"));
-        let (reason, _, answer) = decided(&catalog, &[], None, NOW);
-        assert_eq!((reason, answer.as_str()), (None, "fallback https://network.example"));
-    }
-
-    #[test]
-    fn every_reason_has_its_number_for_ever() {
-        let numbers = Reason::ALL.map(|reason| reason as u8);
-        let known = (1..=11).chain(14..=28).chain([30, 36, 37]);
-        assert_eq!(numbers.to_vec(), known.collect::<Vec<u8>>());
-        for reason in Reason::ALL {
-            assert_eq!(Reason::from_number(reason as u8), Some(reason));
-        }
-        assert_eq!(Reason::from_number(0), None);
-    }
-
-    /// A visitor from a country, with an address.
-    struct From(&'static str, IpAddr);
-
-    impl VisitorFacts for From {
-        fn address(&self) -> IpAddr {
-            self.1
-        }
-
-        fn look_up_place(&self, _: PlaceParts) -> Place<'_> {
-            Place { country: self.0, ..Place::default() }
-        }
-
-        fn agent(&self) -> Agent {
-            unreachable!("no rule asks for the agent")
-        }
-
-        fn language(&self) -> Option<&[u8]> {
-            unreachable!("no rule asks for the language")
-        }
-    }
-
-    const AMERICAN: From = From("US", IpAddr::V4(Ipv4Addr::new(216, 160, 83, 56)));
-    const BRITON: From = From("GB", IpAddr::V4(Ipv4Addr::new(81, 2, 69, 142)));
-
-    fn only(country: &[u8; 2]) -> Ruleset {
-        let mut ruleset = Ruleset::default();
-        ruleset.places.countries.include = vec![*country];
-        ruleset
-    }
-
-    fn never(address: &str) -> Ruleset {
-        let address = address.parse().unwrap();
-        let mut ruleset = Ruleset::default();
-        ruleset.addresses.exclude = AddressRanges::new([(address, address)]);
-        ruleset
-    }
-
-    /// The sample catalog with these rulesets for the offers 16, 17 and 18, with ids from 70.
-    fn ruled(rulesets: [Option<Ruleset>; 3]) -> Catalog {
-        let mut catalog = sample();
-        for (at, ruleset) in rulesets.into_iter().enumerate() {
-            let Some(ruleset) = ruleset else { continue };
-            catalog.rules.push(Rule::ruleset(70 + at as u32, &ruleset).unwrap());
-            catalog.offers[at].rules = vec![catalog.rules.len() as u32];
-        }
-        catalog
-    }
-
-    /// The reason, the offer and the rule of a visit of a code on the offers 16, 17 and 18.
-    fn visit(catalog: &Catalog, offer_id: Option<u32>, visitor: &From) -> (Reason, u32, u32) {
-        let rows = [row(1, 16, 1), row(2, 17, 1), row(3, 18, 1)];
-        let index = assemble(catalog, vec![level((0, 5), &[("code1", &rows)])]).unwrap();
-        let code = FoldedCode::fold(b"CODE1").unwrap();
-        let visitor = Visitor::Present(visitor);
-        let visit = Visit { rows: index.lookup(&code), offer_id, domain: None, visitor };
-        let decision = decide(index.catalog(), &visit, NOW);
-        let click = decision.click.unwrap();
-        let is_redirect = matches!(decision.answer, Answer::Redirect(_));
-        assert_eq!(is_redirect, click.reason == Reason::Redirected);
-        (click.reason, click.row.offer_id, click.rule)
-    }
-
-    #[test]
-    fn a_code_on_several_offers_leads_each_visitor_to_the_first_that_accepts() {
-        let catalog = ruled([Some(only(b"US")), Some(only(b"GB")), None]);
-        assert_eq!(visit(&catalog, None, &AMERICAN), (Reason::Redirected, 16, 0));
-        assert_eq!(visit(&catalog, None, &BRITON), (Reason::Redirected, 17, 0));
-        assert_eq!(visit(&catalog, None, &From("", BRITON.1)), (Reason::Redirected, 18, 0));
-        // An offer that was asked for is never replaced.
-        assert_eq!(visit(&catalog, Some(16), &BRITON), (Reason::Country, 16, 70));
-        let mut others = catalog.clone();
-        others.offers[1].advertiser_id = 2;
-        others.offers[2].advertiser_id = 2;
-        assert_eq!(visit(&others, None, &BRITON), (Reason::Country, 16, 70));
-    }
-
-    #[test]
-    fn a_final_refusal_lets_no_other_offer_stand_in() {
-        let catalog = ruled([Some(never("81.2.69.142")), None, None]);
-        assert_eq!(visit(&catalog, None, &BRITON), (Reason::AddressExcluded, 16, 70));
-        assert_eq!(visit(&catalog, None, &AMERICAN), (Reason::Redirected, 16, 0));
-        // Also where it comes second: the first refusal is not the reason then.
-        let catalog = ruled([Some(only(b"US")), Some(never("81.2.69.142")), None]);
-        assert_eq!(visit(&catalog, None, &BRITON), (Reason::AddressExcluded, 17, 71));
-    }
-
-    #[test]
-    fn rules_come_last_and_bind_neither_sales_nor_impressions() {
-        let mut catalog = ruled([Some(only(b"US")), None, None]);
-        let direct = |catalog: &Catalog, visitor: Visitor<'_, From>| {
-            let index = assemble(catalog, vec![level((0, 5), &[])]).unwrap();
-            decide_direct(index.catalog(), 16, 1, visitor, NOW)
-                .map(|click| (click.reason, click.rule))
-        };
-        assert_eq!(direct(&catalog, Visitor::Present(&BRITON)), Some((Reason::Country, 70)));
-        assert_eq!(direct(&catalog, Visitor::Unchecked), Some((Reason::Redirected, 0)));
-        assert_eq!(direct(&catalog, Visitor::Remote), Some((Reason::Redirected, 0)));
-        catalog.offers[0].active = false;
-        assert_eq!(direct(&catalog, Visitor::Present(&BRITON)), Some((Reason::OfferNotActive, 0)));
-    }
-
-    #[test]
-    fn fixed_hours_bind_a_visit_that_a_server_reports() {
-        let slot = Slot { day: 2, first_minute: 0, last_minute: 1439 };
-        let hours = Some(Hours::new(Some("Asia/Tokyo".into()), &[slot]));
-        let mut catalog = ruled([Some(Ruleset { hours, ..Ruleset::default() }), None, None]);
-        let offsets = vec![ZoneOffset { from: i64::MIN, utc_offset: 9 * 3600 }];
-        let tokyo = Zone { name: "Asia/Tokyo".into(), offsets };
-        catalog.rules.push(Rule::zones(vec![tokyo]).unwrap());
-        let index = assemble(&catalog, vec![level((0, 5), &[])]).unwrap();
-        let reason = |hour: i64| {
-            let visitor = Visitor::<From>::Remote;
-            let moment = NOW + (hour - 12) * 3600;
-            decide_direct(index.catalog(), 16, 1, visitor, moment).unwrap().reason
-        };
-        // Monday afternoon in UTC is Tuesday in Tokyo.
-        assert_eq!((reason(14), reason(15)), (Reason::Hours, Reason::Redirected));
-    }
-}
+mod tests;

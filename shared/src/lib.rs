@@ -20,6 +20,7 @@ pub mod index;
 pub mod visit_target;
 
 pub mod decision;
+pub mod dice;
 pub mod eligibility;
 
 pub mod click_macros;

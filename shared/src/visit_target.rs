@@ -10,6 +10,8 @@
 //! - A malformed query never fails a visit.
 //! - A host is one valid name; the dot that may end it is cut.
 
+use coupon_rules::text_match::Variable;
+
 use crate::code::MAX_LEN;
 use crate::destination::UNRESERVED;
 use crate::transaction_id::TransactionId;
@@ -237,6 +239,21 @@ impl Default for Parameters {
 }
 
 impl Parameters {
+    /// The parameter that a rule compares; `None` if the variable is no parameter.
+    #[must_use]
+    pub fn variable(&self, variable: Variable) -> Option<&[u8]> {
+        let parameter = match variable {
+            Variable::Sub1 => Parameter::Sub1,
+            Variable::Sub2 => Parameter::Sub2,
+            Variable::Sub3 => Parameter::Sub3,
+            Variable::Sub4 => Parameter::Sub4,
+            Variable::Sub5 => Parameter::Sub5,
+            Variable::SourceId => Parameter::SourceId,
+            _ => return None,
+        };
+        Some(self.get(parameter))
+    }
+
     /// Reads the known parameters of a query. The first of several with one name counts.
     pub fn read(&mut self, query: Option<&str>) {
         self.lens = [0; Parameter::COUNT];

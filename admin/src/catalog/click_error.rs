@@ -27,6 +27,8 @@ pub fn click_error_code(reason: Reason) -> u32 {
         Reason::Connection => 18,
         Reason::Carrier => 19,
         Reason::Proxy => 23,
+        Reason::TrafficControl => 24,
+        Reason::TrackingDomain => 26,
         Reason::Brand => 30,
         Reason::Paused
         | Reason::Unassigned

@@ -21,6 +21,8 @@ pub struct Explanation {
     pub rows: Vec<ExplainedRow>,
     /// Everything known of the visitor.
     pub facts: ExplainedFacts,
+    /// The offers on the visit's way: the code's, then those it was forwarded or failed over to.
+    pub path: Vec<ExplainedHop>,
     /// The rules of the code's offers that the visit got to, each with its verdict.
     pub rules: Vec<ExplainedRule>,
     /// The chosen row.
@@ -29,7 +31,7 @@ pub struct Explanation {
     pub reason: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// `offer`, `fallback` or `not_found`.
+    /// `offer`, `fail_traffic_url`, `fallback` or `not_found`.
     pub answer: &'static str,
     /// The redirect's URL, with a sample transaction id.
     pub location: String,
@@ -67,6 +69,18 @@ pub struct ExplainedRow {
     pub explanation: String,
     /// Whether this row was chosen.
     pub is_chosen: bool,
+}
+
+/// An offer on a visit's way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ExplainedHop {
+    /// The offer; 0 for the network's URL for failed visits.
+    pub network_offer_id: u32,
+    /// How the visit came to it: `code`, `oid`, `sibling`, `forwarding_rule`, `fail_traffic` or
+    /// `global_fail_traffic`.
+    pub via: &'static str,
+    /// `redirected`, `forwarded`, or the reason of the refusal.
+    pub outcome: &'static str,
 }
 
 /// A fallback URL.

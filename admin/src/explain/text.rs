@@ -2,12 +2,13 @@
 
 use coupon_rules::facts::VisitorFacts;
 use coupon_rules::ruleset::{Dimension, Verdict};
+use coupon_rules::text_match::Variable;
 use coupon_shared::civil_day::{Day, UNIX_DAYS_OF_DAY_0};
 use coupon_shared::decision::{Candidate, DecidedClick, Reason};
 use jiff::ToSpan;
 use jiff::civil::date;
 
-use super::explanation::Explanation;
+use super::explanation::{ExplainedHop, Explanation};
 use super::visitor::{ExplainedFacts, ExplainedRule};
 
 /// Formats a day as in the API.
@@ -26,7 +27,7 @@ pub(super) fn rows(count: usize) -> String {
 
 /// Describes the obstacle of a row.
 pub(super) fn reason(row: &Candidate<'_>) -> String {
-    let (offer, partner) = (row.row.offer_id, row.row.partner_id);
+    let (offer, partner) = (row.reached.offer_id, row.row.partner_id);
     match row.reason {
         Reason::Redirected => "nothing stands in its way".into(),
         Reason::Paused => "the coupon code is paused".into(),
@@ -35,7 +36,7 @@ pub(super) fn reason(row: &Candidate<'_>) -> String {
         Reason::Expired => format!("its last day was {}", day(row.row.last_day)),
         Reason::OfferNotActive => format!("offer {offer} is not active"),
         Reason::OfferEnded => {
-            let last = row.offer.map(|offer| day(Day(offer.last_day.to_native())));
+            let last = row.reached.offer.map(|offer| day(Day(offer.last_day.to_native())));
             format!("the last day of offer {offer} was {}", last.unwrap_or_default())
         }
         Reason::PartnerNotActive => format!("partner {partner} is not active"),
@@ -61,7 +62,9 @@ pub(super) fn reason(row: &Candidate<'_>) -> String {
         | Reason::Carrier
         | Reason::Proxy
         | Reason::Brand
-        | Reason::PostalCode => {
+        | Reason::PostalCode
+        | Reason::TrafficControl
+        | Reason::TrackingDomain => {
             format!("offer {offer} is not for this visitor: {}", refused_by(row.reason))
         }
     }
@@ -88,6 +91,7 @@ fn refused_by(reason: Reason) -> &'static str {
         Reason::Carrier => "its rule on mobile networks",
         Reason::Proxy => "its rule on networks that hide visitors",
         Reason::Brand => "its rule on brands",
+        Reason::TrafficControl | Reason::TrackingDomain => "a traffic control",
         _ => "",
     }
 }
@@ -162,6 +166,36 @@ pub(super) fn because(
     }
 }
 
+/// The visit's text that a control compares.
+pub(super) fn variable(
+    variable: Variable,
+    visitor: &impl VisitorFacts,
+    facts: &ExplainedFacts,
+) -> String {
+    let asn = if facts.asn == 0 { String::new() } else { facts.asn.to_string() };
+    let value = match variable {
+        Variable::CountryName => facts.country_code.clone(),
+        Variable::Asn => asn,
+        Variable::Language => facts.language.clone(),
+        _ => String::from_utf8_lossy(visitor.request_text(variable)).into_owned(),
+    };
+    match value.as_str() {
+        "" => format!("{} is absent", variable.as_str()),
+        value => format!("{} is {value}", variable.as_str()),
+    }
+}
+
+/// Describes the offers on the way.
+pub(super) fn path(path: &[ExplainedHop]) -> String {
+    let hops = path.iter().map(|hop| match (hop.via, hop.network_offer_id) {
+        ("forwarding_rule", offer) => format!("a forwarding rule leads to offer {offer}"),
+        ("fail_traffic", offer) => format!("fail traffic leads to offer {offer}"),
+        ("global_fail_traffic", _) => "the network's URL for failed visits takes it".into(),
+        (_, offer) => format!("the visit begins at offer {offer}"),
+    });
+    hops.collect::<Vec<String>>().join("; ")
+}
+
 /// Describes why this row was chosen.
 pub(super) fn choice(
     rows: &[Candidate<'_>],
@@ -199,6 +233,9 @@ pub(super) fn choice(
 pub(super) fn answer(explanation: &Explanation) -> String {
     match explanation.answer {
         "offer" => format!("302 to the offer: {}", explanation.location),
+        "fail_traffic_url" => {
+            format!("302 to the network's URL for failed visits: {}", explanation.location)
+        }
         "fallback" => {
             let of = explanation.fallbacks.iter().find(|fallback| !fallback.url.is_empty());
             let of = of.map_or("", |fallback| fallback.of).replace('_', " ");

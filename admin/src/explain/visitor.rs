@@ -4,12 +4,18 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use coupon_geo::Databases;
 use coupon_rules::agent::{Agent, ClientHints};
+use coupon_rules::control::Control;
 use coupon_rules::facts::VisitorFacts;
 use coupon_rules::language;
 use coupon_rules::place::{Place, PlaceParts};
-use coupon_rules::ruleset::{Dimension, Refusal, Verdict};
-use coupon_shared::decision::{Candidate, Reason};
+use coupon_rules::ruleset::{Dimension, PreparedRuleset, Refusal, Verdict};
+use coupon_rules::text_match::Variable;
+use coupon_shared::decision::{Candidate, Reason, today};
+use coupon_shared::dice::dice;
 use coupon_shared::snapshot::catalog::CatalogFile;
+use coupon_shared::snapshot::catalog::rules::OfferRule;
+use coupon_shared::transaction_id::ClickIdKey;
+use coupon_shared::visit_target::Parameters;
 use serde::Serialize;
 
 use super::{SimulatedVisit, text};
@@ -20,11 +26,29 @@ pub(super) struct SimulatedVisitor<'a> {
     databases: &'a Databases,
     address: IpAddr,
     agent: Agent,
+    user_agent: &'a [u8],
     language: &'a [u8],
+    referer: &'a [u8],
+    link: SimulatedLink<'a>,
+}
+
+/// The link that a simulated visitor follows.
+#[derive(Clone, Copy)]
+pub(super) struct SimulatedLink<'a> {
+    pub(super) parameters: &'a Parameters,
+    /// Without port.
+    pub(super) host: &'a [u8],
+    /// As typed; empty if it is no code.
+    pub(super) code: &'a [u8],
+    pub(super) key: ClickIdKey,
 }
 
 impl<'a> SimulatedVisitor<'a> {
-    pub(super) fn new(visit: &'a SimulatedVisit, databases: &'a Databases) -> SimulatedVisitor<'a> {
+    pub(super) fn new(
+        visit: &'a SimulatedVisit,
+        databases: &'a Databases,
+        link: SimulatedLink<'a>,
+    ) -> SimulatedVisitor<'a> {
         let header = |wanted: &str| {
             let found = visit.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
             found.map_or("", |(_, value)| value)
@@ -40,7 +64,10 @@ impl<'a> SimulatedVisitor<'a> {
             // Nobody visits from this address, so no database knows it.
             address: visit.ip.map_or(Ipv4Addr::UNSPECIFIED.into(), |ip| ip.to_canonical()),
             agent: Agent::identify(user_agent.as_bytes(), &hints),
+            user_agent: user_agent.as_bytes(),
             language: or_header(&visit.language, "Accept-Language").as_bytes(),
+            referer: or_header(&visit.referer, "Referer").as_bytes(),
+            link,
         }
     }
 }
@@ -60,6 +87,21 @@ impl VisitorFacts for SimulatedVisitor<'_> {
 
     fn language(&self) -> Option<&[u8]> {
         language::preferred(self.language)
+    }
+
+    fn request_text(&self, variable: Variable) -> &[u8] {
+        let other = match variable {
+            Variable::TrackingDomain => self.link.host,
+            Variable::CouponCode => self.link.code,
+            Variable::RefererHost => self.referer,
+            Variable::UserAgent => self.user_agent,
+            _ => b"",
+        };
+        self.link.parameters.variable(variable).unwrap_or(other)
+    }
+
+    fn dice(&self, offer: u32) -> u64 {
+        dice(&self.link.key, self.address, self.user_agent, offer)
     }
 }
 
@@ -140,9 +182,11 @@ impl ExplainedFacts {
 pub struct ExplainedRule {
     /// The offer.
     pub network_offer_id: u32,
-    /// The ruleset, as clicks name it.
+    /// The ruleset, as clicks name it; 0 for another rule.
     pub network_ruleset_id: u32,
-    /// The part of the ruleset, such as `place` or `language`.
+    /// The traffic control, as clicks name it; 0 for another rule.
+    pub network_traffic_control_id: u32,
+    /// The part of the ruleset, such as `place` or `language`, or `traffic_control`.
     pub kind: &'static str,
     /// `passed` or `refused`.
     pub verdict: &'static str,
@@ -164,37 +208,98 @@ pub(super) fn rules(
     facts: &ExplainedFacts,
     now: i64,
 ) -> Vec<ExplainedRule> {
-    let asked = rows.iter().filter(|row| row.reason == Reason::Redirected || row.rule != 0);
-    let offers = asked.filter_map(|row| row.offer);
-    let rulesets = offers.flat_map(|offer| {
-        catalog.rules_of(offer).map(move |ruleset| (offer.id.to_native(), ruleset))
-    });
-    let rules = rulesets.flat_map(|(offer_id, rule)| {
-        rule.ruleset.dimensions().iter().map(move |dimension| {
-            let verdict = rule.ruleset.verdict(*dimension, visitor, catalog, now);
-            let because = text::because(*dimension, verdict, facts, visitor);
-            explain_rule(offer_id, rule.id, *dimension, verdict, because)
-        })
-    });
-    rules.collect()
+    let questions = Questions { catalog, visitor, facts, now };
+    let is_asked = |row: &&Candidate<'_>| row.reason == Reason::Redirected || row.rule != 0;
+    rows.iter().filter(is_asked).flat_map(|row| questions.rules_of(row)).collect()
 }
 
-fn explain_rule(
-    network_offer_id: u32,
-    network_ruleset_id: u32,
-    dimension: Dimension,
-    verdict: Verdict,
-    because: String,
-) -> ExplainedRule {
-    let reason = verdict.refusal().map(|refusal: Refusal| Reason::from(refusal));
-    ExplainedRule {
-        network_offer_id,
-        network_ruleset_id,
-        kind: text::dimension(dimension),
-        verdict: if reason.is_some() { "refused" } else { "passed" },
-        is_unknown: matches!(verdict, Verdict::PassedUnknown | Verdict::RefusedUnknown(_)),
-        error_code: reason.map_or(0, click_error_code),
-        error_name: reason.map_or("", Reason::as_str),
-        because,
+/// Everything that answers of rules depend on.
+struct Questions<'a> {
+    catalog: &'a CatalogFile,
+    visitor: &'a SimulatedVisitor<'a>,
+    facts: &'a ExplainedFacts,
+    now: i64,
+}
+
+impl Questions<'_> {
+    fn rules_of(&self, row: &Candidate<'_>) -> Vec<ExplainedRule> {
+        let Some(offer) = row.reached.offer else { return Vec::new() };
+        let everywhere = self.catalog.controls_everywhere().iter();
+        let rules = everywhere.chain(self.catalog.rules_of(offer));
+        rules.flat_map(|rule| self.explain_rule(row, rule)).collect()
+    }
+
+    fn explain_rule(&self, row: &Candidate<'_>, rule: &OfferRule) -> Vec<ExplainedRule> {
+        let offer_id = row.reached.offer_id;
+        match rule {
+            OfferRule::Ruleset { id, ruleset } => {
+                let dimensions = ruleset.dimensions().iter();
+                let explain = |dimension| self.explain_dimension(offer_id, *id, ruleset, dimension);
+                dimensions.map(|dimension| explain(*dimension)).collect()
+            }
+            OfferRule::Control { id, control } => {
+                vec![self.explain_control(offer_id, row.row.partner_id, *id, control)]
+            }
+            OfferRule::Forwarding(_) | OfferRule::FailTraffic(_) => Vec::new(),
+        }
+    }
+
+    fn explain_dimension(
+        &self,
+        network_offer_id: u32,
+        network_ruleset_id: u32,
+        ruleset: &PreparedRuleset,
+        dimension: Dimension,
+    ) -> ExplainedRule {
+        let verdict = ruleset.verdict(dimension, self.visitor, self.catalog, self.now);
+        let reason = verdict.refusal().map(|refusal: Refusal| Reason::from(refusal));
+        ExplainedRule {
+            network_ruleset_id,
+            kind: text::dimension(dimension),
+            is_unknown: matches!(verdict, Verdict::PassedUnknown | Verdict::RefusedUnknown(_)),
+            because: text::because(dimension, verdict, self.facts, self.visitor),
+            ..ExplainedRule::with_reason(network_offer_id, reason)
+        }
+    }
+
+    fn explain_control(
+        &self,
+        network_offer_id: u32,
+        partner_id: u32,
+        network_traffic_control_id: u32,
+        control: &Control,
+    ) -> ExplainedRule {
+        let today = today(self.catalog, self.now);
+        let refuses = control.refuses(self.visitor, true, partner_id, today.0);
+        let variables = control.variables.iter().filter_map(|number| {
+            let variable = Variable::from_number(*number)?;
+            Some(text::variable(variable, self.visitor, self.facts))
+        });
+        ExplainedRule {
+            network_traffic_control_id,
+            kind: "traffic_control",
+            because: variables.collect::<Vec<_>>().join(", "),
+            ..ExplainedRule::with_reason(
+                network_offer_id,
+                refuses.then(|| Reason::of_control(control)),
+            )
+        }
+    }
+}
+
+impl ExplainedRule {
+    /// A rule that refused for this reason, or passed.
+    fn with_reason(network_offer_id: u32, reason: Option<Reason>) -> ExplainedRule {
+        ExplainedRule {
+            network_offer_id,
+            network_ruleset_id: 0,
+            network_traffic_control_id: 0,
+            kind: "",
+            verdict: if reason.is_some() { "refused" } else { "passed" },
+            is_unknown: false,
+            error_code: reason.map_or(0, click_error_code),
+            error_name: reason.map_or("", Reason::as_str),
+            because: String::new(),
+        }
     }
 }

@@ -65,11 +65,11 @@ impl RedirectContext {
         event: SdkEvent,
     ) -> [Option<DecidedClick>; 2] {
         let now = request.unix_seconds();
+        let facts = request.facts(index, &self.parameters, self.parameters.code());
         let visitor = match event {
-            SdkEvent::Click => Visitor::Present(&request.visitor),
-            // Address and user agent are the server's.
-            SdkEvent::ServerClick => Visitor::Remote,
-            SdkEvent::Impression => Visitor::Unchecked,
+            SdkEvent::Click => Visitor::Page(&facts),
+            SdkEvent::ServerClick => Visitor::Server(&facts),
+            SdkEvent::Impression => Visitor::Viewer(&facts),
         };
         let (offer_id, partner_id) = (self.parameters.offer_id(), self.parameters.partner_id());
         let by_code = FoldedCode::fold(self.parameters.code()).ok().and_then(|code| {

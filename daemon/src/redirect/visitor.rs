@@ -9,6 +9,10 @@ use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
 use coupon_rules::facts::VisitorFacts;
 use coupon_rules::language;
 use coupon_rules::place::{Place, PlaceParts};
+use coupon_rules::text_match::Variable;
+use coupon_shared::dice::dice;
+use coupon_shared::transaction_id::ClickIdKey;
+use coupon_shared::visit_target::Parameters;
 use hyper::HeaderMap;
 
 use crate::request::RequestHeaders;
@@ -68,14 +72,8 @@ impl<'a> RequestVisitor<'a> {
             ClientHints { platform: hint("sec-ch-ua-platform"), mobile: hint("sec-ch-ua-mobile") };
         self.sources.agents.borrow_mut().identify(self.headers.user_agent, &hints)
     }
-}
 
-impl VisitorFacts for RequestVisitor<'_> {
-    fn address(&self) -> IpAddr {
-        self.address
-    }
-
-    fn look_up_place(&self, wanted: PlaceParts) -> Place<'_> {
+    fn look_up_place(&self, wanted: PlaceParts) -> Place<'a> {
         match self.place.get() {
             Some((known, place)) if (wanted - known).is_empty() => place,
             before => {
@@ -92,8 +90,48 @@ impl VisitorFacts for RequestVisitor<'_> {
         self.agent.set(Some(agent));
         agent
     }
+}
+
+/// The visit as rules ask about it: its visitor, and the texts of its request.
+pub(super) struct VisitFacts<'f, 'a> {
+    pub(super) visitor: &'f RequestVisitor<'a>,
+    pub(super) parameters: &'f Parameters,
+    /// Without port.
+    pub(super) host: &'f [u8],
+    /// As typed.
+    pub(super) code: &'f [u8],
+    pub(super) key: ClickIdKey,
+}
+
+impl VisitorFacts for VisitFacts<'_, '_> {
+    fn address(&self) -> IpAddr {
+        self.visitor.address
+    }
+
+    fn look_up_place(&self, wanted: PlaceParts) -> Place<'_> {
+        self.visitor.look_up_place(wanted)
+    }
+
+    fn agent(&self) -> Agent {
+        self.visitor.agent()
+    }
 
     fn language(&self) -> Option<&[u8]> {
-        language::preferred(self.headers.language)
+        language::preferred(self.visitor.headers.language)
+    }
+
+    fn request_text(&self, variable: Variable) -> &[u8] {
+        let other = match variable {
+            Variable::TrackingDomain => self.host,
+            Variable::CouponCode => self.code,
+            Variable::RefererHost => self.visitor.headers.referer,
+            Variable::UserAgent => self.visitor.headers.user_agent,
+            _ => b"",
+        };
+        self.parameters.variable(variable).unwrap_or(other)
+    }
+
+    fn dice(&self, offer: u32) -> u64 {
+        dice(&self.key, self.visitor.address, self.visitor.headers.user_agent, offer)
     }
 }

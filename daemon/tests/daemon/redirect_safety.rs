@@ -5,11 +5,13 @@
 mod wire;
 
 use coupon_rules::agent::{Brand, Browser, Device, Platform};
+use coupon_rules::control::Control;
 use coupon_rules::ruleset::addresses::AddressRanges;
 use coupon_rules::ruleset::hours::Hours;
 use coupon_rules::ruleset::places::{CityEntry, PostalCodeEntry, PostalCodes, RegionEntry};
 use coupon_rules::ruleset::versions::{VersionComparison, VersionEntry};
 use coupon_rules::ruleset::{CarrierEntry, IspEntry, Ruleset};
+use coupon_rules::text_match::{Comparison, TextMatch, Variable};
 use coupon_shared::decision::Reason;
 use coupon_shared::snapshot::catalog::{Offer, Rule, Visibility};
 use percent_encoding::percent_decode;
@@ -403,9 +405,9 @@ fn network_of_dead_ends() -> Network {
     for (code, offer_id) in [("overdue", 19), ("private", 20), ("incomplete", 99)] {
         network.codes.push((code.into(), vec![row(offer_id, offer_id)]));
     }
-    for (number, ruleset) in refusing_rulesets() {
+    for (number, rule) in refusing_rules() {
         let id = 100 + u32::from(number);
-        network.catalog.rules.push(Rule::ruleset(id, &ruleset).unwrap());
+        network.catalog.rules.push(rule);
         let rules = vec![network.catalog.rules.len() as u32];
         let refusing = Offer { rules, ..offer(id, "https://refusing.example/") };
         network.catalog.offers.push(refusing);
@@ -417,6 +419,30 @@ fn network_of_dead_ends() -> Network {
 
 fn rule_code(reason: u8) -> String {
     format!("rule{reason}")
+}
+
+/// Rules that refuse the visitor, with the numbers of their reasons.
+fn refusing_rules() -> Vec<(u8, Rule)> {
+    let ruleset = |(number, ruleset)| (number, Rule::ruleset(1, &ruleset).unwrap());
+    let control = |reason, variable: Variable, comparison, value| {
+        let control = Control {
+            is_whitelist: false,
+            fails_over: false,
+            is_everywhere: false,
+            variables: vec![variable as u8],
+            matching: TextMatch::new(comparison, [value]),
+            partners: None,
+            days: (0, u16::MAX),
+        };
+        (reason as u8, Rule::control(1, &control).unwrap())
+    };
+    let controls = [
+        control(Reason::TrafficControl, Variable::Sub1, Comparison::NotPresent, "x"),
+        control(Reason::TrackingDomain, Variable::TrackingDomain, Comparison::Contains, "example"),
+    ];
+    let mut rules: Vec<_> = refusing_rulesets().into_iter().map(ruleset).chain(controls).collect();
+    rules.sort_by_key(|(number, _)| *number);
+    rules
 }
 
 /// Rulesets that refuse the visitor, with the numbers of their reasons. A hidden network is missing:
@@ -480,8 +506,7 @@ const PHONE: &str = "Mozilla/5.0 (Linux; Android 9; SM-G960F) AppleWebKit/537.36
 /// Sends all requests that lead nowhere and returns their one common answer.
 fn the_one_answer(coupond: &Coupond, method: &str) -> RawAnswer {
     let mut wire = Wire::to(coupond);
-    let rules =
-        refusing_rulesets().into_iter().map(|(reason, _)| format!("/{}", rule_code(reason)));
+    let rules = refusing_rules().into_iter().map(|(reason, _)| format!("/{}", rule_code(reason)));
     let targets = LED_NOWHERE.iter().map(|target| (*target).to_owned()).chain(rules);
     let mut answers = targets.map(|target| {
         let request =

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::agent::Agent;
 use crate::place::{Place, PlaceParts};
+use crate::text_match::Variable;
 
 /// Answers what rules ask about the visitor. Each method may be asked several times in one visit:
 /// an implementation keeps what costs time.
@@ -16,6 +17,11 @@ pub trait VisitorFacts {
     fn agent(&self) -> Agent;
     /// The preferred language, such as `pt-BR`.
     fn language(&self) -> Option<&[u8]>;
+    /// Text of the request; empty if absent. For [`Variable::RefererHost`] the whole address of the
+    /// page. Texts that other methods answer may be empty here.
+    fn request_text(&self, variable: Variable) -> &[u8];
+    /// Number for a draw: always the same for a visitor and an offer.
+    fn dice(&self, offer: u32) -> u64;
 }
 
 /// Seconds by which local time is ahead of UTC at a moment in Unix seconds.
@@ -44,6 +50,14 @@ impl VisitorFacts for Nobody {
     }
 
     fn language(&self) -> Option<&[u8]> {
+        match *self {}
+    }
+
+    fn request_text(&self, _variable: Variable) -> &[u8] {
+        match *self {}
+    }
+
+    fn dice(&self, _offer: u32) -> u64 {
         match *self {}
     }
 }

@@ -5,11 +5,14 @@
 
 pub mod agent;
 pub mod caps;
+pub mod control;
 pub mod countries;
 pub mod facts;
 pub mod language;
+pub mod leads;
 mod names;
 pub mod place;
 pub mod ruleset;
 pub mod sessions;
+pub mod text_match;
 pub mod visit_state;

@@ -329,7 +329,7 @@ impl Ruleset {
         Ok(ruleset)
     }
 
-    fn check_order(&self) -> Result<(), String> {
+    pub(crate) fn check_order(&self) -> Result<(), String> {
         self.places.check_order()?;
         self.addresses.include.check_order()?;
         self.addresses.exclude.check_order()?;

@@ -35,10 +35,11 @@ use crate::destination::Destination;
 use crate::transaction_id::ClickIdKey;
 use acme::AcmeDomains;
 use coupon_rules::facts::Clocks;
+use coupon_rules::leads::PreparedForwardingRule;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
-use rules::{CatalogRuleset, TypedRules};
+use rules::{OfferFailTraffic, OfferRule, TypedRules};
 
 /// Version of the catalog format.
 pub const FORMAT_VERSION: u16 = 1;
@@ -329,10 +330,43 @@ impl CatalogFile {
         by_id(&self.archive.get().partners, id, |partner| partner.id.to_native())
     }
 
-    /// The rulesets of an offer, in their order.
+    /// The rules of an offer, in the order of the checks.
     #[inline]
-    pub fn rules_of(&self, offer: &ArchivedOffer) -> impl Iterator<Item = &CatalogRuleset> {
-        offer.rules.iter().filter_map(|position| self.rules.ruleset(position.to_native()))
+    pub fn rules_of(&self, offer: &ArchivedOffer) -> impl Iterator<Item = &OfferRule> {
+        offer.rules.iter().filter_map(|position| self.rules.rule(position.to_native()))
+    }
+
+    /// The controls that bind all offers.
+    #[inline]
+    pub fn controls_everywhere(&self) -> &[OfferRule] {
+        self.rules.everywhere()
+    }
+
+    /// The forwarding rules of an offer.
+    pub fn forwarding_of(&self, offer: &ArchivedOffer) -> Option<&[PreparedForwardingRule]> {
+        self.rules_of(offer).find_map(|rule| match rule {
+            OfferRule::Forwarding(rules) => Some(rules.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// The fail traffic of an offer.
+    pub fn fail_traffic_of(&self, offer: &ArchivedOffer) -> Option<&OfferFailTraffic> {
+        self.rules_of(offer).find_map(|rule| match rule {
+            OfferRule::FailTraffic(fail_traffic) => Some(fail_traffic),
+            _ => None,
+        })
+    }
+
+    /// Target of failed visits that no redirect takes.
+    pub fn fail_traffic_url(&self) -> Option<&crate::destination::ArchivedDestination> {
+        self.rules.fail_traffic_url()
+    }
+
+    /// Whether forwarding and fail traffic apply to offers that are not active.
+    #[inline]
+    pub fn lead_on_from_paused_offers(&self) -> bool {
+        self.rules.lead_on_from_paused_offers()
     }
 
     /// The tracking domain of a host name in lower case, without port.
@@ -418,10 +452,8 @@ fn check_offer(offer: &ArchivedOffer, rules: &TypedRules) -> Result<(), String> 
     let [only] = offer.destinations.as_slice() else {
         return Err(format!("offer {id} has {} destinations, not one", offer.destinations.len()));
     };
-    let is_ruleset = |position: u32| rules.ruleset(position).is_some();
-    if let Some(position) = offer.rules.iter().find(|at| !is_ruleset(at.to_native())) {
-        return Err(format!("offer {id} names rule {position}, which is no ruleset"));
-    }
+    let positions = offer.rules.iter().map(|position| position.to_native());
+    rules.check_positions(positions).map_err(|error| format!("offer {id} {error}"))?;
     std::iter::once(&only.destination)
         .chain(offer.fallback.as_ref())
         .try_for_each(|destination| destination.check())
@@ -443,9 +475,13 @@ fn ascending<T, K: PartialOrd>(
 pub(crate) mod tests {
     use super::*;
     use crate::destination::{ArchivedDestination, Macro, MacroSink, MacroValues};
+    use coupon_rules::control::Control;
+    use coupon_rules::leads::{FailGroup, FailRedirect, FailTraffic, Forwarding, ForwardingRule};
     use coupon_rules::ruleset::Ruleset;
     use coupon_rules::ruleset::hours::{Hours, Slot};
+    use coupon_rules::text_match::{Comparison, TextMatch, Variable};
     use proptest::prelude::*;
+    use rules::NetworkLeads;
 
     pub(crate) fn destination(url: &str) -> Destination {
         Destination::parse(url).unwrap().destination
@@ -590,8 +626,14 @@ pub(crate) mod tests {
             (Rule { opcode: 3, operands: vec![0; 4] }, "opcode 3 is not known here: upgrade"),
             (Rule { opcode: 1, operands: vec![0; 3] }, "its operands have no id"),
             (Rule { opcode: 1, operands: vec![1; 40] }, "its bytes are damaged"),
-            (Rule { opcode: 2, operands: vec![0xFF; 40] }, "its zones are damaged"),
+            (Rule { opcode: 2, operands: vec![0xFF; 40] }, "its operands are damaged"),
             (zones(&["UTC", "Asia/Tokyo"]), "its zones are out of order"),
+            (Rule { opcode: 4, operands: vec![0xFF; 40] }, "its operands are damaged"),
+            (Rule::control(1, &Control { variables: vec![], ..control() }).unwrap(), "no variable"),
+            (
+                Rule::fail_traffic(&FailTraffic { is_by_weight: true, ..fail_traffic() }).unwrap(),
+                "all weights of its redirects are 0",
+            ),
         ] {
             let mut catalog = sample();
             catalog.rules = vec![rule];
@@ -607,12 +649,16 @@ pub(crate) mod tests {
         catalog.rules = vec![ruleset(7), Rule::zones(vec![]).unwrap(), ruleset(9)];
         catalog.offers[1].rules = vec![3, 1];
         let file = CatalogFile::open(&catalog.to_file(&meta()).unwrap()).unwrap();
-        let ids = |offer| file.rules_of(file.offer(offer).unwrap()).map(|rule| rule.id);
+        let id = |rule: &OfferRule| match rule {
+            OfferRule::Ruleset { id, .. } => *id,
+            other => panic!("{other:?} is no ruleset"),
+        };
+        let ids = |offer| file.rules_of(file.offer(offer).unwrap()).map(id);
         assert_eq!((ids(17).collect::<Vec<_>>(), ids(16).count()), (vec![9, 7], 0));
         for position in [0, 2, 4] {
             catalog.offers[1].rules = vec![position];
             let error = catalog.to_file(&meta()).unwrap_err().to_string();
-            assert!(error.contains("which is no ruleset"), "{error}");
+            assert!(error.contains("which is no rule of offers"), "{error}");
         }
     }
 
@@ -671,11 +717,62 @@ pub(crate) mod tests {
             catalog.acme_thumbprint(domain);
         }
         catalog.fallback().into_iter().for_each(check_destination);
+        catalog.fail_traffic_url().into_iter().for_each(check_destination);
         catalog.utc_offset_at(0);
         catalog.offset("UTC", 0);
         for offer in archived.offers.iter() {
             for rule in catalog.rules_of(offer) {
-                let _ = rule.ruleset.check_time(catalog, 0);
+                if let OfferRule::Ruleset { ruleset, .. } = rule {
+                    let _ = ruleset.check_time(catalog, 0);
+                }
+            }
+            let forwarding = catalog.forwarding_of(offer).unwrap_or_default();
+            let destinations = forwarding.iter().map(|rule| rule.destination_offer);
+            let redirects = catalog.fail_traffic_of(offer).map(|rule| rule.redirects.iter());
+            let redirects = redirects.into_iter().flatten().map(|redirect| redirect.offer);
+            destinations.chain(redirects).for_each(|id| {
+                let _ = catalog.offer(id);
+            });
+        }
+    }
+
+    fn control() -> Control {
+        Control {
+            is_whitelist: false,
+            fails_over: true,
+            is_everywhere: false,
+            variables: vec![Variable::Sub1 as u8],
+            matching: TextMatch::new(Comparison::ExactMatch, ["bad", "worse"]),
+            partners: None,
+            days: (0, u16::MAX),
+        }
+    }
+
+    fn fail_traffic() -> FailTraffic {
+        let redirect = FailRedirect {
+            id: 9,
+            offer: 16,
+            weight: 0,
+            ruleset: Ruleset::default(),
+            groups: FailGroup::ALL_BITS,
+        };
+        FailTraffic { is_by_weight: false, ends_at_network_url: true, redirects: vec![redirect] }
+    }
+
+    #[test]
+    fn rules_of_offers_stand_in_the_order_of_the_checks() {
+        let mut catalog = full();
+        for (positions, error) in [
+            (vec![2, 1], Some("names rule 1 too late")),
+            (vec![5, 4], Some("names rule 4 too late")),
+            (vec![6], Some("names rule 6, which is no rule of offers")),
+            (vec![1, 2, 4, 5], None),
+        ] {
+            catalog.offers[1].rules = positions;
+            let written = catalog.to_file(&meta()).map_err(|error| error.to_string());
+            match error {
+                None => assert_eq!(written.map(drop), Ok(())),
+                Some(error) => assert!(written.unwrap_err().contains(error), "{error}"),
             }
         }
     }
@@ -689,8 +786,27 @@ pub(crate) mod tests {
             name: "UTC".into(),
             offsets: vec![ZoneOffset { from: i64::MIN, utc_offset: 0 }],
         };
-        catalog.rules = vec![Rule::ruleset(7, &ruleset).unwrap(), Rule::zones(vec![utc]).unwrap()];
-        catalog.offers[1].rules = vec![1];
+        let leads = NetworkLeads {
+            fail_traffic_url: Some(destination("https://failed.example/{sub1}")),
+            lead_on_from_paused_offers: true,
+        };
+        let rule = ForwardingRule {
+            id: 5,
+            partners: vec![1],
+            destination_offer: 18,
+            ruleset: ruleset.clone(),
+            variables: vec![],
+            days: (0, 9000),
+        };
+        catalog.rules = vec![
+            Rule::control(3, &control()).unwrap(),
+            Rule::ruleset(7, &ruleset).unwrap(),
+            Rule::zones(vec![utc]).unwrap(),
+            Rule::forwarding(&Forwarding { rules: vec![rule] }).unwrap(),
+            Rule::fail_traffic(&fail_traffic()).unwrap(),
+            Rule::network_leads(&leads).unwrap(),
+        ];
+        catalog.offers[1].rules = vec![1, 2, 4, 5];
         catalog.fallback = Some(destination("https://network.example/{uid}"));
         catalog.offers[0].fallback = Some(destination("https://offer.example/?{sub1}#{sub2}"));
         catalog.domains[0].fallback = Some(destination("https://domain.example/"));

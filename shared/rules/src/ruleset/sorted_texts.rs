@@ -31,6 +31,11 @@ impl SortedTexts {
         self.ends.is_empty()
     }
 
+    /// The texts in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len()).map(|at| self.get(at))
+    }
+
     /// Whether the text is in the list.
     #[must_use]
     pub fn has(&self, text: &[u8]) -> bool {
@@ -78,7 +83,7 @@ impl SortedTexts {
     }
 
     /// Checks what look-ups rely on.
-    pub(super) fn check_order(&self) -> Result<(), String> {
+    pub(crate) fn check_order(&self) -> Result<(), String> {
         let ends_fit = self.ends.is_sorted()
             && self.ends.last().map_or(0, |end| *end as usize) == self.bytes.len();
         if !ends_fit {

@@ -10,6 +10,7 @@ use super::versions::{VersionComparison, VersionEntry};
 use super::*;
 use crate::agent::{Agent, ClientHints};
 use crate::place::{Carrier, City, Connection, Isp, Region};
+use crate::text_match::Variable;
 
 /// 2026-06-15, a Monday, 00:00 UTC.
 const MONDAY: i64 = 1_781_481_600;
@@ -46,6 +47,14 @@ impl VisitorFacts for Visitor<'_> {
 
     fn language(&self) -> Option<&[u8]> {
         language::preferred(self.language.as_bytes())
+    }
+
+    fn request_text(&self, _variable: Variable) -> &[u8] {
+        unreachable!("rulesets ask for no text of the request")
+    }
+
+    fn dice(&self, _offer: u32) -> u64 {
+        unreachable!("rulesets draw nothing")
     }
 }
 

@@ -9,17 +9,33 @@
 //! |---|---|
 //! | 1 ruleset | the rkyv archive of a [`Ruleset`] |
 //! | 2 zones | the rkyv archive of the [`Zone`]s that rulesets name, by ascending name; id 0 |
+//! | 4 control | the rkyv archive of a [`Control`] |
+//! | 9 forwarding | the rkyv archive of a [`Forwarding`]; id 0 |
+//! | 10 fail traffic | the rkyv archive of a [`FailTraffic`]; id 0 |
+//! | 12 network | the rkyv archive of a [`NetworkLeads`]; id 0 |
+//!
+//! An offer names its rules in the order of the checks: controls, ruleset, forwarding, fail
+//! traffic. Controls of all offers are named by none.
 //!
 //! Another opcode refuses the catalog: a rule that is not understood must not be left out.
 
+use coupon_rules::control::Control;
+use coupon_rules::leads::{FailTraffic, Forwarding, PreparedFailRedirect, PreparedForwardingRule};
 use coupon_rules::ruleset::{PreparedRuleset, Ruleset};
+use rkyv::api::high::{HighDeserializer, HighValidator};
+use rkyv::bytecheck::CheckBytes;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 
 use super::{ArchivedRule, Rule, SnapshotError, ZoneOffset};
+use crate::destination::{ArchivedDestination, Destination};
 
 const RULESET: u16 = 1;
 const ZONES: u16 = 2;
+const CONTROL: u16 = 4;
+const FORWARDING: u16 = 9;
+const FAIL_TRAFFIC: u16 = 10;
+const NETWORK_LEADS: u16 = 12;
 const ID_LEN: usize = 4;
 
 /// A zone of the IANA database.
@@ -30,19 +46,42 @@ pub struct Zone {
     pub offsets: Vec<ZoneOffset>,
 }
 
-/// A ruleset with its id.
+/// Where the network sends visits that no offer takes.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+pub struct NetworkLeads {
+    /// Target of failed visits that no redirect takes.
+    pub fail_traffic_url: Option<Destination>,
+    /// Whether forwarding and fail traffic apply to offers that are not active.
+    pub lead_on_from_paused_offers: bool,
+}
+
+/// A rule that offers name, prepared for decisions.
 #[derive(Debug)]
-pub struct CatalogRuleset {
-    pub id: u32,
-    pub ruleset: PreparedRuleset,
+pub enum OfferRule {
+    Control { id: u32, control: Control },
+    Ruleset { id: u32, ruleset: PreparedRuleset },
+    Forwarding(Vec<PreparedForwardingRule>),
+    FailTraffic(OfferFailTraffic),
+}
+
+/// The fail traffic of an offer, prepared for decisions.
+#[derive(Debug)]
+pub struct OfferFailTraffic {
+    pub is_by_weight: bool,
+    pub ends_at_network_url: bool,
+    pub redirects: Vec<PreparedFailRedirect>,
 }
 
 /// The rules of an opened catalog.
 #[derive(Debug, Default)]
 pub(super) struct TypedRules {
-    /// By position; `None` where another kind of rule stands.
-    rulesets: Vec<Option<CatalogRuleset>>,
+    /// By position; `None` where a rule stands that offers do not name.
+    of_offers: Vec<Option<OfferRule>>,
+    everywhere: Vec<OfferRule>,
     zones: Vec<Zone>,
+    /// The archive of [`NetworkLeads`], which has been checked.
+    network: Option<AlignedVec<16>>,
+    lead_on_from_paused_offers: bool,
 }
 
 impl Rule {
@@ -51,9 +90,8 @@ impl Rule {
     /// # Errors
     /// When there is no memory for it.
     pub fn ruleset(id: u32, ruleset: &Ruleset) -> Result<Rule, SnapshotError> {
-        let mut operands = id.to_le_bytes().to_vec();
-        operands.extend(ruleset.encode().map_err(content_error)?);
-        Ok(Rule { opcode: RULESET, operands })
+        let archive = ruleset.encode().map_err(content_error)?;
+        Ok(Rule::new(RULESET, id, &archive))
     }
 
     /// The zones that rulesets name.
@@ -62,10 +100,50 @@ impl Rule {
     /// When there is no memory for it.
     pub fn zones(mut zones: Vec<Zone>) -> Result<Rule, SnapshotError> {
         zones.sort_by(|one, other| one.name.cmp(&other.name));
-        let mut operands = vec![0; ID_LEN];
         let archive = rkyv::to_bytes::<rancor::Error>(&zones).map_err(content_error)?;
-        operands.extend_from_slice(&archive);
-        Ok(Rule { opcode: ZONES, operands })
+        Ok(Rule::new(ZONES, 0, &archive))
+    }
+
+    /// A traffic control.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn control(id: u32, control: &Control) -> Result<Rule, SnapshotError> {
+        let archive = rkyv::to_bytes::<rancor::Error>(control).map_err(content_error)?;
+        Ok(Rule::new(CONTROL, id, &archive))
+    }
+
+    /// The forwarding rules of an offer.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn forwarding(forwarding: &Forwarding) -> Result<Rule, SnapshotError> {
+        let archive = rkyv::to_bytes::<rancor::Error>(forwarding).map_err(content_error)?;
+        Ok(Rule::new(FORWARDING, 0, &archive))
+    }
+
+    /// The fail traffic of an offer.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn fail_traffic(fail_traffic: &FailTraffic) -> Result<Rule, SnapshotError> {
+        let archive = rkyv::to_bytes::<rancor::Error>(fail_traffic).map_err(content_error)?;
+        Ok(Rule::new(FAIL_TRAFFIC, 0, &archive))
+    }
+
+    /// The leads of the network.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn network_leads(leads: &NetworkLeads) -> Result<Rule, SnapshotError> {
+        let archive = rkyv::to_bytes::<rancor::Error>(leads).map_err(content_error)?;
+        Ok(Rule::new(NETWORK_LEADS, 0, &archive))
+    }
+
+    fn new(opcode: u16, id: u32, archive: &[u8]) -> Rule {
+        let mut operands = id.to_le_bytes().to_vec();
+        operands.extend_from_slice(archive);
+        Rule { opcode, operands }
     }
 }
 
@@ -78,45 +156,155 @@ impl TypedRules {
         let mut typed = TypedRules::default();
         for (position, rule) in (1..).zip(rules) {
             let explain = |reason| format!("rule {position}: {reason}");
-            typed.add(rule).map_err(explain)?;
+            let rule = typed.add(rule).map_err(explain)?;
+            typed.of_offers.push(rule);
         }
         Ok(typed)
     }
 
-    fn add(&mut self, rule: &ArchivedRule) -> Result<(), String> {
+    /// Adds a rule, and returns the ones that offers name.
+    fn add(&mut self, rule: &ArchivedRule) -> Result<Option<OfferRule>, String> {
         let (id, operands) =
             rule.operands.split_first_chunk::<ID_LEN>().ok_or("its operands have no id")?;
+        let id = u32::from_le_bytes(*id);
         match rule.opcode.to_native() {
             RULESET => {
-                let (id, ruleset) = (u32::from_le_bytes(*id), Ruleset::decode(operands)?.into());
-                self.rulesets.push(Some(CatalogRuleset { id, ruleset }));
+                let ruleset = Ruleset::decode(operands)?.into();
+                return Ok(Some(OfferRule::Ruleset { id, ruleset }));
             }
-            ZONES => {
-                self.zones = zones(operands)?;
-                self.rulesets.push(None);
+            CONTROL => {
+                let control: Control = read(operands)?;
+                control.check()?;
+                let rule = OfferRule::Control { id, control };
+                return Ok(self.unless_everywhere(rule));
             }
+            FORWARDING => {
+                let forwarding: Forwarding = read(operands)?;
+                forwarding.check()?;
+                let rules = forwarding.rules.into_iter().map(PreparedForwardingRule::from);
+                return Ok(Some(OfferRule::Forwarding(rules.collect())));
+            }
+            FAIL_TRAFFIC => return Ok(Some(OfferRule::FailTraffic(fail_traffic(operands)?))),
+            ZONES => self.zones = zones(operands)?,
+            NETWORK_LEADS => self.set_network_leads(operands)?,
             opcode => return Err(format!("opcode {opcode} is not known here: upgrade coupond")),
         }
+        Ok(None)
+    }
+
+    fn unless_everywhere(&mut self, rule: OfferRule) -> Option<OfferRule> {
+        let is_everywhere =
+            matches!(&rule, OfferRule::Control { control, .. } if control.is_everywhere);
+        if !is_everywhere {
+            return Some(rule);
+        }
+        self.everywhere.push(rule);
+        None
+    }
+
+    fn set_network_leads(&mut self, operands: &[u8]) -> Result<(), String> {
+        let archive = aligned(operands);
+        let leads = access_leads(&archive).map_err(damaged)?;
+        if let Some(url) = leads.fail_traffic_url.as_ref() {
+            url.check().map_err(|error| error.to_string())?;
+        }
+        self.lead_on_from_paused_offers = leads.lead_on_from_paused_offers;
+        self.network = Some(archive);
         Ok(())
     }
 
-    /// The ruleset at a position from 1.
+    /// The rule at a position from 1.
     #[inline]
-    pub(super) fn ruleset(&self, position: u32) -> Option<&CatalogRuleset> {
-        self.rulesets.get((position as usize).checked_sub(1)?)?.as_ref()
+    pub(super) fn rule(&self, position: u32) -> Option<&OfferRule> {
+        self.of_offers.get((position as usize).checked_sub(1)?)?.as_ref()
+    }
+
+    /// The rules of all offers.
+    #[inline]
+    pub(super) fn everywhere(&self) -> &[OfferRule] {
+        &self.everywhere
+    }
+
+    #[inline]
+    pub(super) fn lead_on_from_paused_offers(&self) -> bool {
+        self.lead_on_from_paused_offers
+    }
+
+    pub(super) fn fail_traffic_url(&self) -> Option<&ArchivedDestination> {
+        let leads = access_leads(self.network.as_ref()?).ok()?;
+        leads.fail_traffic_url.as_ref()
     }
 
     pub(super) fn zone(&self, name: &str) -> Option<&Zone> {
         let at = self.zones.binary_search_by(|zone| zone.name.as_str().cmp(name)).ok()?;
         Some(&self.zones[at])
     }
+
+    /// Checks that these positions hold rules of offers, in the order of the checks.
+    pub(super) fn check_positions(
+        &self,
+        positions: impl Iterator<Item = u32>,
+    ) -> Result<(), String> {
+        let mut before = 0;
+        for position in positions {
+            let Some(rule) = self.rule(position) else {
+                return Err(format!("names rule {position}, which is no rule of offers"));
+            };
+            let order = rule.order();
+            if order < before {
+                return Err(format!("names rule {position} too late"));
+            }
+            before = order;
+        }
+        Ok(())
+    }
+}
+
+impl OfferRule {
+    /// The place among the rules of an offer.
+    fn order(&self) -> u8 {
+        match self {
+            OfferRule::Control { .. } => 1,
+            OfferRule::Ruleset { .. } => 2,
+            OfferRule::Forwarding(_) => 3,
+            OfferRule::FailTraffic(_) => 4,
+        }
+    }
+}
+
+fn fail_traffic(operands: &[u8]) -> Result<OfferFailTraffic, String> {
+    let fail_traffic: FailTraffic = read(operands)?;
+    fail_traffic.check()?;
+    let FailTraffic { is_by_weight, ends_at_network_url, redirects } = fail_traffic;
+    let redirects = redirects.into_iter().map(PreparedFailRedirect::from).collect();
+    Ok(OfferFailTraffic { is_by_weight, ends_at_network_url, redirects })
+}
+
+fn access_leads(archive: &[u8]) -> Result<&ArchivedNetworkLeads, rancor::Error> {
+    rkyv::access::<ArchivedNetworkLeads, rancor::Error>(archive)
+}
+
+/// Reads an archive of any bytes.
+fn read<T: Archive>(operands: &[u8]) -> Result<T, String>
+where
+    T::Archived: for<'a> CheckBytes<HighValidator<'a, rancor::Error>>
+        + Deserialize<T, HighDeserializer<rancor::Error>>,
+{
+    rkyv::from_bytes::<T, rancor::Error>(&aligned(operands)).map_err(damaged)
+}
+
+fn aligned(operands: &[u8]) -> AlignedVec<16> {
+    let mut aligned = AlignedVec::with_capacity(operands.len());
+    aligned.extend_from_slice(operands);
+    aligned
+}
+
+fn damaged(error: rancor::Error) -> String {
+    format!("its operands are damaged: {error}")
 }
 
 fn zones(operands: &[u8]) -> Result<Vec<Zone>, String> {
-    let mut aligned = AlignedVec::<16>::with_capacity(operands.len());
-    aligned.extend_from_slice(operands);
-    let zones = rkyv::from_bytes::<Vec<Zone>, rancor::Error>(&aligned)
-        .map_err(|error| format!("its zones are damaged: {error}"))?;
+    let zones: Vec<Zone> = read(operands)?;
     super::ascending("zones", &zones, |zone| zone.name.clone())?;
     for zone in &zones {
         super::ascending("zone offsets", &zone.offsets, |offset| offset.from)?;
