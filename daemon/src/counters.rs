@@ -33,7 +33,7 @@ pub struct VisitCounters {
     /// Answers by [`Reply`]: see [`VisitCounters::answers`].
     answers: [Count; REPLIES],
     /// Recorded or unlogged clicks, by reason.
-    reasons: [Count; Reason::ALL.len()],
+    reasons: ReasonCounts,
     /// Clicks in the ring.
     pub logged: Count,
     /// Clicks that found the ring full.
@@ -48,6 +48,18 @@ pub struct VisitCounters {
     pub malformed_codes: Count,
     /// Visits under a host that is not a tracking domain.
     pub unknown_hosts: Count,
+}
+
+/// Counts by the numbers of reasons, which have gaps.
+#[derive(Debug)]
+struct ReasonCounts([Count; REASON_NUMBERS]);
+
+const REASON_NUMBERS: usize = 40;
+
+impl Default for ReasonCounts {
+    fn default() -> ReasonCounts {
+        ReasonCounts(std::array::from_fn(|_| Count::default()))
+    }
 }
 
 const REPLIES: usize = 11;
@@ -75,8 +87,7 @@ impl VisitCounters {
     }
 
     pub fn count_click(&self, reason: Reason) {
-        // Reason numbers begin at 1.
-        if let Some(count) = self.reasons.get(reason as usize - 1) {
+        if let Some(count) = self.reasons.0.get(reason as usize) {
             count.add_one();
         }
     }
@@ -93,6 +104,22 @@ impl VisitCounters {
 
     /// Number of clicks by reason.
     pub fn reasons(&self) -> impl Iterator<Item = (Reason, u64)> {
-        Reason::ALL.into_iter().zip(self.reasons.iter().map(Count::get))
+        let count = |reason: Reason| self.reasons.0.get(reason as usize).map_or(0, Count::get);
+        Reason::ALL.into_iter().map(move |reason| (reason, count(reason)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_counted_as_itself() {
+        for counted in Reason::ALL {
+            let counters = VisitCounters::default();
+            counters.count_click(counted);
+            let found: Vec<_> = counters.reasons().filter(|(_, count)| *count > 0).collect();
+            assert_eq!(found, [(counted, 1)]);
+        }
     }
 }

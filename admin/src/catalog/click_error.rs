@@ -29,6 +29,8 @@ pub fn click_error_code(reason: Reason) -> u32 {
         Reason::Proxy => 23,
         Reason::TrafficControl => 24,
         Reason::TrackingDomain => 26,
+        Reason::SmartSwitch => 28,
+        Reason::Blocked => 14,
         Reason::Brand => 30,
         Reason::Paused
         | Reason::Unassigned

@@ -1,5 +1,6 @@
 //! Describes a decision in sentences.
 
+use coupon_rules::control::ControlKind;
 use coupon_rules::facts::VisitorFacts;
 use coupon_rules::ruleset::{Dimension, Verdict};
 use coupon_rules::text_match::Variable;
@@ -64,7 +65,9 @@ pub(super) fn reason(row: &Candidate<'_>) -> String {
         | Reason::Brand
         | Reason::PostalCode
         | Reason::TrafficControl
-        | Reason::TrackingDomain => {
+        | Reason::TrackingDomain
+        | Reason::SmartSwitch
+        | Reason::Blocked => {
             format!("offer {offer} is not for this visitor: {}", refused_by(row.reason))
         }
     }
@@ -92,6 +95,8 @@ fn refused_by(reason: Reason) -> &'static str {
         Reason::Proxy => "its rule on networks that hide visitors",
         Reason::Brand => "its rule on brands",
         Reason::TrafficControl | Reason::TrackingDomain => "a traffic control",
+        Reason::SmartSwitch => "SmartSwitch blocks a value of the visit",
+        Reason::Blocked => "a value of the visit is blocked",
         _ => "",
     }
 }
@@ -163,6 +168,15 @@ pub(super) fn because(
         (true, _) => format!("the visitor's {name} is unknown"),
         (false, "") => format!("the visitor's {name} is none of those"),
         (false, value) => format!("the visitor's {name} is {value}"),
+    }
+}
+
+/// Name of a kind of controls in answers.
+pub(super) fn control(kind: ControlKind) -> &'static str {
+    match kind {
+        ControlKind::TrafficControl => "traffic_control",
+        ControlKind::SmartSwitch => "smart_switch",
+        ControlKind::ByHand => "blocked",
     }
 }
 

@@ -184,9 +184,10 @@ pub struct ExplainedRule {
     pub network_offer_id: u32,
     /// The ruleset, as clicks name it; 0 for another rule.
     pub network_ruleset_id: u32,
-    /// The traffic control, as clicks name it; 0 for another rule.
+    /// The traffic control or SmartSwitch rule, as clicks name it; 0 for another rule.
     pub network_traffic_control_id: u32,
-    /// The part of the ruleset, such as `place` or `language`, or `traffic_control`.
+    /// The part of the ruleset, such as `place` or `language`; or `traffic_control`,
+    /// `smart_switch`, `blocked`.
     pub kind: &'static str,
     /// `passed` or `refused`.
     pub verdict: &'static str,
@@ -277,7 +278,7 @@ impl Questions<'_> {
         });
         ExplainedRule {
             network_traffic_control_id,
-            kind: "traffic_control",
+            kind: text::control(control.kind),
             because: variables.collect::<Vec<_>>().join(", "),
             ..ExplainedRule::with_reason(
                 network_offer_id,

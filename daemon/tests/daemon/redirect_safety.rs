@@ -5,7 +5,7 @@
 mod wire;
 
 use coupon_rules::agent::{Brand, Browser, Device, Platform};
-use coupon_rules::control::Control;
+use coupon_rules::control::{Control, ControlKind};
 use coupon_rules::ruleset::addresses::AddressRanges;
 use coupon_rules::ruleset::hours::Hours;
 use coupon_rules::ruleset::places::{CityEntry, PostalCodeEntry, PostalCodes, RegionEntry};
@@ -424,8 +424,9 @@ fn rule_code(reason: u8) -> String {
 /// Rules that refuse the visitor, with the numbers of their reasons.
 fn refusing_rules() -> Vec<(u8, Rule)> {
     let ruleset = |(number, ruleset)| (number, Rule::ruleset(1, &ruleset).unwrap());
-    let control = |reason, variable: Variable, comparison, value| {
+    let control = |reason, kind, variable: Variable, comparison, value| {
         let control = Control {
+            kind,
             is_whitelist: false,
             fails_over: false,
             is_everywhere: false,
@@ -436,9 +437,13 @@ fn refusing_rules() -> Vec<(u8, Rule)> {
         };
         (reason as u8, Rule::control(1, &control).unwrap())
     };
+    let (traffic, switch) = (ControlKind::TrafficControl, ControlKind::SmartSwitch);
+    let domain = Variable::TrackingDomain;
     let controls = [
-        control(Reason::TrafficControl, Variable::Sub1, Comparison::NotPresent, "x"),
-        control(Reason::TrackingDomain, Variable::TrackingDomain, Comparison::Contains, "example"),
+        control(Reason::TrafficControl, traffic, Variable::Sub1, Comparison::NotPresent, "x"),
+        control(Reason::TrackingDomain, traffic, domain, Comparison::Contains, "example"),
+        control(Reason::SmartSwitch, switch, Variable::Sub1, Comparison::Anything, "x"),
+        control(Reason::Blocked, ControlKind::ByHand, Variable::Sub2, Comparison::Anything, "x"),
     ];
     let mut rules: Vec<_> = refusing_rulesets().into_iter().map(ruleset).chain(controls).collect();
     rules.sort_by_key(|(number, _)| *number);

@@ -8,9 +8,21 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::facts::VisitorFacts;
 use crate::text_match::{TextMatch, Variable};
 
+/// The author of a control. The kind decides the reason of its refusals.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ControlKind {
+    TrafficControl = 1,
+    /// A rule that watches the quality of traffic.
+    SmartSwitch = 2,
+    /// A person, value by value.
+    ByHand = 3,
+}
+
 /// A traffic control.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 pub struct Control {
+    pub kind: ControlKind,
     pub is_whitelist: bool,
     /// Whether the fail traffic of the offer gets refused visits.
     pub fails_over: bool,

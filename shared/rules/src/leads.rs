@@ -30,7 +30,7 @@ pub struct ForwardingRule {
 /// Where an offer sends the visits that it refuses.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 pub struct FailTraffic {
-    /// Draws among the redirects by weight; else the first one that is possible.
+    /// Whether weights draw among the possible redirects; else the first possible one is taken.
     pub is_by_weight: bool,
     /// Sends a visit that no redirect takes to the network's URL for such visits.
     pub ends_at_network_url: bool,
@@ -114,8 +114,8 @@ impl From<ForwardingRule> for PreparedForwardingRule {
 }
 
 impl PreparedForwardingRule {
-    /// Whether the rule forwards a visit for a partner. Who is not known for sure to be one of
-    /// those that the rule is for stays with the offer.
+    /// Whether the rule forwards a visit for a partner. A visitor of whom a needed fact is unknown
+    /// stays with the offer.
     #[must_use]
     pub fn fires(
         &self,

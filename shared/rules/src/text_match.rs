@@ -1,8 +1,8 @@
 //! Comparisons of a text of the visit with the texts of a rule.
 //!
 //! ASCII letters are equal in upper and lower case. A text that the visit does not have is empty:
-//! an empty text equals no text of a rule, so only [`Comparison::NotPresent`] and the negative
-//! comparisons hold for it.
+//! an empty text equals no text of a rule, so only [`Comparison::NotPresent`],
+//! [`Comparison::Anything`] and the negative comparisons hold for it.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -132,6 +132,8 @@ pub enum Comparison {
     NotPresent = 6,
     /// The text equals none of the rule's.
     DoesNotMatch = 7,
+    /// Every text, also an absent one.
+    Anything = 8,
 }
 
 /// A comparison with the texts of a rule.
@@ -168,6 +170,7 @@ impl TextMatch {
             Comparison::StartsWith => self.values.iter().any(|value| starts_with(text, value)),
             Comparison::EndsWith => self.values.iter().any(|value| ends_with(text, value)),
             Comparison::NotPresent => text.is_empty(),
+            Comparison::Anything => true,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Why visits are or are not redirected.
 
-use coupon_rules::control::Control;
+use coupon_rules::control::{Control, ControlKind};
 use coupon_rules::leads::FailGroup;
 use coupon_rules::ruleset::Refusal;
 use coupon_rules::ruleset::places::PlaceLevel;
@@ -71,6 +71,10 @@ pub enum Reason {
     TrafficControl = 31,
     /// A traffic control refuses the visit's tracking domain.
     TrackingDomain = 32,
+    /// SmartSwitch blocks a value of the visit.
+    SmartSwitch = 34,
+    /// A person blocked a value of the visit.
+    Blocked = 35,
     /// The offer is not for devices of the visitor's brand.
     Brand = 36,
     /// The offer is not for the visitor's postal code.
@@ -79,7 +83,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 31] = [
+    pub const ALL: [Reason; 33] = [
         Reason::Redirected,
         Reason::Paused,
         Reason::Unassigned,
@@ -109,6 +113,8 @@ impl Reason {
         Reason::Proxy,
         Reason::TrafficControl,
         Reason::TrackingDomain,
+        Reason::SmartSwitch,
+        Reason::Blocked,
         Reason::Brand,
         Reason::PostalCode,
     ];
@@ -150,6 +156,8 @@ impl Reason {
             Reason::Proxy => "proxy",
             Reason::TrafficControl => "traffic_control",
             Reason::TrackingDomain => "tracking_domain",
+            Reason::SmartSwitch => "smart_switch",
+            Reason::Blocked => "blocked",
             Reason::Brand => "brand",
             Reason::PostalCode => "postal_code",
         }
@@ -165,6 +173,8 @@ impl Reason {
                 | Reason::Proxy
                 | Reason::TrafficControl
                 | Reason::TrackingDomain
+                | Reason::SmartSwitch
+                | Reason::Blocked
         )
     }
 
@@ -200,7 +210,9 @@ impl Reason {
             | Reason::Carrier
             | Reason::Proxy
             | Reason::TrafficControl
-            | Reason::TrackingDomain => Some(FailGroup::Other),
+            | Reason::TrackingDomain
+            | Reason::SmartSwitch
+            | Reason::Blocked => Some(FailGroup::Other),
         }
     }
 }
@@ -209,9 +221,13 @@ impl Reason {
     /// The reason why a control refuses.
     #[must_use]
     pub fn of_control(control: &Control) -> Reason {
-        match control.variables.as_slice() {
-            [only] if *only == Variable::TrackingDomain as u8 => Reason::TrackingDomain,
-            _ => Reason::TrafficControl,
+        match (control.kind, control.variables.as_slice()) {
+            (ControlKind::SmartSwitch, _) => Reason::SmartSwitch,
+            (ControlKind::ByHand, _) => Reason::Blocked,
+            (ControlKind::TrafficControl, [only]) if *only == Variable::TrackingDomain as u8 => {
+                Reason::TrackingDomain
+            }
+            (ControlKind::TrafficControl, _) => Reason::TrafficControl,
         }
     }
 }

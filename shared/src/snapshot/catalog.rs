@@ -475,7 +475,7 @@ fn ascending<T, K: PartialOrd>(
 pub(crate) mod tests {
     use super::*;
     use crate::destination::{ArchivedDestination, Macro, MacroSink, MacroValues};
-    use coupon_rules::control::Control;
+    use coupon_rules::control::{Control, ControlKind};
     use coupon_rules::leads::{FailGroup, FailRedirect, FailTraffic, Forwarding, ForwardingRule};
     use coupon_rules::ruleset::Ruleset;
     use coupon_rules::ruleset::hours::{Hours, Slot};
@@ -738,6 +738,7 @@ pub(crate) mod tests {
 
     fn control() -> Control {
         Control {
+            kind: ControlKind::TrafficControl,
             is_whitelist: false,
             fails_over: true,
             is_everywhere: false,

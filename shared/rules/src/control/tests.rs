@@ -4,6 +4,7 @@ use crate::text_match::tests::WithText;
 
 fn control(comparison: Comparison, variable: Variable, values: &[&str]) -> Control {
     Control {
+        kind: ControlKind::TrafficControl,
         is_whitelist: false,
         fails_over: false,
         is_everywhere: true,

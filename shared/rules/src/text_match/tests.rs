@@ -55,6 +55,7 @@ fn each_comparison_ignores_the_case_of_ascii_letters() {
         (StartsWith, vec!["bad", "Badly", "worse!"], vec!["", "a bad", "ba"]),
         (EndsWith, vec!["bad", "so BAD", "xworse"], vec!["", "bad!", "ad"]),
         (NotPresent, vec![""], vec!["bad", " "]),
+        (Anything, vec!["", "x"], vec![]),
     ] {
         for text in matching {
             assert!(holds(comparison, &values, text), "{comparison:?} {text}");

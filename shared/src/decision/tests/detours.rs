@@ -1,6 +1,6 @@
 //! Controls, forwarding and fail traffic on a code of the offers 16 (A), 17 (B) and 18 (C).
 
-use coupon_rules::control::{Control, VariableMatch};
+use coupon_rules::control::{Control, ControlKind, VariableMatch};
 use coupon_rules::leads::{FailGroup, FailRedirect, FailTraffic, Forwarding, ForwardingRule};
 use coupon_rules::text_match::{Comparison, TextMatch};
 
@@ -13,16 +13,16 @@ const C: u32 = 18;
 
 /// A visitor from a country, with a source and a number to draw with.
 #[derive(Clone, Copy)]
-struct Guest {
+struct Visiting {
     country: &'static str,
     source: &'static str,
     dice: u64,
 }
 
-const AMERICAN: Guest = Guest { country: "US", source: "", dice: 0 };
-const BRITON: Guest = Guest { country: "GB", source: "", dice: 0 };
+const AMERICAN: Visiting = Visiting { country: "US", source: "", dice: 0 };
+const BRITON: Visiting = Visiting { country: "GB", source: "", dice: 0 };
 
-impl VisitorFacts for Guest {
+impl VisitorFacts for Visiting {
     fn address(&self) -> IpAddr {
         Ipv4Addr::LOCALHOST.into()
     }
@@ -94,11 +94,11 @@ impl Leads {
     }
 
     /// The click and the origin of the answer of a visit of a code on A for the partner.
-    fn visit_of(&self, partner: u32, guest: Guest) -> (DecidedClick, String) {
+    fn visit_of(&self, partner: u32, visiting: Visiting) -> (DecidedClick, String) {
         let rows = [row(1, A, partner)];
         let index = assemble(&self.0, vec![level((0, 5), &[("code1", &rows)])]).unwrap();
         let code = FoldedCode::fold(b"CODE1").unwrap();
-        let visitor = Visitor::Link(&guest);
+        let visitor = Visitor::Link(&visiting);
         let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None, visitor };
         let decision = decide(index.catalog(), &visit, NOW);
         let answer = match decision.answer {
@@ -109,13 +109,13 @@ impl Leads {
     }
 
     /// Reason, offer and rule of a visit for partner 1.
-    fn decided(&self, guest: Guest) -> (Reason, u32, u32) {
-        let (click, _) = self.visit_of(1, guest);
+    fn decided(&self, visiting: Visiting) -> (Reason, u32, u32) {
+        let (click, _) = self.visit_of(1, visiting);
         (click.reason, click.row.offer_id, click.rule)
     }
 
-    fn detour(&self, guest: Guest) -> Option<Detour> {
-        self.visit_of(1, guest).0.detour
+    fn detour(&self, visiting: Visiting) -> Option<Detour> {
+        self.visit_of(1, visiting).0.detour
     }
 }
 
@@ -169,12 +169,12 @@ fn a_forwarding_rule_is_for_its_partners_visitors_texts_and_days() {
     no_american.ruleset.places.countries.exclude = vec![*b"US"];
     let leads = Leads::new([None, None, None]).forward(A, vec![no_american]);
     assert_eq!(leads.decided(BRITON), (Reason::Redirected, B, 5));
-    assert_eq!(leads.decided(Guest { country: "", ..BRITON }), (Reason::Redirected, A, 0));
+    assert_eq!(leads.decided(Visiting { country: "", ..BRITON }), (Reason::Redirected, A, 0));
     let mut sourced = to(5, B);
     let matching = TextMatch::new(Comparison::ExactMatch, ["x"]);
     sourced.variables = vec![VariableMatch { variable: Variable::SourceId as u8, matching }];
     let leads = Leads::new([None, None, None]).forward(A, vec![sourced]);
-    assert_eq!(leads.decided(Guest { source: "X", ..BRITON }), (Reason::Redirected, B, 5));
+    assert_eq!(leads.decided(Visiting { source: "X", ..BRITON }), (Reason::Redirected, B, 5));
     assert_eq!(leads.decided(BRITON), (Reason::Redirected, A, 0));
     for (days, offer) in [((TODAY, TODAY), B), ((0, TODAY - 1), A), ((TODAY + 1, TODAY + 2), A)] {
         let leads =
@@ -271,10 +271,10 @@ fn weights_divide_the_visitors_among_the_possible_redirects() {
         |redirects| FailTraffic { is_by_weight: true, ends_at_network_url: false, redirects };
     let leads = Leads::new([Some(never_from(b"GB")), None, None])
         .fail_by(A, by_weight(vec![weigh(8, B, 3), weigh(9, C, 1)]));
-    let rules = [0, 1, 2, 3, 4].map(|dice| leads.decided(Guest { dice, ..BRITON }).2);
+    let rules = [0, 1, 2, 3, 4].map(|dice| leads.decided(Visiting { dice, ..BRITON }).2);
     assert_eq!(rules, [8, 8, 8, 9, 8]);
     let without_b = leads.pause(B);
-    let rules = [0, 1, 2, 3].map(|dice| without_b.decided(Guest { dice, ..BRITON }).2);
+    let rules = [0, 1, 2, 3].map(|dice| without_b.decided(Visiting { dice, ..BRITON }).2);
     assert_eq!(rules, [9, 9, 9, 9]);
     // A redirect without weight is never drawn, even if no other is possible.
     let leads = Leads::new([Some(never_from(b"GB")), None, None])
@@ -300,6 +300,7 @@ fn the_networks_url_takes_what_no_redirect_takes() {
 
 fn blocked(fails_over: bool, is_everywhere: bool) -> Control {
     Control {
+        kind: ControlKind::TrafficControl,
         is_whitelist: false,
         fails_over,
         is_everywhere,
@@ -312,7 +313,7 @@ fn blocked(fails_over: bool, is_everywhere: bool) -> Control {
 
 #[test]
 fn a_control_refuses_for_good_and_fails_over_only_by_its_own_action() {
-    let bad = Guest { source: "BAD", ..BRITON };
+    let bad = Visiting { source: "BAD", ..BRITON };
     let leads = |fails_over, is_everywhere| {
         Leads::new([None, None, None])
             .add(A, Rule::control(3, &blocked(fails_over, false)))
@@ -342,8 +343,8 @@ fn a_blocked_source_gets_through_by_no_sibling() {
     let rows = [row(1, A, 1), row(2, B, 1)];
     let index = assemble(&leads.0, vec![level((0, 5), &[("code1", &rows)])]).unwrap();
     let code = FoldedCode::fold(b"CODE1").unwrap();
-    let guest = Guest { source: "bad", ..BRITON };
-    let visitor = Visitor::Link(&guest);
+    let visiting = Visiting { source: "bad", ..BRITON };
+    let visitor = Visitor::Link(&visiting);
     let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None, visitor };
     let click = decide(index.catalog(), &visit, NOW).click.unwrap();
     assert_eq!((click.reason, click.row.offer_id), (Reason::TrafficControl, A));
@@ -353,11 +354,11 @@ fn a_blocked_source_gets_through_by_no_sibling() {
 fn pages_servers_and_views_are_asked_what_they_can_answer() {
     let leads = Leads::new([Some(only(b"US")), None, None]).fail(A, vec![over(8, B)]);
     let controlled = Leads::new([None, None, None]).add(0, Rule::control(4, &blocked(false, true)));
-    let reason = |leads: &Leads, visitor: Visitor<'_, Guest>| {
+    let reason = |leads: &Leads, visitor: Visitor<'_, Visiting>| {
         let index = assemble(&leads.0, vec![level((0, 5), &[])]).unwrap();
         decide_direct(index.catalog(), A, 1, visitor, NOW).unwrap().reason
     };
-    let bad = Guest { source: "bad", ..BRITON };
+    let bad = Visiting { source: "bad", ..BRITON };
     for (visitor, by_country, by_source) in [
         (Visitor::Page(&bad), Reason::Country, Reason::TrafficControl),
         (Visitor::Server(&bad), Reason::Redirected, Reason::TrafficControl),
