@@ -14,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 mod answer;
 mod auth;
 mod bodies;
+mod cap_relationships;
 mod conditions;
 mod crud;
 mod download;
@@ -34,9 +35,11 @@ mod api_keys;
 mod audit;
 mod bot_list;
 mod coupon_codes;
+mod custom_caps;
 mod explain;
 mod jobs;
 mod meta;
+mod offer_groups;
 mod offers;
 mod partner_api_key;
 mod partner_coupon_codes;
@@ -66,6 +69,8 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         .merge(tracking_domains::routes())
         .merge(advertisers::routes())
         .merge(offers::routes())
+        .merge(offer_groups::routes())
+        .merge(custom_caps::routes())
         .merge(affiliates::routes())
         .merge(visibility::routes())
         .merge(coupon_codes::routes())
@@ -74,7 +79,10 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         .merge(pixels::routes());
     // Nothing on these is edited.
     let records = OpenApiRouter::new().merge(postbacks::routes()).merge(audit::routes());
-    let queries = OpenApiRouter::new().merge(reports::routes()).merge(explain::routes());
+    let queries = OpenApiRouter::new()
+        .merge(reports::routes())
+        .merge(explain::routes())
+        .merge(custom_caps::query_routes());
     [
         (Access::edited_by(Right::EditCatalog), catalog),
         (Access::edited_by(Right::DecideConversions), reports::edit_routes()),

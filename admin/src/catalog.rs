@@ -12,9 +12,11 @@ mod advertiser;
 mod affiliate;
 mod bulk_row;
 mod caller;
+mod caps;
 mod click_error;
 mod code_change;
 mod coupon_code;
+mod custom_cap;
 mod day;
 mod description;
 mod domain;
@@ -23,6 +25,7 @@ mod generation;
 mod id;
 mod money;
 mod offer;
+mod offer_group;
 mod own_hosts;
 mod pixel;
 pub(crate) mod placeholder;
@@ -43,9 +46,11 @@ pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority, TrustRu
 pub use affiliate::Affiliate;
 pub use bulk_row::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, Encoding, folded_code};
 pub use caller::{Caller, Role, UserStatus};
+pub use caps::{CapLimits, CapMetric, CapPeriod, RefusalAction, cap_field};
 pub use click_error::click_error_code;
 pub use code_change::{CodeChange, OptionalDay};
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
+pub use custom_cap::CustomCap;
 pub use day::{DayError, parse as parse_day, published_day};
 pub use description::sanitized_description;
 pub use domain::{
@@ -58,6 +63,7 @@ pub use money::{LARGEST as LARGEST_AMOUNT, Money};
 pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
 };
+pub use offer_group::{OfferGroup, OfferGroupStatus};
 pub use own_hosts::{OwnHosts, OwnTrackingDomain};
 pub use pixel::{DeliveryMethod, DeliveryState, Pixel, PixelLevel, PixelStatus, PixelType};
 pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use coupon_rules::agent::Agent;
 use coupon_shared::click::{Click, ClickHead, Tag};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
+use coupon_shared::visitor_key::VisitorKey;
 
 use crate::archive::{Archive, ArchiveError};
 use crate::attribution::evidence::{ClickEvidence, ClickFacts};
@@ -38,9 +39,17 @@ impl FoundClick {
     }
 
     pub(crate) fn text(&self, wanted: Tag) -> String {
+        String::from_utf8_lossy(self.bytes(wanted)).into_owned()
+    }
+
+    fn bytes(&self, wanted: Tag) -> &[u8] {
         let at = Tag::ALL.iter().position(|tag| *tag == wanted);
-        let value = at.and_then(|at| self.tags.get(at)).map(Vec::as_slice);
-        String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+        at.and_then(|at| self.tags.get(at)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The visitor, where the offer's rules ask for earlier visits.
+    pub(crate) fn visitor_key(&self) -> Option<VisitorKey> {
+        VisitorKey::from_bytes(self.bytes(Tag::VisitorKey))
     }
 
     pub(crate) fn agent(&self) -> Option<Agent> {

@@ -47,6 +47,7 @@ pub mod classification;
 pub mod click_ingest;
 mod click_lookup;
 
+pub mod caps;
 pub mod conversions;
 mod outgoing;
 pub mod partner_postbacks;

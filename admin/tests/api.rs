@@ -46,6 +46,8 @@ mod networks_apikeys;
 mod networks_audit;
 #[path = "api/networks/botlist.rs"]
 mod networks_botlist;
+#[path = "api/networks/caps.rs"]
+mod networks_caps;
 #[path = "api/networks/couponcodes.rs"]
 mod networks_couponcodes;
 #[path = "api/networks/couponcodes_bulk.rs"]

@@ -5,11 +5,13 @@ use coupon_geo::GeoWatcher;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::answer::{Object, Resource, label};
+use super::cap_relationships::{REMAINING, USED, relate_caps};
 use super::crud::{self, CatalogResource};
 use super::request::{ListSpec, Relationships, RemovalOptions};
 use super::state::{AppState, Network};
 use crate::catalog::{FieldError, Offer};
 use crate::edit::EditError;
+use crate::store::caps::CapOwner;
 use crate::store::rows::{self, Entity};
 use crate::store::{ReadTx, StoreError, advertisers, rulesets};
 
@@ -51,7 +53,7 @@ impl CatalogResource for Offer {
 
     const LIST: ListSpec = ListSpec {
         filters: Offer::FILTERS,
-        relationships: &["advertiser", "ruleset", "targeting"],
+        relationships: &["advertiser", "ruleset", "targeting", REMAINING, USED],
         search: Some(rows::NAME),
         is_whole_by_default: false,
         has_cursors: false,
@@ -92,6 +94,7 @@ impl CatalogResource for Offer {
                 offer.relate(name, ruleset);
             }
         }
+        relate_caps(connection, offers, wanted, CapOwner::Offer)?;
         if !wanted.has("advertiser") {
             return Ok(());
         }

@@ -56,6 +56,9 @@ pub(super) fn check_click(
     if is_too_old(click, offer, evidence.received_ms) {
         return Err(ErrorCode::AboveLookBack);
     }
+    if is_too_soon(click, offer, evidence.received_ms) {
+        return Err(ErrorCode::BelowMinimumTime);
+    }
     let access: AccessCheck<fn() -> bool> = AccessCheck::AtClick;
     Ok(run_terms(offer, click.affiliate_id, evidence, access).check(evidence.today)?)
 }
@@ -71,6 +74,12 @@ fn is_too_old(click: &ClickFacts, offer: &Offer, received_ms: u64) -> bool {
     let look_back_ms = u64::from(offer.session_tracking_lifespan_hour) * HOUR_MS;
     // A look-back window of 0 hours has no end.
     look_back_ms != 0 && received_ms.saturating_sub(click.unix_ms) > look_back_ms
+}
+
+/// A page that converts within seconds was reached before the click: software put the click in.
+fn is_too_soon(click: &ClickFacts, offer: &Offer, received_ms: u64) -> bool {
+    let shortest_ms = u64::from(offer.session_tracking_minimum_lifespan_second) * 1000;
+    shortest_ms != 0 && received_ms < click.unix_ms.saturating_add(shortest_ms)
 }
 
 /// Checks a row of the code that a postback names without a usable click.

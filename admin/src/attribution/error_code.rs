@@ -41,6 +41,9 @@ error_codes! {
     /// The advertiser's list of addresses lacks the sender's.
     AddressNotAllowed = 3, Rejected, "address_not_allowed",
         "the address this came from is not on the advertiser's list";
+    /// A hard cap of offer, group, partner or code is reached.
+    CapReached = 4, Rejected, "cap_reached",
+        "a cap on conversions or amounts is reached";
     /// The click is older than the offer's look-back window.
     AboveLookBack = 5, Rejected, "above_look_back",
         "the click is older than the offer's look-back window";
@@ -71,6 +74,9 @@ error_codes! {
     /// The offer's last day has passed.
     ExpiredOffer = 19, Rejected, "expired_offer",
         "the offer's last day has passed";
+    /// The click came less than the offer's shortest time before the conversion.
+    BelowMinimumTime = 20, Rejected, "below_minimum_time",
+        "the conversion came sooner after the click than the offer allows";
     /// The token is missing or wrong.
     InvalidToken = 21, Rejected, "invalid_verification_token",
         "verification_token is missing or wrong";
@@ -177,6 +183,7 @@ impl ErrorCode {
                 | ErrorCode::InvalidOffer
                 | ErrorCode::InactiveOffer
                 | ErrorCode::ExpiredOffer
+                | ErrorCode::BelowMinimumTime
                 | ErrorCode::InvalidToken
                 | ErrorCode::UnknownCode
                 | ErrorCode::PausedCode

@@ -56,6 +56,17 @@ impl Money {
         Money(near.normalize())
     }
 
+    /// A sum or difference of amounts, which may be larger than [`LARGEST`].
+    #[must_use]
+    pub fn from_sum(sum: Decimal) -> Money {
+        Money(sum.normalize())
+    }
+
+    #[must_use]
+    pub fn from_whole(whole: u64) -> Money {
+        Money(Decimal::from(whole))
+    }
+
     /// The amount in millionths, as sums hold it; saturates.
     #[must_use]
     pub fn millionths(self) -> i64 {

@@ -6,6 +6,7 @@ use coupon_shared::destination::Destination;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::caps::{RefusalAction, has_cap_fields};
 use super::money::Money;
 use super::problems::{FieldError, Problems};
 use super::ruleset::{self, Ruleset};
@@ -14,6 +15,7 @@ use super::{day, id, settings, text};
 
 const MAX_ENTRIES: usize = 100;
 const MAX_HOURS: u32 = 24 * 365;
+const MAX_MINIMUM_SECONDS: u32 = 24 * 3600;
 
 words! {
     /// The status of an offer.
@@ -168,6 +170,10 @@ pub struct Offer {
     /// The period between click and conversion, in hours; 0: unlimited.
     #[serde(default)]
     pub session_tracking_lifespan_hour: u32,
+    /// The shortest time between click and conversion, in seconds; an earlier conversion is
+    /// rejected.
+    #[serde(default)]
+    pub session_tracking_minimum_lifespan_second: u32,
     /// Conversions wait for approval.
     #[serde(default)]
     pub is_must_approve_conversion: bool,
@@ -185,6 +191,81 @@ pub struct Offer {
     #[serde(default, deserialize_with = "ruleset::null_is_everybody")]
     #[schema(value_type = Option<Ruleset>, required = false)]
     pub ruleset: Ruleset,
+    /// The group whose caps the offer shares; 0: none.
+    #[serde(default)]
+    pub network_offer_group_id: u32,
+    /// Refuses visitors with an earlier click in the session.
+    #[serde(default)]
+    pub is_duplicate_filter_enabled: bool,
+    /// The answer to such a visitor.
+    #[serde(default = "block")]
+    pub duplicate_filter_targeting_action: RefusalAction,
+    /// Refuses visitors whose conversion is approved or pending.
+    #[serde(default)]
+    pub is_block_already_converted: bool,
+    /// The answer to such a visitor.
+    #[serde(default = "block")]
+    pub already_converted_action: RefusalAction,
+    /// Whether the caps of the offer hold. Without, they are kept.
+    #[serde(default)]
+    pub is_caps_enabled: bool,
+    /// The caps of the offer only alert.
+    #[serde(default)]
+    pub is_soft_cap: bool,
+    /// Most base conversions of a day; 0: no limit.
+    #[serde(default)]
+    pub daily_conversion_cap: u64,
+    /// Most base conversions of a week; 0: no limit.
+    #[serde(default)]
+    pub weekly_conversion_cap: u64,
+    /// Most base conversions of a month; 0: no limit.
+    #[serde(default)]
+    pub monthly_conversion_cap: u64,
+    /// Most base conversions of all time; 0: no limit.
+    #[serde(default)]
+    pub global_conversion_cap: u64,
+    /// Most payout of a day; 0: no limit.
+    #[serde(default)]
+    pub daily_payout_cap: Money,
+    /// Most payout of a week; 0: no limit.
+    #[serde(default)]
+    pub weekly_payout_cap: Money,
+    /// Most payout of a month; 0: no limit.
+    #[serde(default)]
+    pub monthly_payout_cap: Money,
+    /// Most payout of all time; 0: no limit.
+    #[serde(default)]
+    pub global_payout_cap: Money,
+    /// Most revenue of a day; 0: no limit.
+    #[serde(default)]
+    pub daily_revenue_cap: Money,
+    /// Most revenue of a week; 0: no limit.
+    #[serde(default)]
+    pub weekly_revenue_cap: Money,
+    /// Most revenue of a month; 0: no limit.
+    #[serde(default)]
+    pub monthly_revenue_cap: Money,
+    /// Most revenue of all time; 0: no limit.
+    #[serde(default)]
+    pub global_revenue_cap: Money,
+    /// Most unique clicks of a day; 0: no limit.
+    #[serde(default)]
+    pub daily_click_cap: u64,
+    /// Most unique clicks of a week; 0: no limit.
+    #[serde(default)]
+    pub weekly_click_cap: u64,
+    /// Most unique clicks of a month; 0: no limit.
+    #[serde(default)]
+    pub monthly_click_cap: u64,
+    /// Most unique clicks of all time; 0: no limit.
+    #[serde(default)]
+    pub global_click_cap: u64,
+}
+
+has_cap_fields!(Offer);
+
+fn block() -> RefusalAction {
+    RefusalAction::Block
 }
 
 fn public() -> Visibility {
@@ -220,6 +301,11 @@ impl Offer {
                 problems.add(field, format!("is more than {MAX_HOURS} hours"));
             }
         }
+        if self.session_tracking_minimum_lifespan_second > MAX_MINIMUM_SECONDS {
+            let error = format!("is more than {MAX_MINIMUM_SECONDS} seconds, a day");
+            problems.add("session_tracking_minimum_lifespan_second", error);
+        }
+        self.limits().check(&mut problems);
         self.check_entries(&mut problems);
         problems.add_nested("ruleset", self.ruleset.check().err().unwrap_or_default());
         problems.finish()
@@ -287,12 +373,26 @@ impl Offer {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = empty_macro_warnings(&self.destination_url);
         warnings.extend(self.ruleset.warnings());
+        warnings.extend(self.duplicate_filter_warning());
         for (index, entry) in self.payout_revenue.iter().enumerate() {
             warnings.extend(
                 entry.unused_amounts().map(|remark| format!("payout_revenue[{index}].{remark}")),
             );
         }
         warnings
+    }
+}
+
+impl Offer {
+    /// Thousands of visitors of a mobile network or an office share an address.
+    fn duplicate_filter_warning(&self) -> Option<String> {
+        let is_by_address = self.session_definition == SessionDefinition::Ip;
+        (self.is_duplicate_filter_enabled && is_by_address).then(|| {
+            "is_duplicate_filter_enabled: session_definition is ip, so all visitors behind one \
+             address, such as customers of a mobile network, are duplicates of the first; \
+             ip_user_agent tells more of them apart"
+                .into()
+        })
     }
 }
 

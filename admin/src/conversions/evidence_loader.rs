@@ -51,6 +51,11 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
         })
     }
 
+    /// The network's time zone.
+    pub(super) fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// All advertisers with trust rules.
     pub(super) fn guarded(&mut self) -> Result<&[(u32, Advertiser)], StoreError> {
         match &mut self.guarded {

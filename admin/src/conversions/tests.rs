@@ -33,6 +33,7 @@ use crate::store::{ReadTx, Store, StoreError, WriteTx, meta};
 const NOON_MS: u64 = 1_781_524_800_000;
 
 mod approved_later;
+mod caps;
 mod evidence;
 mod orders;
 mod refunds;

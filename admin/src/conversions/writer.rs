@@ -9,6 +9,8 @@
 //!   pending too.
 //! - A refused conversion blocks no other: a later postback about the same sale is decided on its
 //!   own. Once a person approves the refused conversion, no other can be approved beside it.
+//! - A conversion over a hard cap is rejected. The sale of a dispute has a conversion that counts
+//!   already, so its second conversion is not judged by caps.
 //! - An answer names a click only if the sender named the click.
 //! - A postback waits behind an earlier pending postback of possibly the same sale.
 //! - An unidentified postback (without any known code, click or partner) creates no conversion. Its
@@ -43,6 +45,7 @@ use crate::store::postbacks::{self, Postback, PostbackRow, unidentified};
 use crate::store::rollups::turn_into_click;
 use crate::store::{StoreError, WriteTx, removal_clock};
 
+mod cap_check;
 mod decision;
 mod duplicate;
 mod fraud_check;
@@ -307,7 +310,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         }
     }
 
-    /// Creates a conversion after the checks for duplicates without a key and for fraud.
+    /// Creates a conversion after the checks for duplicates without a key, for fraud and for caps.
     fn create_checked(
         &mut self,
         incoming: Incoming<'_>,
@@ -320,6 +323,13 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
             return Ok(PostbackDecision::unidentified(proposed));
         }
         let fraud_flag = self.check_fraud_rules(incoming, &mut proposed)?;
+        if self.check_caps(incoming, &mut proposed)?
+            && let (Relation::Repeats(at), mut known) =
+                self.find_existing(incoming.fields, &mut proposed)?
+        {
+            // The same sale was rejected for the cap before.
+            return self.handle_duplicate(incoming, proposed, known.swap_remove(at));
+        }
         self.create_conversion(incoming, proposed, fraud_flag)
     }
 

@@ -2,7 +2,7 @@
 
 use super::own_address::OwnAddresses;
 use super::{EditError, Editable, Removal, check_live_codes, check_reference};
-use crate::catalog::{Advertiser, FieldError, Offer, OfferStatus, TrackingDomain};
+use crate::catalog::{Advertiser, FieldError, Offer, OfferGroup, OfferStatus, TrackingDomain};
 use crate::store::coupon_codes::{self, CodesOf};
 use crate::store::{WriteTx, offers, rows};
 
@@ -27,6 +27,7 @@ impl Editable for Offer {
         if let Some(domain) = self.network_tracking_domain_id {
             check_reference::<TrackingDomain>(tx, "network_tracking_domain_id", domain)?;
         }
+        check_group(self, tx)?;
         check_entries(self, tx, id)?;
         check_urls(self, tx, id)
     }
@@ -48,6 +49,24 @@ impl Editable for Offer {
         }
         is_removal
     }
+}
+
+/// Checks that the group is the same advertiser's.
+fn check_group(offer: &Offer, tx: &WriteTx<'_>) -> Result<(), EditError> {
+    let id = offer.network_offer_group_id;
+    if id == 0 {
+        return Ok(());
+    }
+    let field = "network_offer_group_id";
+    let Some(group) = rows::find::<OfferGroup>(tx, id)? else {
+        return Err(EditError::field(field, format!("there is no {} {id}", OfferGroup::NAME)));
+    };
+    let owner = group.object.network_advertiser_id;
+    if owner == offer.network_advertiser_id {
+        return Ok(());
+    }
+    let message = format!("offer group {id} is one of advertiser {owner}");
+    Err(EditError::field(field, message))
 }
 
 /// Refuses URLs that lead back to a tracking domain. An unchanged URL may lead to a newer domain,

@@ -12,7 +12,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{OptionalExtension, Row};
 
 use super::audit::FieldChange;
-use super::{ReadTx, StoreError, WriteTx, bot_list};
+use super::{ReadTx, StoreError, WriteTx, bot_list, caps};
 use crate::catalog::Money;
 use crate::catalog::words::words;
 
@@ -219,6 +219,8 @@ columns! {
         click_referer: String,
         /// Personal: the visitor's languages.
         click_language: String,
+        /// Personal: the number of the visitor, as coupond recorded it; 0 for none.
+        visitor_key: i64,
         /// Of the click, otherwise of the postback.
         sub1: String,
         /// Of the click, otherwise of the postback.
@@ -381,6 +383,7 @@ pub fn insert(tx: &WriteTx<'_>, conversion: &Conversion) -> Result<ConversionRow
     let sql = Conversion::insert_sql("conversion");
     let number = tx.prepare_cached(&sql)?.insert(conversion.values().as_slice())?;
     let number = u32::try_from(number).map_err(|_| StoreError::Full)?;
+    caps::add_conversion(tx, conversion)?;
     if conversion.status == Status::Approved {
         list::remember_converted(tx, &conversion.transaction_id)?;
     }
@@ -394,6 +397,7 @@ pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
                sale_amount = ?5, payout = ?6, revenue = ?7, terms = ?8, has_conflict = ?9, \
                notes = ?10, amount = ?11, key = ?12 WHERE number = ?1";
     let now = &row.conversion;
+    caps::change_conversion(tx, row.number, now)?;
     tx.prepare_cached(sql)?.execute((
         row.number,
         tx.now(),

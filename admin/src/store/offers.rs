@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use rusqlite::Row;
 use rusqlite::types::Value;
 
+use super::caps::{self, CapOwner};
 use super::rows::{
-    Compared, DELETED, Entity, FIRST, Filterable, Stored, Vocabulary, day, day_text, word,
+    Compared, DELETED, Entity, FIRST, Filterable, Stored, Vocabulary, day, day_text, optional_id,
+    word,
 };
 use super::{ReadTx, StoreError, WriteTx, click_terms, rulesets};
-use crate::catalog::{Offer, PayoutRevenue, Ruleset, UnknownWord, Visibility, WordSet};
+use crate::catalog::{Money, Offer, PayoutRevenue, Ruleset, UnknownWord, Visibility, WordSet};
 
 /// Statuses for filters: the statuses of offers that are not deleted.
 struct ListedStatus;
@@ -32,7 +34,11 @@ impl Entity for Offer {
     const SELECT: &'static str = "name, iif(time_deleted = 0, offer_status, 'deleted'), destination_url, advertiser_id, tracking_domain_id, visibility, \
                                   date_live_until, currency_id, session_definition, session_duration, \
                                   session_tracking_lifespan_hour, is_must_approve_conversion, \
-                                  is_allow_duplicate_conversion, append_transaction_id, fallback_url";
+                                  is_allow_duplicate_conversion, append_transaction_id, fallback_url, \
+                                  ifnull(offer_group_id, 0), is_caps_enabled, is_soft_cap, \
+                                  is_duplicate_filter_enabled, duplicate_filter_targeting_action, \
+                                  is_block_already_converted, already_converted_action, \
+                                  session_tracking_minimum_lifespan_second";
     // Rows deleted by older versions have lost the status.
     const ON_RESTORE: &'static str =
         ", offer_status = iif(offer_status = 'deleted', 'paused', offer_status)";
@@ -53,6 +59,11 @@ impl Entity for Offer {
         Filterable {
             field: "network_tracking_domain_id",
             column: "tracking_domain_id",
+            kind: Compared::OptionalId,
+        },
+        Filterable {
+            field: "network_offer_group_id",
+            column: "offer_group_id",
             kind: Compared::OptionalId,
         },
         Filterable {
@@ -83,6 +94,30 @@ impl Entity for Offer {
             append_transaction_id: row.get(FIRST + 13)?,
             fallback_url: row.get(FIRST + 14)?,
             ruleset: Ruleset::default(),
+            network_offer_group_id: row.get(FIRST + 15)?,
+            is_caps_enabled: row.get(FIRST + 16)?,
+            is_soft_cap: row.get(FIRST + 17)?,
+            is_duplicate_filter_enabled: row.get(FIRST + 18)?,
+            duplicate_filter_targeting_action: word(row, FIRST + 19)?,
+            is_block_already_converted: row.get(FIRST + 20)?,
+            already_converted_action: word(row, FIRST + 21)?,
+            session_tracking_minimum_lifespan_second: row.get(FIRST + 22)?,
+            daily_conversion_cap: 0,
+            weekly_conversion_cap: 0,
+            monthly_conversion_cap: 0,
+            global_conversion_cap: 0,
+            daily_payout_cap: Money::default(),
+            weekly_payout_cap: Money::default(),
+            monthly_payout_cap: Money::default(),
+            global_payout_cap: Money::default(),
+            daily_revenue_cap: Money::default(),
+            weekly_revenue_cap: Money::default(),
+            monthly_revenue_cap: Money::default(),
+            global_revenue_cap: Money::default(),
+            daily_click_cap: 0,
+            weekly_click_cap: 0,
+            monthly_click_cap: 0,
+            global_click_cap: 0,
         })
     }
 
@@ -103,6 +138,20 @@ impl Entity for Offer {
             ("is_allow_duplicate_conversion", self.is_allow_duplicate_conversion.into()),
             ("append_transaction_id", self.append_transaction_id.into()),
             ("fallback_url", self.fallback_url.clone().into()),
+            ("offer_group_id", optional_id(self.network_offer_group_id)),
+            ("is_caps_enabled", self.is_caps_enabled.into()),
+            ("is_soft_cap", self.is_soft_cap.into()),
+            ("is_duplicate_filter_enabled", self.is_duplicate_filter_enabled.into()),
+            (
+                "duplicate_filter_targeting_action",
+                self.duplicate_filter_targeting_action.as_str().to_owned().into(),
+            ),
+            ("is_block_already_converted", self.is_block_already_converted.into()),
+            ("already_converted_action", self.already_converted_action.as_str().to_owned().into()),
+            (
+                "session_tracking_minimum_lifespan_second",
+                self.session_tracking_minimum_lifespan_second.into(),
+            ),
         ]
     }
 
@@ -114,6 +163,7 @@ impl Entity for Offer {
             save_entry(tx, id, position, entry)?;
         }
         rulesets::save(tx, id, &self.ruleset)?;
+        caps::save(tx, CapOwner::Offer(id), &self.limits())?;
         click_terms::record(tx, id, self)
     }
 
@@ -122,6 +172,7 @@ impl Entity for Offer {
             offer.object.payout_revenue = entries_of(connection, offer.id)?;
             let ruleset = rulesets::find(connection, offer.id)?;
             offer.object.ruleset = ruleset.map(|found| found.ruleset).unwrap_or_default();
+            offer.object.set_limits(&caps::limits(connection, CapOwner::Offer(offer.id))?);
         }
         Ok(())
     }

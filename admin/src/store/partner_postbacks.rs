@@ -7,7 +7,8 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use super::rows::{
-    Compared, DELETED, Entity, FIRST, Filterable, Listed, Page, Query, Vocabulary, conditions, word,
+    Compared, DELETED, Entity, FIRST, Filterable, Listed, Page, Query, Vocabulary, conditions,
+    optional_id, word,
 };
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{DeliveryMethod, DeliveryState, Pixel, PixelStatus, PixelType};
@@ -70,11 +71,10 @@ impl Entity for Pixel {
     }
 
     fn columns(&self) -> Vec<(&'static str, Value)> {
-        let optional = |id: u32| if id == 0 { Value::Null } else { Value::Integer(id.into()) };
         vec![
             ("affiliate_id", i64::from(self.network_affiliate_id).into()),
-            ("offer_id", optional(self.network_offer_id)),
-            ("entry_id", optional(self.network_offer_payout_revenue_id)),
+            ("offer_id", optional_id(self.network_offer_id)),
+            ("entry_id", optional_id(self.network_offer_payout_revenue_id)),
             ("pixel_status", self.pixel_status.as_str().to_owned().into()),
             ("pixel_type", self.pixel_type.as_str().to_owned().into()),
             ("postback_url", self.postback_url.clone().into()),

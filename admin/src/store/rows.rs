@@ -209,6 +209,11 @@ pub(super) fn day_text(day: Option<Date>) -> Option<String> {
     day.map(|day| day.to_string())
 }
 
+/// An id as stored; 0 is none.
+pub(super) fn optional_id(id: u32) -> Value {
+    if id == 0 { Value::Null } else { Value::Integer(id.into()) }
+}
+
 /// Filters, order and page of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Query {

@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 68] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 75] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -85,6 +85,13 @@ const NETWORK_ROUTES: [(&str, &[&str]); 68] = [
     ("offers/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("offers/9/restore", &["POST"]),
     ("offers/9/visibility", &["GET", "PUT"]),
+    ("offergroups", &["GET", "POST"]),
+    ("offergroups/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("offergroups/9/restore", &["POST"]),
+    ("custom/caps", &["GET", "POST", "PATCH"]),
+    ("custom/caps/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("custom/caps/9/restore", &["POST"]),
+    ("custom/capstable", &["POST"]),
     ("affiliates", &["GET", "POST"]),
     ("affiliates/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("affiliates/9/restore", &["POST"]),
@@ -168,7 +175,8 @@ async fn each_role_calls_its_routes_and_no_other() {
     for (route, methods) in NETWORK_ROUTES {
         let path = format!("/v1/networks/{route}");
         for method in methods {
-            let asks = *method == "POST" && route.starts_with("reporting/");
+            let is_query = route.starts_with("reporting/") || route == "custom/capstable";
+            let asks = *method == "POST" && is_query;
             let is_secret = route.starts_with("users");
             let reads = (*method == "GET" && !is_secret) || asks;
             let is_managed = !["settings", "apikeys", "botlist", "privacy", "users"]

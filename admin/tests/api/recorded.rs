@@ -165,6 +165,7 @@ pub(crate) fn sale(id: u8) -> Conversion {
         click_user_agent: String::new(),
         click_referer: String::new(),
         click_language: String::new(),
+        visitor_key: 0,
         sub1: String::new(),
         sub2: String::new(),
         sub3: String::new(),

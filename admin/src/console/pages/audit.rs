@@ -34,10 +34,12 @@ const ACTORS: [(&str, &str); 4] = [
 ];
 
 /// Kinds of objects, and the pages of those that have one.
-const OBJECTS: [(&str, &str, &str); 22] = [
+const OBJECTS: [(&str, &str, &str); 24] = [
     ("coupon_code", "Coupon code", "/console/coupon-codes/"),
     ("job", "Job", "/console/jobs/"),
     ("offer", "Offer", "/console/offers/"),
+    ("offer_group", "Offer group", ""),
+    ("custom_cap", "Cap", ""),
     ("affiliate", "Partner", "/console/partners/"),
     ("offer_visibility", "Access of a partner", ""),
     ("advertiser", "Advertiser", "/console/advertisers/"),

@@ -54,6 +54,7 @@ pub(super) fn build_conversion(
         click_user_agent: of_click(Tag::UserAgent),
         click_referer: of_click(Tag::Referer),
         click_language: of_click(Tag::Language),
+        visitor_key: click.and_then(FoundClick::visitor_key).map_or(0, |key| key.0.cast_signed()),
         sub1: sub(0, Tag::Sub1),
         sub2: sub(1, Tag::Sub2),
         sub3: sub(2, Tag::Sub3),

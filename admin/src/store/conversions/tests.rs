@@ -26,6 +26,7 @@ pub(crate) fn sample(id: u8, unix_ms: u64) -> Conversion {
         click_user_agent: String::new(),
         click_referer: String::new(),
         click_language: String::new(),
+        visitor_key: 0,
         sub1: "story".into(),
         sub2: String::new(),
         sub3: String::new(),

@@ -36,7 +36,7 @@ pub struct PersonalRows {
 const POSTBACK_IS_PERSONAL: &str = "(address <> '' OR user_agent <> '' OR referer <> '' OR query <> '' OR body <> '' OR email <> '' OR raw IS NOT NULL)";
 const CONVERSION_IS_PERSONAL: &str =
     "(address <> '' OR user_agent <> '' OR referer <> '' OR email <> '' OR click_address <> ''
-      OR click_user_agent <> '' OR click_referer <> '' OR click_language <> '')";
+      OR click_user_agent <> '' OR click_referer <> '' OR click_language <> '' OR visitor_key <> 0)";
 /// `?2` is the value with `@` percent-encoded.
 const SAYS: &str = "(instr(lower({}), ?1) OR instr(lower({}), ?2))";
 
@@ -167,7 +167,7 @@ fn blank_conversions(
     let said = ["address", "click_address", "email"];
     let sql = format!(
         "UPDATE conversion SET steps = {}, notes = {}, address = '', user_agent = '', referer = '',
-             email = '', click_address = '', click_user_agent = '', click_referer = '',
+             email = '', visitor_key = 0, click_address = '', click_user_agent = '', click_referer = '',
              click_language = '' WHERE number = ?1",
         without("steps", &said),
         without("notes", &said),
