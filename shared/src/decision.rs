@@ -318,6 +318,7 @@ impl<'a> Candidate<'a> {
         let detour = |kind| Detour {
             kind,
             previous_offer_id: self.row.offer_id,
+            previous_advertiser_id: self.advertiser_id(),
             failed_reason: Some(self.reason),
         };
         match checks.fail_over(&self.row, &self.reached, group, facts)? {
@@ -352,6 +353,7 @@ impl<'a> Candidate<'a> {
         let detour = (reached.forwarded_by != 0).then_some(Detour {
             kind: DetourKind::Forwarding,
             previous_offer_id: self.row.offer_id,
+            previous_advertiser_id: self.advertiser_id(),
             failed_reason: None,
         });
         DecidedClick { row, advertiser_id: reached.advertiser_id(), reason, rule, detour }

@@ -227,6 +227,10 @@ mod tests {
                 "brand",
                 "error_code",
                 "error_message",
+                "rule_id",
+                "redirect_method",
+                "previous_network_offer_id",
+                "previous_error_code",
                 "is_prefetch",
                 "is_bot",
                 "is_duplicate",
@@ -278,6 +282,7 @@ mod tests {
         assert_eq!(
             hidden(&entity::MEASURES),
             [
+                "fail_traffic_click",
                 "bot_click",
                 "invalid_cv",
                 "cpc",

@@ -143,6 +143,9 @@ measures! {
     rejected_cv,
     /// Postbacks without a valid conversion.
     invalid_cv,
+    /// Visits that the offer refused and its fail traffic sent to another offer. They are gross
+    /// clicks of that offer, not of this one.
+    failed_over,
     }
     amounts {
     /// Payout of base conversions, in millionths.
@@ -386,6 +389,9 @@ impl Rollups {
     /// Counts a click by its classification.
     pub fn count(&mut self, click: &Click<'_>, classification: &Classification) {
         self.0.click(click, classification, measures(classification));
+        if classification.class != VisitClass::Impression {
+            self.0.failed_over(click, classification);
+        }
     }
 
     /// Writes the collected counts.

@@ -25,28 +25,36 @@ pub struct Detour {
     pub kind: DetourKind,
     /// The offer the code stands on.
     pub previous_offer_id: u32,
+    /// The advertiser of that offer, 0 if the catalog lacks the offer.
+    pub previous_advertiser_id: u32,
     /// Why the offer before refused the visit; `None` for forwarding.
     pub failed_reason: Option<Reason>,
 }
 
 impl Detour {
     /// Length of the bytes in click records.
-    pub const LEN: usize = 6;
+    pub const LEN: usize = 10;
 
-    /// The bytes in click records: kind (1), reason of the refusal or 0 (1), previous offer (4).
+    /// The bytes in click records: kind (1), reason of the refusal or 0 (1), previous offer (4) and
+    /// its advertiser (4).
     #[must_use]
     pub fn to_bytes(self) -> [u8; Detour::LEN] {
-        let [a, b, c, d] = self.previous_offer_id.to_le_bytes();
         let failed_reason = self.failed_reason.map_or(0, |reason| reason as u8);
-        [self.kind as u8, failed_reason, a, b, c, d]
+        let mut bytes = [0; Detour::LEN];
+        bytes[..2].copy_from_slice(&[self.kind as u8, failed_reason]);
+        bytes[2..6].copy_from_slice(&self.previous_offer_id.to_le_bytes());
+        bytes[6..].copy_from_slice(&self.previous_advertiser_id.to_le_bytes());
+        bytes
     }
 
     /// Reads the bytes of a click record; `None` for a kind that this version does not know.
     #[must_use]
-    pub fn from_bytes([kind, failed_reason, id @ ..]: [u8; Detour::LEN]) -> Option<Detour> {
+    pub fn from_bytes(bytes: [u8; Detour::LEN]) -> Option<Detour> {
+        let [kind, failed_reason, o1, o2, o3, o4, a1, a2, a3, a4] = bytes;
         Some(Detour {
             kind: DetourKind::from_number(kind)?,
-            previous_offer_id: u32::from_le_bytes(id),
+            previous_offer_id: u32::from_le_bytes([o1, o2, o3, o4]),
+            previous_advertiser_id: u32::from_le_bytes([a1, a2, a3, a4]),
             failed_reason: Reason::from_number(failed_reason),
         })
     }

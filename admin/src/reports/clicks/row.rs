@@ -11,7 +11,7 @@ use coupon_geo::Databases;
 use coupon_rules::agent::{Agent, Brand};
 use coupon_rules::place::PlaceParts;
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
-use coupon_shared::decision::Reason;
+use coupon_shared::decision::{Detour, DetourKind, Reason};
 use coupon_shared::transaction_id::TransactionId;
 
 use crate::attribution::postback_fields::url_without_secrets;
@@ -56,6 +56,7 @@ pub(super) struct ArchivedClick {
     referer: String,
     user_agent: String,
     language: String,
+    detour: Option<Detour>,
 }
 
 impl ArchivedClick {
@@ -76,6 +77,7 @@ impl ArchivedClick {
             referer: url_without_secrets(click.text(Tag::Referer).as_bytes()),
             user_agent: text(Tag::UserAgent),
             language: text(Tag::Language),
+            detour: click.detour(),
         }
     }
 
@@ -111,12 +113,29 @@ impl ArchivedClick {
 
 /// Whether a click matches the conditions. Runs before the click is copied out of its block.
 pub(super) fn matches(click: &Click<'_>, conditions: &Conditions) -> bool {
-    conditions.match_row(|facet| facet_value(click, facet))
+    conditions.match_row(|facet| facet_value(click, &click.head, facet))
 }
 
-fn facet_value<'a>(click: &Click<'a>, facet: Facet) -> FacetValue<'a> {
+/// The detour of a click that fail traffic sent to another offer.
+pub(super) fn failed_over(click: &Click<'_>) -> Option<Detour> {
+    click.detour().filter(|detour| detour.kind == DetourKind::FailTraffic)
+}
+
+/// Whether a click matches the conditions as a click of the offer that refused it.
+pub(super) fn matches_before(click: &Click<'_>, conditions: &Conditions) -> bool {
+    failed_over(click).is_some_and(|detour| {
+        let head = ClickHead {
+            offer_id: detour.previous_offer_id,
+            advertiser_id: detour.previous_advertiser_id,
+            ..click.head
+        };
+        conditions.match_row(|facet| facet_value(click, &head, facet))
+    })
+}
+
+fn facet_value<'a>(click: &Click<'a>, head: &ClickHead, facet: Facet) -> FacetValue<'a> {
     match (facet.dimension(), facet.tag()) {
-        (Some(dimension), _) => FacetValue::Id(dimension_id(&click.head, dimension)),
+        (Some(dimension), _) => FacetValue::Id(dimension_id(head, dimension)),
         (None, Some(tag)) => FacetValue::Text(click.text(tag)),
         (None, None) => FacetValue::Text(Cow::Borrowed(agent_name(click, facet))),
     }
@@ -194,7 +213,7 @@ pub static RELATED_COLUMNS: ColumnMask<ReportedClick> =
 
 static FILE_COLUMNS: [Column<ReportedClick>; 6] = related::columns();
 
-static ALL: [Column<ReportedClick>; 36] = [
+static ALL: [Column<ReportedClick>; 40] = [
     Column::text("transaction_id", "", |row| row.click.head.transaction_id.to_string().into()),
     Column::unsigned("unix_timestamp", "", |row| row.click.head.unix_ms / 1000),
     Column::text(
@@ -259,6 +278,29 @@ static ALL: [Column<ReportedClick>; 36] = [
         Reason::Redirected => "".into(),
         reason => reason.as_str().into(),
     }),
+    Column::id(
+        "rule_id",
+        "The ruleset, traffic control, cap or other rule that refused the visit, or led it to another\n\
+         offer; 0 for none.",
+        |row| row.click.head.rule,
+    ),
+    Column::text(
+        "redirect_method",
+        "How the visit came to another offer than the code's: `forwarding_rule` or `fail_traffic`;\n\
+         `global_fail_traffic` where it went to the network's URL for failed visits.",
+        |row| row.click.detour.map_or("", |detour| detour.kind.as_str()).into(),
+    ),
+    Column::id("previous_network_offer_id", "The code's offer in that case, else 0.", |row| {
+        row.click.detour.map_or(0, |detour| detour.previous_offer_id)
+    }),
+    Column::id(
+        "previous_error_code",
+        "Why an offer before refused the visit, as `error_code`; 0 without a refusal.",
+        |row| {
+            let reason = row.click.detour.and_then(|detour| detour.failed_reason);
+            reason.map_or(0, click_error_code)
+        },
+    ),
     Column::flag("is_prefetch", "The browser said that it only fetches ahead.", |row| {
         row.click.head.kind == VisitKind::Prefetch
     }),

@@ -41,7 +41,8 @@ const MAX_BLOCKS_PER_READ: usize = 2_048;
 pub enum ClickKind {
     /// All clicks. Impressions are no clicks.
     All,
-    /// Invalid clicks: visits of people that were not redirected to the offer.
+    /// Invalid clicks: visits of people that were not redirected to the offer. Visits that fail
+    /// traffic sent to another offer are among them, and are found under both offers.
     Invalid,
 }
 
@@ -49,16 +50,22 @@ impl ClickKind {
     fn includes(self, click: &Click<'_>, bots: &BotList) -> bool {
         match self {
             ClickKind::All => click.head.kind != VisitKind::Impression,
-            ClickKind::Invalid => {
-                click.head.reason != Reason::Redirected
-                    && classification::class_without_history(
-                        &click.head,
-                        classification::identify_agent(click, bots).is_bot,
-                        false,
-                    ) == VisitClass::Invalid
+            ClickKind::Invalid if click.head.reason == Reason::Redirected => {
+                row::failed_over(click).is_some() && class(click, bots) != VisitClass::Bot
             }
+            ClickKind::Invalid => class(click, bots) == VisitClass::Invalid,
         }
     }
+
+    fn matches(self, click: &Click<'_>, conditions: &Conditions) -> bool {
+        row::matches(click, conditions)
+            || self == ClickKind::Invalid && row::matches_before(click, conditions)
+    }
+}
+
+fn class(click: &Click<'_>, bots: &BotList) -> VisitClass {
+    let is_bot = classification::identify_agent(click, bots).is_bot;
+    classification::class_without_history(&click.head, is_bot, false)
 }
 
 /// Why a search failed.
@@ -344,7 +351,7 @@ impl Newest {
         (self.period.from_ms..self.period.to_ms).contains(&unix_ms)
             && !self.is_too_old(unix_ms)
             && self.kind.includes(click, &self.bots)
-            && row::matches(click, &self.conditions)
+            && self.kind.matches(click, &self.conditions)
     }
 
     /// Whether clicks of this millisecond and before cannot be among the newest any more.

@@ -224,7 +224,7 @@ pub static CURRENCY: Column<Sums> = Column::text(
     |sums| sums.currency.as_str().into(),
 );
 
-static ALL: [Column<Sums>; 27] = [
+static ALL: [Column<Sums>; 28] = [
     Column::integer("imp", "Impressions of the JavaScript SDK.", |sums| sums.counts.impressions),
     Column::integer(
         "total_click",
@@ -241,6 +241,12 @@ static ALL: [Column<Sums>; 27] = [
     Column::integer("invalid_click", "Visits that were not sent on to the offer.", |sums| {
         sums.counts.invalid
     }),
+    Column::integer(
+        "fail_traffic_click",
+        "Visits that the offer refused and its fail traffic sent to another offer, which has them in\n\
+         its `gross_click`.",
+        |sums| sums.counts.failed_over,
+    ),
     Column::integer(
         "duplicate_click",
         "The same visitor on the same offer, by the same partner, code and subs, again within seconds.",

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use coupon_shared::click::{Click, Tag};
+use coupon_shared::decision::DetourKind;
 use foldhash::fast::RandomState;
 
 use super::super::{StoreError, WriteTx};
@@ -104,7 +105,31 @@ impl Collection {
             affiliate: head.partner_id,
             advertiser: head.advertiser_id,
         };
-        let slot = head.unix_ms / SLOT_MS;
+        self.visit(click, ids, classification, measures);
+    }
+
+    /// Counts a visit that fail traffic sent on, for the offer that refused it.
+    pub(super) fn failed_over(&mut self, click: &Click<'_>, classification: &Classification) {
+        let detour = click.detour().filter(|detour| detour.kind == DetourKind::FailTraffic);
+        let Some(detour) = detour else { return };
+        let ids = Ids {
+            code: click.head.code_id,
+            offer: detour.previous_offer_id,
+            affiliate: click.head.partner_id,
+            advertiser: detour.previous_advertiser_id,
+        };
+        let measures = Measures { failed_over: 1, ..Measures::default() };
+        self.visit(click, ids, &Classification { pay: None, ..classification.clone() }, measures);
+    }
+
+    fn visit(
+        &mut self,
+        click: &Click<'_>,
+        ids: Ids,
+        classification: &Classification,
+        measures: Measures,
+    ) {
+        let slot = click.head.unix_ms / SLOT_MS;
         let what = self.what(measures);
         let currency = classification.pay.as_ref().map_or(0, |pay| self.text(&pay.currency));
         self.count(ValueDimension::Base, slot, ids, (0, currency), what);

@@ -1,6 +1,6 @@
 //! The pack: counts of one hour or one day, sorted by coupon code.
 //!
-//! # Bytes, format version 2
+//! # Bytes, format version 3
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -25,8 +25,8 @@
 //! - for each measure in the set its number, zigzag (0, −1, 1, −2 … as 0, 1, 2, 3 …): a count of 64
 //!   bits, an amount of 128.
 //!
-//! Version 1, which is still read, has the same bytes; its amounts had 64 bits, without money of
-//! clicks.
+//! Older versions are still read. Versions 1 and 2 have the same bytes without the last count; in
+//! version 1 amounts had 64 bits, and there was no money of clicks.
 //!
 //! Codes ascend; rows of one code have no order, and no two of them have the same kind and quarter.
 //! Zero measures are omitted, and so are rows without measures.
@@ -40,7 +40,9 @@ use foldhash::fast::RandomState;
 use super::{Ids, Measures};
 
 const MAGIC: [u8; 4] = *b"CPAK";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// Counts before version 3, which come before the amounts.
+const OLD_COUNTS: usize = 11;
 const OLDEST_VERSION: u8 = 1;
 const HEADER_LEN: usize = 20;
 const CRC_LEN: usize = 4;
@@ -120,6 +122,8 @@ pub(super) struct Pack<'a> {
     pub(super) texts: Vec<&'a str>,
     pub(super) kinds: Vec<Kind>,
     pub(super) has_quarters: bool,
+    /// Number of the counts that come before the amounts.
+    counts: usize,
     count: u32,
     rows: &'a [u8],
 }
@@ -146,8 +150,9 @@ impl<'a> Pack<'a> {
         if !kinds.iter().all(|kind| is_text(kind.value) && is_text(kind.currency)) {
             return Err(damaged("a kind of a pack names no text"));
         }
+        let counts = if content[4] < VERSION { OLD_COUNTS } else { Measures::COUNTS };
         let (has_quarters, count) = (content[5] == 1, u32_at(content, 16));
-        Ok(Pack { texts, kinds, has_quarters, count, rows: reader.0 })
+        Ok(Pack { texts, kinds, has_quarters, counts, count, rows: reader.0 })
     }
 
     /// The text with a number; empty for 0.
@@ -159,6 +164,7 @@ impl<'a> Pack<'a> {
     pub(super) fn rows(&self) -> Rows<'a> {
         Rows {
             reader: Reader(self.rows),
+            counts: self.counts,
             left: self.count,
             code: 0,
             kinds: self.kinds.len() as u32,
@@ -170,6 +176,7 @@ impl<'a> Pack<'a> {
 /// Reads the rows of a pack. After each key its measures must be read or skipped.
 pub(super) struct Rows<'a> {
     reader: Reader<'a>,
+    counts: usize,
     left: u32,
     code: u32,
     kinds: u32,
@@ -199,12 +206,12 @@ impl Rows<'_> {
         let mut set = self.set()?;
         while set != 0 {
             let measure = set.trailing_zeros() as usize;
-            if let Some(sum) = sums.counts.get_mut(measure) {
+            if let Some(sum) = sums.counts[..self.counts].get_mut(measure) {
                 let number = self.reader.number().ok_or(damaged("a pack ends early"))?;
                 *sum = sum.wrapping_add(unzigzag(number).wrapping_mul(sign));
             } else {
                 let number = self.reader.amount().ok_or(damaged("a pack ends early"))?;
-                let sum = sums.amounts.get_mut(measure - Measures::COUNTS);
+                let sum = sums.amounts.get_mut(measure - self.counts);
                 let sum = sum.ok_or(damaged("a row has a measure that is not known"))?;
                 *sum = sum.wrapping_add(number.wrapping_mul(sign.into()));
             }

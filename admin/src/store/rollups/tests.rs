@@ -88,19 +88,43 @@ fn packs_of_version_1_are_read_for_ever() {
 }
 
 #[test]
-fn the_bytes_of_version_2_never_change() {
+fn packs_of_version_2_are_read_for_ever() {
+    let rows = [
+        "4350414b02010000010000000100000003000000026162",
+        "0207e0a7120100",
+        "05038280020203",
+        "0100808002808080eabbf1d6c9ebd801",
+        "000182800c02e80701",
+    ];
     let clicks = Measures { gross: 1, click_payout: 500, click_revenue: -1, ..Measures::default() };
+    let expected = [
+        ((5, 2, "ab".to_owned(), 3), numbers(1, -2)),
+        ((6, 2, "ab".to_owned(), 0), numbers(0, 10_i128.pow(21))),
+        ((6, 2, "ab".to_owned(), 1), clicks.to_numbers()),
+    ];
+    assert_eq!(read_back(&bytes_of(&rows.concat())), BTreeMap::from(expected));
+}
+
+#[test]
+fn the_bytes_of_version_3_never_change() {
+    let clicks = Measures {
+        gross: 1,
+        failed_over: 1,
+        click_payout: 500,
+        click_revenue: -1,
+        ..Measures::default()
+    };
     let rows = [
         (5, kind(2, 1), 3, numbers(1, -2)),
         (6, kind(2, 1), 0, numbers(0, 10_i128.pow(21))),
         (6, kind(2, 1), 1, clicks.to_numbers()),
     ];
     let expected = [
-        "4350414b02010000010000000100000003000000026162",
+        "4350414b03010000010000000100000003000000026162",
         "0207e0a7120100",
-        "05038280020203",
-        "0100808002808080eabbf1d6c9ebd801",
-        "000182800c02e80701",
+        "05038280040203",
+        "0100808004808080eabbf1d6c9ebd801",
+        "00018290180202e80701",
     ];
     let written = pack_of(&rows, &["", "ab"]);
     let hex: String = written.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -136,12 +136,26 @@ fn over(id: u32, offer: u32) -> FailRedirect {
 }
 
 fn forwarded(previous_offer_id: u32) -> Option<Detour> {
-    Some(Detour { kind: DetourKind::Forwarding, previous_offer_id, failed_reason: None })
+    let kind = DetourKind::Forwarding;
+    Some(Detour { kind, previous_offer_id, previous_advertiser_id: 1, failed_reason: None })
 }
 
 fn failed(reason: Reason) -> Option<Detour> {
     let kind = DetourKind::FailTraffic;
-    Some(Detour { kind, previous_offer_id: A, failed_reason: Some(reason) })
+    let failed_reason = Some(reason);
+    Some(Detour { kind, previous_offer_id: A, previous_advertiser_id: 1, failed_reason })
+}
+
+#[test]
+fn a_detour_is_read_from_its_bytes() {
+    for kind in DetourKind::ALL {
+        for failed_reason in [None, Some(Reason::Country)] {
+            let (previous_offer_id, previous_advertiser_id) = (0x0102_0304, 77);
+            let detour = Detour { kind, previous_offer_id, previous_advertiser_id, failed_reason };
+            assert_eq!(Detour::from_bytes(detour.to_bytes()), Some(detour));
+        }
+    }
+    assert_eq!(Detour::from_bytes([99; Detour::LEN]), None);
 }
 
 #[test]

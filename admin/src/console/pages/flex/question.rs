@@ -52,11 +52,12 @@ const fn measure(name: &'static str, label: &'static str, kind: Kind) -> Measure
 }
 
 /// The measures, in the order of the table.
-pub(crate) static MEASURES: [Measure; 25] = [
+pub(crate) static MEASURES: [Measure; 26] = [
     measure("gross_click", "Visits", Kind::Count),
     measure("total_click", "Clicks", Kind::Count),
     measure("unique_click", "Unique clicks", Kind::Count),
     measure("invalid_click", "Invalid clicks", Kind::Count),
+    measure("fail_traffic_click", "Fail traffic", Kind::Count),
     measure("duplicate_click", "Duplicate clicks", Kind::Count),
     measure("bot_click", "Bot clicks", Kind::Count),
     measure("imp", "Impressions", Kind::Count),
