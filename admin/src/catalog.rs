@@ -8,6 +8,9 @@
 
 pub(crate) mod words;
 
+/// Where Everflow's numbers are unknown, ours begin here.
+pub(crate) const OWN_IDS: u32 = 100_000;
+
 mod advertiser;
 mod affiliate;
 mod bulk_row;
@@ -23,6 +26,7 @@ mod domain;
 mod formula;
 mod generation;
 mod id;
+pub(crate) mod languages;
 mod money;
 mod offer;
 mod offer_group;
@@ -33,7 +37,7 @@ mod postback_url;
 mod preferences;
 mod problems;
 mod row_code;
-mod ruleset;
+pub(crate) mod ruleset;
 mod settings;
 pub(crate) mod text;
 pub(crate) mod time_zones;

@@ -6,7 +6,8 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use coupon_geo::{KnownCity, KnownPlaces, KnownRegion};
 use coupon_rules::countries::{COUNTRIES, Country};
-use coupon_rules::place::Connection;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, PartialSchema};
@@ -18,6 +19,10 @@ use super::error::ApiError;
 use super::request::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, number, parameters, unknown, within};
 use super::schema::{Row, parameter};
 use super::state::AppState;
+use crate::catalog::ruleset::values::{
+    BrandValue, BrowserValue, ConnectionValue, DeviceValue, PlatformValue, listed_versions,
+};
+use crate::catalog::{languages, time_zones};
 use crate::places::PlaceLists;
 use crate::store::rows::Page;
 
@@ -28,6 +33,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(cities))
         .routes(routes!(dmas))
         .routes(routes!(connection_types))
+        .routes(routes!(numbered_time_zones))
+        .routes(routes!(device_types))
+        .routes(routes!(platforms))
+        .routes(routes!(os_versions))
+        .routes(routes!(browsers))
+        .routes(routes!(device_brands))
+        .routes(routes!(browser_languages))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -71,8 +83,89 @@ struct MetaDma {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct MetaConnectionType {
-    connection_type_id: u8,
+    connection_type_id: u32,
     name: &'static str,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaTimeZone {
+    /// Everflow's number.
+    timezone_id: u32,
+    timezone_name: &'static str,
+    /// In the IANA database.
+    timezone: &'static str,
+    /// Now, such as `+02:00`.
+    utc_offset: String,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaDeviceType {
+    device_type_id: u32,
+    name: &'static str,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaPlatform {
+    platform_id: u32,
+    name: &'static str,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaOsVersion {
+    os_version_id: u32,
+    /// The version, such as `14`.
+    name: String,
+    platform_id: u32,
+    platform_name: &'static str,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaBrowser {
+    browser_id: u32,
+    name: &'static str,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaDeviceBrand {
+    brand_id: u32,
+    name: &'static str,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaBrowserLanguage {
+    browser_language_id: u32,
+    /// Such as `de` or `pt-BR`.
+    language_code: &'static str,
+    /// In English.
+    language: &'static str,
+}
+
+impl Row for MetaTimeZone {
+    const PLURAL: &'static str = "timezones";
+}
+
+impl Row for MetaDeviceType {
+    const PLURAL: &'static str = "device_types";
+}
+
+impl Row for MetaPlatform {
+    const PLURAL: &'static str = "platforms";
+}
+
+impl Row for MetaOsVersion {
+    const PLURAL: &'static str = "os_versions";
+}
+
+impl Row for MetaBrowser {
+    const PLURAL: &'static str = "browsers";
+}
+
+impl Row for MetaDeviceBrand {
+    const PLURAL: &'static str = "device_brands";
+}
+
+impl Row for MetaBrowserLanguage {
+    const PLURAL: &'static str = "browser_languages";
 }
 
 impl Row for MetaCountry {
@@ -100,6 +193,13 @@ type Regions = ListOf<MetaRegion>;
 type Cities = ListOf<MetaCity>;
 type Dmas = ListOf<MetaDma>;
 type ConnectionTypes = ListOf<MetaConnectionType>;
+type TimeZones = ListOf<MetaTimeZone>;
+type DeviceTypes = ListOf<MetaDeviceType>;
+type Platforms = ListOf<MetaPlatform>;
+type OsVersions = ListOf<MetaOsVersion>;
+type Browsers = ListOf<MetaBrowser>;
+type DeviceBrands = ListOf<MetaDeviceBrand>;
+type BrowserLanguages = ListOf<MetaBrowserLanguage>;
 
 /// Lists all countries.
 #[utoipa::path(get, path = "/countries", responses((status = 200, body = Countries)))]
@@ -158,10 +258,80 @@ async fn dmas(State(lists): State<PlaceLists>) -> Result<Response, ApiError> {
 /// Lists the kinds of connections.
 #[utoipa::path(get, path = "/connectiontypes", responses((status = 200, body = ConnectionTypes)))]
 async fn connection_types() -> Response {
-    let kinds = [(Connection::Wifi, "wifi"), (Connection::Mobile, "mobile")];
-    let rows =
-        kinds.map(|(kind, name)| MetaConnectionType { connection_type_id: kind as u8, name });
-    whole_list(rows.into())
+    let row = |(connection_type_id, name)| MetaConnectionType { connection_type_id, name };
+    whole_list(ConnectionValue::numbered().map(row).collect())
+}
+
+/// Lists the time zones that have a number.
+#[utoipa::path(get, path = "/timezones", responses((status = 200, body = TimeZones)))]
+async fn numbered_time_zones() -> Response {
+    let now = Timestamp::now();
+    let rows = (1..).zip(time_zones::NUMBERED).map(|(timezone_id, name)| {
+        let offset = TimeZone::get(name).map_or(0, |zone| zone.to_offset(now).seconds());
+        MetaTimeZone {
+            timezone_id,
+            timezone_name: name,
+            timezone: name,
+            utc_offset: offset_text(offset),
+        }
+    });
+    whole_list(rows.collect())
+}
+
+fn offset_text(seconds: i32) -> String {
+    let minutes = seconds.unsigned_abs() / 60;
+    let sign = if seconds < 0 { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// Lists the kinds of devices.
+#[utoipa::path(get, path = "/devicetypes", responses((status = 200, body = DeviceTypes)))]
+async fn device_types() -> Response {
+    let row = |(device_type_id, name)| MetaDeviceType { device_type_id, name };
+    whole_list(DeviceValue::numbered().map(row).collect())
+}
+
+/// Lists the operating systems.
+#[utoipa::path(get, path = "/platforms", responses((status = 200, body = Platforms)))]
+async fn platforms() -> Response {
+    let row = |(platform_id, name)| MetaPlatform { platform_id, name };
+    whole_list(PlatformValue::numbered().map(row).collect())
+}
+
+/// Lists the main versions of Android and iOS. Rules take other versions, too, by `platform_id` and
+/// `version`.
+#[utoipa::path(get, path = "/osversions", responses((status = 200, body = OsVersions)))]
+async fn os_versions() -> Response {
+    let rows = listed_versions().map(|listed| MetaOsVersion {
+        os_version_id: listed.id,
+        name: listed.version.to_string(),
+        platform_id: listed.platform_id,
+        platform_name: listed.platform_name,
+    });
+    whole_list(rows.collect())
+}
+
+/// Lists the browsers, and the apps that show pages.
+#[utoipa::path(get, path = "/browsers", responses((status = 200, body = Browsers)))]
+async fn browsers() -> Response {
+    let row = |(browser_id, name)| MetaBrowser { browser_id, name };
+    whole_list(BrowserValue::numbered().map(row).collect())
+}
+
+/// Lists the makers of devices.
+#[utoipa::path(get, path = "/devicebrands", responses((status = 200, body = DeviceBrands)))]
+async fn device_brands() -> Response {
+    let row = |(brand_id, name)| MetaDeviceBrand { brand_id, name };
+    whole_list(BrandValue::numbered().map(row).collect())
+}
+
+/// Lists common languages of browsers. Rules take other languages, too, by `language_code`.
+#[utoipa::path(get, path = "/browserlanguages", responses((status = 200, body = BrowserLanguages)))]
+async fn browser_languages() -> Response {
+    let rows = languages::numbered().map(|(browser_language_id, language_code, language)| {
+        MetaBrowserLanguage { browser_language_id, language_code, language }
+    });
+    whole_list(rows.collect())
 }
 
 fn whole_list<T: Row + Serialize>(rows: Vec<T>) -> Response {

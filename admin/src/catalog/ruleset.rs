@@ -4,7 +4,7 @@
 //! answers both, whichever a client sent. Values that nobody knows are refused when they are read.
 
 mod hours;
-mod values;
+pub(crate) mod values;
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -152,7 +152,20 @@ const NETWORK_ROUTES: [(&str, &[&str]); 75] = [
 ];
 
 /// Every path below `/v1/meta`; all are only read.
-const META_ROUTES: [&str; 5] = ["countries", "regions", "cities", "dmas", "connectiontypes"];
+const META_ROUTES: [&str; 12] = [
+    "countries",
+    "regions",
+    "cities",
+    "dmas",
+    "connectiontypes",
+    "timezones",
+    "devicetypes",
+    "platforms",
+    "osversions",
+    "browsers",
+    "devicebrands",
+    "browserlanguages",
+];
 
 /// The error for a wrong key; `None` for a sufficient key.
 async fn barred(network: &Running, key: &str, method: &str, path: &str) -> Option<u16> {

@@ -109,3 +109,43 @@ async fn the_status_lists_the_databases() {
     assert_eq!((&database["problem"], &database["parts"][0]), (&json!(null), &json!("country")));
     assert!(database["warning"].as_str().unwrap().contains("download a newer one"));
 }
+
+#[tokio::test]
+async fn facts_about_visitors_have_numbers_that_rules_take() {
+    let network = start().await;
+    let first = |list: &Value, plural: &str| list[plural][0].clone();
+    let zones = get(&network, "timezones").await;
+    assert_eq!(first(&zones, "timezones")["timezone"], "Pacific/Kiritimati");
+    assert_eq!(first(&zones, "timezones")["utc_offset"], "+14:00");
+    assert_eq!(zones["timezones"][66]["timezone"], "UTC");
+    assert_eq!(zones["timezones"][97]["utc_offset"], "-11:00");
+    let pc = json!({"device_type_id": 1, "name": "PC"});
+    assert!(get(&network, "devicetypes").await["device_types"].as_array().unwrap().contains(&pc));
+    let android = json!({"platform_id": 1, "name": "Android"});
+    assert!(get(&network, "platforms").await["platforms"].as_array().unwrap().contains(&android));
+    let version = first(&get(&network, "osversions").await, "os_versions");
+    let browser = first(&get(&network, "browsers").await, "browsers");
+    let brand = first(&get(&network, "devicebrands").await, "device_brands");
+    let language = get(&network, "browserlanguages").await["browser_languages"][12].clone();
+    assert_eq!(language["language"], "German");
+    let shop = json!({"name": "Shop", "account_status": "active"});
+    network.post("advertisers", shop).await.done();
+    let entry =
+        |field: &str, from: &Value| json!([{field: from[field], "targeting_type": "include"}]);
+    let offer = json!({
+        "name": "Jackets", "offer_status": "active", "network_advertiser_id": 1,
+        "destination_url": "https://shop.example/",
+        "ruleset": {
+            "os_versions": entry("os_version_id", &version),
+            "browsers": entry("browser_id", &browser),
+            "brands": entry("brand_id", &brand),
+            "languages": entry("browser_language_id", &language),
+        },
+    });
+    let ruleset = network.post("offers", offer).await.done()["ruleset"].clone();
+    assert_eq!(ruleset["os_versions"][0]["version"], version["name"]);
+    assert_eq!(ruleset["os_versions"][0]["platform_name"], version["platform_name"]);
+    assert_eq!(ruleset["browsers"][0]["name"], browser["name"]);
+    assert_eq!(ruleset["brands"][0]["name"], brand["name"]);
+    assert_eq!(ruleset["languages"][0]["language_code"], "de");
+}

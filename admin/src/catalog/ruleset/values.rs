@@ -11,12 +11,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{MatchType, TargetingValue};
+use crate::catalog::{OWN_IDS, languages};
 
 const MAX_TEXT: usize = 128;
 const MAX_POSTAL_CODES: usize = 20_000;
 const MAX_ADDRESSES: usize = 1_000;
-/// Where Everflow's ids are unknown, ours begin here.
-const OWN_IDS: u32 = 100_000;
 
 fn is_empty(text: &str) -> bool {
     text.is_empty()
@@ -582,6 +581,12 @@ macro_rules! numbered_value {
         impl TargetingValue for $value {}
 
         impl $value {
+            /// Every value: number and name.
+            pub(crate) fn numbered() -> impl Iterator<Item = (u32, &'static str)> {
+                let number = |fact: $enum| $first_id + u32::from(fact as u8);
+                $enum::all().iter().map(move |fact| (number(*fact), fact.shown_name()))
+            }
+
             pub(super) fn number(&self) -> u8 {
                 (self.id - $first_id) as u8
             }
@@ -672,11 +677,20 @@ impl TryFrom<VersionFields> for VersionValue {
     type Error = String;
 
     fn try_from(fields: VersionFields) -> Result<VersionValue, String> {
-        let VersionFields { os_version_id, platform_id, platform_name, version } = fields;
+        let VersionFields { os_version_id, mut platform_id, platform_name, mut version } = fields;
         if version.is_empty() && os_version_id != 0 {
-            return Err(format!(
-                "os_version_id: {os_version_id} is not known here; send platform_id and version, such as 14.1"
-            ));
+            let listed = listed_versions().find(|listed| listed.id == os_version_id);
+            let listed = listed.ok_or_else(|| {
+                format!(
+                    "os_version_id: {os_version_id} is not known here; send platform_id and version, such as 14.1"
+                )
+            })?;
+            if platform_id == 0 && platform_name.is_empty() {
+                platform_id = listed.platform_id;
+            } else if platform_id != 0 && platform_id != listed.platform_id {
+                return Err(format!("os_version_id {os_version_id} is of another platform"));
+            }
+            version = listed.version.to_string();
         }
         let platform = PlatformFields { id: platform_id, name: platform_name };
         let platform = PlatformValue::try_from(platform)
@@ -686,6 +700,28 @@ impl TryFrom<VersionFields> for VersionValue {
         })?;
         Ok(VersionValue { platform_id: platform.id, platform_name: platform.name, version })
     }
+}
+
+/// A version with a number of its own.
+pub(crate) struct ListedVersion {
+    pub(crate) id: u32,
+    pub(crate) version: u8,
+    pub(crate) platform_id: u32,
+    pub(crate) platform_name: &'static str,
+}
+
+/// The main versions of Android and iOS. Everflow's numbers are not public; ours follow from
+/// platform and version.
+pub(crate) fn listed_versions() -> impl Iterator<Item = ListedVersion> {
+    let android = (4..=16).map(|version| (Platform::Android, version));
+    // iOS went from 18 to 26.
+    let ios = (6..=18).chain([26]).map(|version| (Platform::Ios, version));
+    android.chain(ios).map(|(platform, version)| ListedVersion {
+        id: OWN_IDS + u32::from(platform as u8) * 1_000 + u32::from(version),
+        version,
+        platform_id: u32::from(platform as u8),
+        platform_name: platform.shown_name(),
+    })
 }
 
 fn parse_version(text: &str) -> Option<(u8, Option<u8>)> {
@@ -738,11 +774,15 @@ impl TryFrom<LanguageFields> for LanguageValue {
     type Error = String;
 
     fn try_from(fields: LanguageFields) -> Result<LanguageValue, String> {
-        let LanguageFields { browser_language_id, language_code, .. } = fields;
+        let LanguageFields { browser_language_id, mut language_code, .. } = fields;
         if language_code.is_empty() && browser_language_id != 0 {
-            return Err(format!(
-                "browser_language_id: {browser_language_id} is not known here; send language_code, such as de or pt-BR"
-            ));
+            language_code = languages::code(browser_language_id)
+                .ok_or_else(|| {
+                    format!(
+                        "browser_language_id: {browser_language_id} is not known here; send language_code, such as de or pt-BR"
+                    )
+                })?
+                .into();
         }
         let mut parts = language_code.split('-');
         let is_language = parts.next().is_some_and(|part| {
