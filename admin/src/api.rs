@@ -44,12 +44,14 @@ mod offers;
 mod partner_api_key;
 mod partner_coupon_codes;
 mod partner_pixels;
+mod partner_traffic;
 mod pixels;
 mod postbacks;
 mod privacy;
 mod reports;
 mod settings;
 mod tracking_domains;
+mod traffic_controls;
 mod uploads;
 mod users;
 mod visibility;
@@ -76,13 +78,15 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         .merge(coupon_codes::routes())
         .merge(uploads::routes())
         .merge(jobs::routes())
-        .merge(pixels::routes());
+        .merge(pixels::routes())
+        .merge(traffic_controls::routes());
     // Nothing on these is edited.
     let records = OpenApiRouter::new().merge(postbacks::routes()).merge(audit::routes());
     let queries = OpenApiRouter::new()
         .merge(reports::routes())
         .merge(explain::routes())
-        .merge(custom_caps::query_routes());
+        .merge(custom_caps::query_routes())
+        .merge(traffic_controls::query_routes());
     [
         (Access::edited_by(Right::EditCatalog), catalog),
         (Access::edited_by(Right::DecideConversions), reports::edit_routes()),
@@ -102,6 +106,7 @@ fn partners() -> OpenApiRouter<AppState> {
         .merge(partner_coupon_codes::routes())
         .merge(partner_api_key::routes())
         .merge(partner_pixels::routes())
+        .merge(partner_traffic::routes())
         .merge(reports::partner_routes())
 }
 

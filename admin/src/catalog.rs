@@ -42,6 +42,7 @@ mod settings;
 pub(crate) mod text;
 pub(crate) mod time_zones;
 pub(crate) mod tracking_link;
+mod traffic_control;
 mod traffic_variable;
 mod web_address;
 mod web_host;
@@ -77,6 +78,9 @@ pub use row_code::{FoldedKey, RowCode};
 pub use ruleset::Ruleset;
 pub use settings::{CodeLeakGuard, LeakAction, SecondFactorPolicy, Settings, today};
 pub use tracking_link::{LinkFacts, LinkState, TrackingLink, tracking_link};
+pub use traffic_control::{
+    TargetingAction, TrafficControl, TrafficControlStatus, TrafficControlType,
+};
 pub use traffic_variable::{ComparisonMethod, TrafficVariable};
 pub use web_address::{WebAddress, may_be_code_path};
 pub use words::{AccountStatus, PartnerVisibility, PartnerVisibilityEdit, UnknownWord, WordSet};

@@ -29,6 +29,7 @@ mod offers;
 mod own_address;
 pub mod pixels;
 pub mod settings;
+mod traffic_controls;
 pub mod visibility;
 
 pub use change::Change;

@@ -50,6 +50,7 @@ pub mod offers;
 pub mod partner_postbacks;
 pub mod rulesets;
 pub mod settings;
+pub mod traffic_controls;
 
 pub mod export;
 pub mod jobs;

@@ -22,6 +22,8 @@ mod affiliates_couponcodes;
 mod affiliates_pixels;
 #[path = "api/affiliates/reporting.rs"]
 mod affiliates_reporting;
+#[path = "api/affiliates/traffic.rs"]
+mod affiliates_traffic;
 #[path = "api/command_line.rs"]
 mod command_line;
 #[path = "api/days.rs"]
@@ -84,6 +86,8 @@ mod networks_postbacks;
 mod networks_privacy;
 #[path = "api/networks/reporting.rs"]
 mod networks_reporting;
+#[path = "api/networks/trafficcontrols.rs"]
+mod networks_trafficcontrols;
 #[path = "api/networks/uploads.rs"]
 mod networks_uploads;
 #[path = "api/networks/users.rs"]

@@ -1,6 +1,8 @@
 //! The words of rules that compare what a link or a visitor brings: variables and comparisons.
 //! Traffic controls and forwarding rules have the same ones.
 
+use coupon_rules::text_match::{Comparison, Variable};
+
 use super::words::words;
 
 words! {
@@ -52,5 +54,57 @@ words! {
         NotPresent = "not_present",
         /// The variable is not the value.
         DoesNotMatch = "does_not_match",
+    }
+}
+
+impl TrafficVariable {
+    /// The variable in published rules.
+    #[must_use]
+    pub fn variable(self) -> Variable {
+        match self {
+            TrafficVariable::Sub1 => Variable::Sub1,
+            TrafficVariable::Sub2 => Variable::Sub2,
+            TrafficVariable::Sub3 => Variable::Sub3,
+            TrafficVariable::Sub4 => Variable::Sub4,
+            TrafficVariable::Sub5 => Variable::Sub5,
+            TrafficVariable::SourceId => Variable::SourceId,
+            TrafficVariable::CountryName => Variable::CountryName,
+            TrafficVariable::TrackingDomain => Variable::TrackingDomain,
+            TrafficVariable::CouponCode => Variable::CouponCode,
+            TrafficVariable::RefererHost => Variable::RefererHost,
+            TrafficVariable::Asn => Variable::Asn,
+            TrafficVariable::Language => Variable::Language,
+            TrafficVariable::UserAgent => Variable::UserAgent,
+        }
+    }
+}
+
+impl ComparisonMethod {
+    /// The comparison in published rules.
+    #[must_use]
+    pub fn comparison(self) -> Comparison {
+        match self {
+            ComparisonMethod::ExactMatch => Comparison::ExactMatch,
+            ComparisonMethod::Contains => Comparison::Contains,
+            ComparisonMethod::DoesNotContain => Comparison::DoesNotContain,
+            ComparisonMethod::StartsWith => Comparison::StartsWith,
+            ComparisonMethod::EndsWith => Comparison::EndsWith,
+            ComparisonMethod::NotPresent => Comparison::NotPresent,
+            ComparisonMethod::DoesNotMatch => Comparison::DoesNotMatch,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::WordSet as _;
+
+    #[test]
+    fn variables_have_the_same_word_in_published_rules() {
+        for word in TrafficVariable::WORDS {
+            assert_eq!(word.parse::<TrafficVariable>().unwrap().variable().as_str(), *word);
+        }
+        assert_eq!(TrafficVariable::WORDS.len(), Variable::ALL.len());
     }
 }

@@ -1,7 +1,7 @@
 //! Audit entries for edits: each changed field with its values before and after. For secrets only
 //! their presence is recorded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -122,12 +122,37 @@ fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Field
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let differing = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
     differing
-        .map(|name| FieldChange {
-            field: name.clone(),
-            before: redact(name, before.get(name)),
-            after: redact(name, after.get(name)),
+        .map(|name| {
+            let (before, after) = recorded(name, before.get(name), after.get(name));
+            FieldChange { field: name.clone(), before, after }
         })
         .collect()
+}
+
+/// Longest list of texts that is recorded whole. A list of thousands of values that changes each
+/// hour would fill the audit, so of longer ones only the differing entries are recorded.
+const MAX_WHOLE_LIST: usize = 100;
+
+/// The values of a field before and after, as recorded.
+fn recorded(field: &str, before: Option<&Value>, after: Option<&Value>) -> (Value, Value) {
+    match (texts(before), texts(after)) {
+        (Some(removed), Some(added)) if removed.len().max(added.len()) > MAX_WHOLE_LIST => {
+            (without(removed, added), without(added, removed))
+        }
+        _ => (redact(field, before), redact(field, after)),
+    }
+}
+
+fn texts(value: Option<&Value>) -> Option<&[Value]> {
+    let entries = value.and_then(Value::as_array)?;
+    entries.iter().all(Value::is_string).then_some(entries)
+}
+
+/// The entries of a list that another list does not have.
+fn without(list: &[Value], other: &[Value]) -> Value {
+    let other: HashSet<&str> = other.iter().filter_map(Value::as_str).collect();
+    let is_new = |entry: &&Value| entry.as_str().is_none_or(|text| !other.contains(text));
+    list.iter().filter(is_new).cloned().collect()
 }
 
 fn redact(field: &str, value: Option<&Value>) -> Value {
@@ -156,5 +181,16 @@ mod tests {
             told,
             [("signing_key", secret(), secret()), ("verification_token", json!(""), secret())]
         );
+    }
+
+    #[test]
+    fn of_a_long_list_of_texts_only_the_difference_is_recorded() {
+        let list = |numbers: std::ops::Range<u32>| json!({"values": numbers.map(|number| number.to_string()).collect::<Vec<_>>()});
+        let recorded = |before: Value, after: Value| {
+            let found = changes(&fields(&before), &fields(&after)).remove(0);
+            (found.before, found.after)
+        };
+        assert_eq!(recorded(list(0..101), list(2..102)), (json!(["0", "1"]), json!(["101"])));
+        assert_eq!(recorded(list(0..2), list(1..3)), (json!(["0", "1"]), json!(["1", "2"])));
     }
 }

@@ -272,6 +272,21 @@ pub fn is_visible_for(
     Ok(connection.prepare_cached(sql)?.exists((offer_id, affiliate_id))?)
 }
 
+/// Offers that are visible for a partner, with their advertisers, by id.
+pub fn visible_for(
+    connection: &ReadTx<'_>,
+    affiliate_id: u32,
+) -> Result<Vec<(u32, u32)>, StoreError> {
+    let sql = "SELECT o.id, o.advertiser_id FROM offer o \
+               LEFT JOIN offer_visibility v ON v.offer_id = o.id AND v.affiliate_id = ?1 \
+               WHERE o.time_deleted = 0 \
+               AND coalesce(v.status, iif(o.visibility = 'public', 'visible', 'hidden')) = 'visible' \
+               ORDER BY o.id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let offers = statement.query_map([affiliate_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(offers.collect::<Result<_, _>>()?)
+}
+
 /// Name and status of offers, deleted ones included, for answers about other objects.
 pub fn labels(
     connection: &ReadTx<'_>,

@@ -108,10 +108,18 @@ pub fn list<T: Entity>(
     connection: &ReadTx<'_>,
     query: &Query,
 ) -> Result<Listed<Stored<T>>, StoreError> {
-    let select = format!("SELECT {COMMON}, {}", T::SELECT);
-    let mut listed = list_rows(connection, &select, T::TABLE, query, read_stored::<T>)?;
+    let mut listed = list_without_parts(connection, query)?;
     T::load_parts(connection, &mut listed.rows)?;
     Ok(listed)
+}
+
+/// Like [`list`], without the parts in other tables.
+pub(super) fn list_without_parts<T: Entity>(
+    connection: &ReadTx<'_>,
+    query: &Query,
+) -> Result<Listed<Stored<T>>, StoreError> {
+    let select = format!("SELECT {COMMON}, {}", T::SELECT);
+    list_rows(connection, &select, T::TABLE, query, read_stored::<T>)
 }
 
 /// Inserts a row and returns its id.

@@ -26,6 +26,11 @@ async fn objects() -> (Running, Vec<(&'static str, Value, Value)>) {
     network.post("apikeys", json!({"name": "robot", "role": "admin"})).await.done();
     let domain = json!({"base_url": "https://other.example.com"});
     network.post("trackingdomains", domain.clone()).await.done();
+    let control = json!({
+        "name": "Bad", "status": "active", "control_type": "blacklist", "variables": ["sub1"],
+        "values": ["bad"],
+    });
+    network.post("trafficcontrols", control.clone()).await.done();
     let status = json!({"account_status": "inactive"});
     let objects = vec![
         (
@@ -37,6 +42,7 @@ async fn objects() -> (Running, Vec<(&'static str, Value, Value)>) {
         ("affiliates/2", json!({"name": "Benno", "account_status": "active"}), status.clone()),
         ("advertisers/1", json!({"name": "Store", "account_status": "active"}), status),
         ("trackingdomains/2", domain, json!({"fallback_url": "https://a.example/"})),
+        ("trafficcontrols/1", control, json!({"values": ["worse"]})),
         ("apikeys/2", json!({"name": "robot 2", "role": "admin"}), json!({"name": "robot 3"})),
     ];
     (network, objects)

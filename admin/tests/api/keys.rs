@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 75] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 79] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -108,6 +108,10 @@ const NETWORK_ROUTES: [(&str, &[&str]); 75] = [
     ("jobs/9/stop", &["POST"]),
     ("jobs/9/revert", &["POST"]),
     ("pixels/9/restore", &["POST"]),
+    ("trafficcontrols", &["GET", "POST"]),
+    ("trafficcontrols/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("trafficcontrols/9/restore", &["POST"]),
+    ("trafficcontrolstable", &["POST"]),
     ("apikeys", &["GET", "POST"]),
     ("apikeys/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("apikeys/9/rotate", &["POST"]),
@@ -167,6 +171,15 @@ const META_ROUTES: [&str; 12] = [
     "browserlanguages",
 ];
 
+/// Paths below `/v1/affiliates`.
+const PARTNER_ROUTES: [(&str, &str); 5] = [
+    ("GET", "couponcodes"),
+    ("GET", "trafficcontrols"),
+    ("GET", "trafficcontrols/9"),
+    ("GET", "trafficblocking"),
+    ("POST", "blockedvariables"),
+];
+
 /// The error for a wrong key; `None` for a sufficient key.
 async fn barred(network: &Running, key: &str, method: &str, path: &str) -> Option<u16> {
     // The empty body is invalid, so a sufficient key gets that error, or 404.
@@ -188,7 +201,7 @@ async fn each_role_calls_its_routes_and_no_other() {
     for (route, methods) in NETWORK_ROUTES {
         let path = format!("/v1/networks/{route}");
         for method in methods {
-            let is_query = route.starts_with("reporting/") || route == "custom/capstable";
+            let is_query = route.starts_with("reporting/") || route.ends_with("table");
             let asks = *method == "POST" && is_query;
             let is_secret = route.starts_with("users");
             let reads = (*method == "GET" && !is_secret) || asks;
@@ -214,15 +227,17 @@ async fn each_role_calls_its_routes_and_no_other() {
         }
         assert_eq!(barred(&network, &revoked, "GET", &path).await, Some(401), "{path}");
     }
-    let path = "/v1/affiliates/couponcodes";
-    for (key, expected) in [
-        (&network.key, Some(403)),
-        (&manager, Some(403)),
-        (&reader, Some(403)),
-        (&partner, None),
-        (&revoked, Some(401)),
-    ] {
-        assert_eq!(barred(&network, key, "GET", path).await, expected);
+    for (method, route) in PARTNER_ROUTES {
+        let path = format!("/v1/affiliates/{route}");
+        for (key, expected) in [
+            (&network.key, Some(403)),
+            (&manager, Some(403)),
+            (&reader, Some(403)),
+            (&partner, None),
+            (&revoked, Some(401)),
+        ] {
+            assert_eq!(barred(&network, key, method, &path).await, expected, "{method} {path}");
+        }
     }
 }
 

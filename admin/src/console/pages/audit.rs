@@ -34,7 +34,7 @@ const ACTORS: [(&str, &str); 4] = [
 ];
 
 /// Kinds of objects, and the pages of those that have one.
-const OBJECTS: [(&str, &str, &str); 24] = [
+const OBJECTS: [(&str, &str, &str); 25] = [
     ("coupon_code", "Coupon code", "/console/coupon-codes/"),
     ("job", "Job", "/console/jobs/"),
     ("offer", "Offer", "/console/offers/"),
@@ -43,6 +43,7 @@ const OBJECTS: [(&str, &str, &str); 24] = [
     ("affiliate", "Partner", "/console/partners/"),
     ("offer_visibility", "Access of a partner", ""),
     ("advertiser", "Advertiser", "/console/advertisers/"),
+    ("traffic_control", "Traffic control", "/console/traffic-controls/"),
     ("tracking_domain", "Tracking domain", "/console/domains/"),
     ("pixel", "Partner postback", "/console/partner-postbacks/"),
     ("pixel_delivery", "Delivery of a partner postback", ""),
