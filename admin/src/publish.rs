@@ -25,6 +25,7 @@
 
 mod catalog_rows;
 mod content;
+mod controls;
 mod daemon_notifier;
 mod error;
 mod folder;

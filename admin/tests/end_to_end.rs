@@ -73,5 +73,7 @@ mod secrets;
 mod strangers;
 #[path = "end_to_end/targeting.rs"]
 mod targeting;
+#[path = "end_to_end/traffic_controls.rs"]
+mod traffic_controls;
 #[path = "end_to_end/units.rs"]
 mod units;

@@ -25,6 +25,7 @@ use jiff::Timestamp;
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 
+use super::controls::KnownControls;
 use super::error::ContentError;
 use crate::catalog::{Ruleset, without_port};
 use crate::store::publication::{self, DomainRow, OfferRow};
@@ -73,6 +74,7 @@ pub(super) struct KnownOffers {
     rulesets: BTreeMap<u32, PublishedRuleset>,
     /// By offer id.
     left_out: BTreeMap<u32, Vec<LeftOut>>,
+    controls: KnownControls,
 }
 
 /// A ruleset as it stands in the catalog.
@@ -100,7 +102,12 @@ impl KnownOffers {
                 self.revisions.insert(id, revision);
             }
         }
-        Ok(())
+        self.controls.update(connection)
+    }
+
+    fn all_left_out(&self) -> Vec<LeftOut> {
+        let of_offers = self.left_out.values().flatten();
+        of_offers.chain(self.controls.left_out()).cloned().collect()
     }
 
     fn put(&mut self, row: &OfferRow) {
@@ -127,13 +134,15 @@ impl KnownOffers {
         self.left_out.retain(|_, left_out| !left_out.is_empty());
     }
 
-    /// The rules of all offers, whose positions are written into the offers.
+    /// The rules of all offers, whose positions are written into the offers. An offer names controls
+    /// before its ruleset, as they are asked.
     fn rules(&mut self) -> Result<Vec<Rule>, ContentError> {
-        let mut rules = Vec::with_capacity(self.rulesets.len());
+        let mut rules: Vec<Rule> = self.controls.rules().collect();
+        self.controls.write_positions(&mut self.offers);
         for (id, published) in &self.rulesets {
             rules.push(published.rule.clone());
             if let Ok(at) = self.offers.binary_search_by_key(id, |offer| offer.id) {
-                self.offers[at].rules = vec![rules.len() as u32];
+                self.offers[at].rules.push(rules.len() as u32);
             }
         }
         rules.extend(self.zones()?);
@@ -214,7 +223,7 @@ pub(super) fn to_file(
     click_id_key: [u8; 16],
     meta: &CatalogMeta,
 ) -> Result<(Vec<u8>, Vec<LeftOut>), ContentError> {
-    let mut urls = Urls { left_out: offers.left_out.values().flatten().cloned().collect() };
+    let mut urls = Urls { left_out: offers.all_left_out() };
     let partners = rows.partners.iter().map(|&(id, active)| Partner { id, active });
     let rules = offers.rules()?;
     let catalog = Catalog {
