@@ -62,5 +62,7 @@ mod security;
 mod snippets;
 #[path = "console/structure_of_pages.rs"]
 mod structure_of_pages;
+#[path = "console/traffic_controls.rs"]
+mod traffic_controls;
 #[path = "console/without_scripts.rs"]
 mod without_scripts;

@@ -68,6 +68,12 @@ impl Submitted {
         self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
+    /// The ids of a field with one object a line, alone or in front of a name.
+    pub(crate) fn references(&self, name: &str) -> Value {
+        let lines = self.value(name).lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.map(reference).collect()
+    }
+
     /// The form without the rows of a list whose box `remove` is ticked.
     pub(crate) fn without_removed(&self, list: &str) -> Submitted {
         let removed = |name: &str| {

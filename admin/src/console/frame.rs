@@ -11,6 +11,7 @@ pub(crate) enum Menu {
     Partners,
     PartnerPostbacks,
     Offers,
+    TrafficControls,
     Advertisers,
     Conversions,
     Clicks,
@@ -36,6 +37,7 @@ pub(crate) enum Menu {
     PortalReports,
     PortalConversions,
     PortalClicks,
+    PortalTraffic,
     PortalPostbacks,
     PortalKey,
 }
@@ -88,6 +90,12 @@ pub(crate) const MENU: &[MenuGroup] = &[
         heading: "Network",
         entries: &[
             entry(Menu::Offers, "Offers", "/console/offers", Right::View),
+            entry(
+                Menu::TrafficControls,
+                "Traffic controls",
+                "/console/traffic-controls",
+                Right::View,
+            ),
             entry(Menu::Advertisers, "Advertisers", "/console/advertisers", Right::View),
         ],
     },
@@ -133,6 +141,12 @@ pub(crate) const PORTAL_MENU: &[MenuGroup] = &[MenuGroup {
         entry(Menu::PortalReports, "Reports", "/portal/reports", Right::UseAsPartner),
         entry(Menu::PortalConversions, "Conversions", "/portal/conversions", Right::UseAsPartner),
         entry(Menu::PortalClicks, "Clicks", "/portal/clicks", Right::UseAsPartner),
+        entry(
+            Menu::PortalTraffic,
+            "Blocked traffic",
+            "/portal/blocked-traffic",
+            Right::UseAsPartner,
+        ),
         entry(Menu::PortalPostbacks, "Postbacks", "/portal/postbacks", Right::UseAsPartner),
         entry(Menu::PortalKey, "API key", "/portal/key", Right::UseAsPartner),
     ],

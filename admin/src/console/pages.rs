@@ -38,6 +38,7 @@ mod privacy;
 mod search;
 mod settings;
 mod status;
+mod traffic_controls;
 mod uploads;
 mod users;
 
@@ -58,6 +59,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(profile::routes())
         .merge(arrangement::routes())
         .merge(offers::routes())
+        .merge(traffic_controls::routes())
         .merge(partners::routes())
         .merge(advertisers::routes())
         .merge(domains::routes())

@@ -8,6 +8,7 @@ use super::confirm;
 use super::error_page::no_such_page;
 use super::profile;
 
+mod blocked_traffic;
 mod clicks;
 mod codes;
 mod conversions;
@@ -23,6 +24,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(reports::routes())
         .merge(conversions::routes())
         .merge(clicks::routes())
+        .merge(blocked_traffic::routes())
         .merge(postbacks::routes())
         .merge(key::routes())
         .merge(confirm::routes())

@@ -9,6 +9,17 @@ use crate::catalog::FieldError;
 /// Fields of the API and the labels of their inputs; longer names first where one begins another.
 const LABELS: &[(&str, &str)] = &[
     ("network_offer_payout_revenue_id", "Entry"),
+    ("network_offer_ids", "Offers"),
+    ("network_affiliate_ids", "Partners"),
+    ("network_advertiser_ids", "Advertisers"),
+    ("is_apply_all_offers", "All offers"),
+    ("is_apply_all_affiliates", "All partners"),
+    ("date_valid_from", "From"),
+    ("date_valid_to", "Until"),
+    ("control_type", "Refuse"),
+    ("comparison_method", "Comparison"),
+    ("targeting_action", "Refused visits go"),
+    ("variables", "Compared"),
     ("entry_name", "Event"),
     ("currency_id", "Currency"),
     ("session_definition", "A click is unique by"),
@@ -109,6 +120,11 @@ const PHRASES: &[(&str, &str)] = &[
     ),
     ("Delete it nevertheless with ?force=true", "Tick the box to delete it nevertheless"),
     ("with is_default: true", "that is the base"),
+    ("compare not_present", "choose “is missing”"),
+    ("match not_present", "match “is missing”"),
+    ("not_present compares no values", "“is missing” compares no values"),
+    ("fail_traffic acts as block", "refused visits go to the fallback"),
+    ("fit for exact_match", "fit for “is”"),
     ("affiliate ", "partner "),
     ("(s)", "s"),
     (
@@ -373,6 +389,64 @@ pub(crate) fn click_reason(reason: &str) -> &'static str {
     }
 }
 
+/// What a traffic control compares: the word of the API, the input, and the name.
+pub(crate) const TRAFFIC_VARIABLES: [(&str, &str, &str); 13] = [
+    ("sub1", "variable.sub1", "sub id 1"),
+    ("sub2", "variable.sub2", "sub id 2"),
+    ("sub3", "variable.sub3", "sub id 3"),
+    ("sub4", "variable.sub4", "sub id 4"),
+    ("sub5", "variable.sub5", "sub id 5"),
+    ("source_id", "variable.source_id", "source"),
+    ("country_name", "variable.country_name", "country"),
+    ("tracking_domain", "variable.tracking_domain", "tracking domain"),
+    ("coupon_code", "variable.coupon_code", "coupon code"),
+    ("referer_host", "variable.referer_host", "host of the page with the link"),
+    ("asn", "variable.asn", "number of the network"),
+    ("language", "variable.language", "language"),
+    ("user_agent", "variable.user_agent", "user agent"),
+];
+
+/// The comparisons of a traffic control as options of an input.
+pub(crate) const COMPARISONS: [(&str, &str); 7] = [
+    ("exact_match", "is"),
+    ("contains", "contains"),
+    ("does_not_contain", "does not contain"),
+    ("starts_with", "starts with"),
+    ("ends_with", "ends with"),
+    ("not_present", "is missing"),
+    ("does_not_match", "is not"),
+];
+
+/// The rule of a traffic control, such as `If source or sub id 1 is one of the values`.
+pub(crate) fn traffic_rule(control_type: &str, variables: &[String], comparison: &str) -> String {
+    let name = |variable: &String| {
+        let found = TRAFFIC_VARIABLES.iter().find(|(known, ..)| known == variable);
+        found.map_or_else(|| word(variable), |(.., name)| (*name).to_owned())
+    };
+    let names: Vec<String> = variables.iter().map(name).collect();
+    let condition = if control_type == "whitelist" { "Unless" } else { "If" };
+    let compares = match comparison {
+        "exact_match" => "is one of the values",
+        "contains" => "contains one of the values",
+        "does_not_contain" => "contains none of the values",
+        "starts_with" => "starts with one of the values",
+        "ends_with" => "ends with one of the values",
+        "does_not_match" => "is none of the values",
+        _ => "is missing",
+    };
+    format!("{condition} {} {compares}", names.join(" or "))
+}
+
+/// The days on which a rule is valid; both may be empty.
+pub(crate) fn valid_days(first: &str, last: &str) -> String {
+    match (first, last) {
+        ("", "") => "Always".into(),
+        (first, "") => format!("From {first}"),
+        ("", last) => format!("Until {last}"),
+        (first, last) => format!("{first} to {last}"),
+    }
+}
+
 /// Any word of the API as a word of a page: `not_started` becomes `Not started`.
 pub(crate) fn word(word: &str) -> String {
     if word == "tv" {
@@ -398,5 +472,22 @@ mod tests {
         assert_eq!(plain(address), address);
         assert_eq!(label("payout_revenue[1].payout_amount"), "Payout");
         assert_eq!(label("some_new_field"), "Some new field");
+    }
+
+    #[test]
+    fn a_traffic_control_is_a_sentence() {
+        let variables = ["source_id".to_owned(), "sub1".to_owned()];
+        assert_eq!(
+            traffic_rule("blacklist", &variables, "exact_match"),
+            "If source or sub id 1 is one of the values"
+        );
+        assert_eq!(
+            traffic_rule("whitelist", &variables[..1], "starts_with"),
+            "Unless source starts with one of the values"
+        );
+        assert_eq!(
+            traffic_rule("blacklist", &variables[1..], "not_present"),
+            "If sub id 1 is missing"
+        );
     }
 }

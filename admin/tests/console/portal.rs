@@ -51,6 +51,14 @@ fn world() -> World {
         "network_affiliate_id": 2,
     });
     let bens = network.done("POST", "couponcodes?wait=live", code);
+    for (name, partners, values) in [("MARK about Anna", [1], ["annas"]), ("MARK", [2], ["marks"])]
+    {
+        let control = json!({
+            "name": name, "status": "active", "control_type": "blacklist", "variables": ["sub2"],
+            "values": values, "is_apply_all_offers": true, "network_affiliate_ids": partners,
+        });
+        network.done("POST", "trafficcontrols", control);
+    }
     for partner in [1, 2] {
         let pixel = json!({
             "network_affiliate_id": partner, "pixel_status": "active", "description": "MARK pixel",
@@ -117,6 +125,7 @@ fn a_partner_sees_its_own_codes_and_figures_and_nothing_else() {
         format!("/portal/conversions?{days}"),
         format!("/portal/conversions?{days}&network_affiliate_id=2"),
         format!("/portal/clicks?{days}"),
+        "/portal/blocked-traffic".into(),
         "/portal/postbacks".into(),
         "/portal/key".into(),
     ] {

@@ -55,7 +55,8 @@ impl Route {
 }
 
 /// Objects whose pages share the routes of `pages/catalog_object.rs`.
-const CATALOG_OBJECTS: [&str; 4] = ["offers", "partners", "advertisers", "domains"];
+const CATALOG_OBJECTS: [&str; 5] =
+    ["offers", "traffic-controls", "partners", "advertisers", "domains"];
 
 /// All routes; those for everybody come last.
 pub(crate) fn routes() -> Vec<Route> {
