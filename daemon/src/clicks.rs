@@ -14,6 +14,7 @@
 
 mod alert_kind;
 mod durability;
+mod earlier_clicks;
 mod feed;
 mod incarnation;
 mod log_state;

@@ -1,5 +1,5 @@
-//! The control API: health, metrics, reload, preload, certificates and the feeds, over HTTP on a Unix
-//! socket.
+//! The control API: health, metrics, reload, preload, certificates, visit state and the feeds, over
+//! HTTP on a Unix socket.
 //!
 //! The socket's file mode is the only access control. The API has a thread of its own, so neither a
 //! long answer nor a stalled client delays visitors.
@@ -7,6 +7,7 @@
 mod certificates;
 mod health;
 mod metrics;
+mod state;
 
 use std::convert::Infallible;
 use std::io;
@@ -19,6 +20,7 @@ use coupon_serve::tls::{CertificateWatcher, TlsCounters};
 use coupon_serve::{AcceptLoop, Limits, LocalExecutor, TrustedProxies};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::snapshot::manifest::ObjectName;
+use coupon_shared::visit_state;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
@@ -36,6 +38,7 @@ use crate::loader::{LoaderHandle, ServedIndexInfo};
 use crate::postbacks::Postbacks;
 use crate::settings::LiveSettings;
 use crate::thread_metrics::ThreadMetrics;
+use crate::visit_state::LiveVisitState;
 
 /// Most unknown codes in an answer, for all threads together.
 const UNKNOWN_CODES_TOLD: usize = 256;
@@ -60,6 +63,8 @@ pub struct ControlApi {
     pub watcher: Option<CertificateWatcher>,
     /// Databases of places.
     pub geo: Arc<GeoWatcher>,
+    /// State of visits.
+    pub visit_state: Arc<LiveVisitState>,
 }
 
 /// Starts the API's thread, which ends after `shutdown` once all requests are answered.
@@ -116,6 +121,7 @@ impl ControlApi {
             }
             (&Method::POST, "/reload") => self.reload().await,
             (&Method::POST, path) if path.starts_with(PRELOAD) => self.preload(path).await,
+            (&Method::POST, visit_state::PATH) => self.receive_state(request.into_body()).await,
             (&Method::POST, "/clicks/feed") => self.clicks.feed(request).await,
             (&Method::POST, "/postbacks/feed") => self.postbacks.feed(request).await,
             (&Method::GET, "/certificates") => self.certificates().await,
@@ -123,7 +129,9 @@ impl ControlApi {
             (_, "/health" | "/ready" | "/metrics" | "/unknown-codes" | "/certificates") => {
                 method_not_allowed("GET")
             }
-            (_, "/reload" | "/clicks/feed" | "/postbacks/feed") => method_not_allowed("POST"),
+            (_, "/reload" | "/clicks/feed" | "/postbacks/feed" | visit_state::PATH) => {
+                method_not_allowed("POST")
+            }
             (_, path) if path.starts_with(PRELOAD) => method_not_allowed("POST"),
             _ => json_error(StatusCode::NOT_FOUND, "there is no such path"),
         }

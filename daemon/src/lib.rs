@@ -14,6 +14,8 @@ pub mod serving;
 // The path of a visit, and the logs of clicks and postbacks.
 pub mod redirect;
 
+pub mod visit_state;
+
 pub mod clicks;
 pub mod postbacks;
 
@@ -55,5 +57,6 @@ pub mod removal_clock;
 mod durable_file;
 pub mod file_bytes;
 mod installed_certificates;
+mod mapped_words;
 
 mod clock;

@@ -5,6 +5,7 @@
 //! in the ring before hyper gets the answer. Events that pages and servers report take the same
 //! path and may allocate.
 
+mod commit;
 mod sdk_event;
 mod visitor;
 
@@ -23,6 +24,7 @@ use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
 use coupon_shared::visit_target::{
     Host, Parameter, Parameters, code_from_path, lenient_code_from_path,
 };
+use coupon_shared::visitor_key::VisitorKey;
 use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
@@ -39,6 +41,8 @@ use crate::response::Reply;
 use crate::sdk::Script;
 use crate::settings::{Settings, SettingsReader};
 use crate::unknown_codes::UnknownCodes;
+use crate::visit_state::LiveVisitState;
+use commit::StateMarks;
 use visitor::{CurrentSources, FactSources, RequestVisitor, VisitFacts};
 
 /// Answers the visits of one serving thread.
@@ -50,6 +54,14 @@ pub struct Redirector {
     context: RedirectContext,
 }
 
+/// One thread's handles to what all serving threads read.
+pub struct SharedReaders {
+    pub index: IndexReader,
+    pub settings: SettingsReader,
+    pub geo: GeoReader,
+    pub visit_state: Arc<LiveVisitState>,
+}
+
 /// The thread's state for answering visits, besides index and settings.
 struct RedirectContext {
     ids: TransactionIdSource,
@@ -59,6 +71,7 @@ struct RedirectContext {
     hot_codes: HotCodes,
     parameters: Parameters,
     locations: Locations,
+    visit_state: Arc<LiveVisitState>,
 }
 
 /// Writes clicks into the ring.
@@ -74,6 +87,7 @@ struct ClickEntry<'a> {
     /// As typed.
     code: &'a [u8],
     kind: VisitKind,
+    marks: StateMarks,
 }
 
 /// A request and the values that every step needs.
@@ -91,14 +105,13 @@ struct VisitRequest<'a> {
 
 impl Redirector {
     pub fn new(
-        index: IndexReader,
-        settings: SettingsReader,
-        geo: GeoReader,
+        shared: SharedReaders,
         ids: TransactionIdSource,
         ring: RingWriter,
         counters: Arc<VisitCounters>,
         unknown_codes: Arc<Mutex<UnknownCodes>>,
     ) -> Redirector {
+        let SharedReaders { index, settings, geo, visit_state } = shared;
         let (checker, hot_codes, parameters, locations) = Default::default();
         let recorder = Recorder { ring, counters: Arc::clone(&counters) };
         let context = RedirectContext {
@@ -109,6 +122,7 @@ impl Redirector {
             hot_codes,
             parameters,
             locations,
+            visit_state,
         };
         Redirector { index, settings, facts: FactSources::new(geo), checker, context }
     }
@@ -279,10 +293,17 @@ impl RedirectContext {
         let offer_id = self.parameters.offer_id();
         // No rows is a valid input: the decision names the fallback of an unknown code.
         let rows = self.hot_codes.lookup(index, code);
-        let facts = request.facts(index, &self.parameters, typed);
+        let facts = request.facts(index, &self.parameters, typed, &self.visit_state);
         let visitor = Visitor::Link(&facts);
         let visit = Visit { rows, offer_id, domain: request.domain, visitor };
-        let decision = decide(index.catalog(), &visit, request.unix_seconds());
+        let kind = request.kind();
+        let is_counted = request.parts.method == Method::GET && kind == VisitKind::Click;
+        let (decision, marks) = self.decide_and_commit(
+            &facts,
+            is_counted.then_some(kind),
+            || decide(index.catalog(), &visit, facts.unix_seconds),
+            |decision| decision.click,
+        );
         let Some(click) = decision.click else {
             self.count_unknown_code(code);
             return self.respond_without_click(decision.answer, index, request, typed);
@@ -290,9 +311,12 @@ impl RedirectContext {
         let id = self.ids.next(&index.catalog().click_id_key(), request.unix_ms);
         let reply = self.redirect_to(decision.answer, index, request, typed, id, Some(&click));
         if request.parts.method == Method::GET {
-            let kind = request.kind();
-            let entry = ClickEntry { transaction_id: id, click: &click, code: typed, kind };
-            self.recorder.record(index, request, &self.parameters, &entry);
+            let entry = ClickEntry { transaction_id: id, click: &click, code: typed, kind, marks };
+            if let Recorded::Unlogged =
+                self.recorder.record(index, request, &self.parameters, &entry)
+            {
+                self.keep_unlogged(&marks);
+            }
         } else {
             self.counters.heads.add_one();
         }
@@ -332,7 +356,7 @@ impl RedirectContext {
             Answer::NotFound => return Reply::NotFound,
         };
         let parameter = |parameter| self.parameters.get(parameter);
-        let facts = request.facts(index, &self.parameters, typed);
+        let facts = request.facts(index, &self.parameters, typed, &self.visit_state);
         let macros = ClickMacros {
             transaction_id,
             code: typed,
@@ -378,8 +402,8 @@ impl Recorder {
         request: &VisitRequest<'_>,
         parameters: &Parameters,
         entry: &ClickEntry<'_>,
-    ) {
-        let ClickEntry { transaction_id, click, code, kind } = *entry;
+    ) -> Recorded {
+        let ClickEntry { transaction_id, click, code, kind, marks } = *entry;
         let head = ClickHead {
             transaction_id,
             unix_ms: request.unix_ms,
@@ -395,6 +419,7 @@ impl Recorder {
         let mut octets = [0; 16];
         let address = request.address_octets(&mut octets);
         let detour = click.detour.map(|detour| detour.to_bytes());
+        let visitor_key = marks.visitor.map(VisitorKey::to_bytes);
         let parameter = |parameter| parameters.get(parameter);
         let mut tags = [
             (Tag::Sub1, parameter(Parameter::Sub1)),
@@ -406,18 +431,22 @@ impl Recorder {
             (Tag::Uid, parameter(Parameter::Uid)),
             (Tag::Host, request.host.as_bytes()),
             (Tag::Detour, detour.as_ref().map_or(b"", |bytes| bytes)),
+            (Tag::CountedCaps, marks.counted.as_bytes()),
             (Tag::Address, address),
             (Tag::UserAgent, request.headers.user_agent),
             (Tag::Referer, request.headers.referer),
             (Tag::Language, request.headers.language),
+            (Tag::VisitorKey, visitor_key.as_ref().map_or(b"", |bytes| bytes)),
         ];
         // Empty tags would take room in the ring and in every later copy of the click.
         let tags = non_empty(&mut tags);
         self.counters.count_click(click.reason);
-        match self.ring.record(|slot| click::encode_click(&head, code, tags, slot)) {
+        let recorded = self.ring.record(|slot| click::encode_click(&head, code, tags, slot));
+        match recorded {
             Recorded::Logged => self.counters.logged.add_one(),
             Recorded::Unlogged => self.counters.unlogged.add_one(),
         }
+        recorded
     }
 }
 
@@ -441,12 +470,20 @@ impl<'a> VisitRequest<'a> {
     /// The visit as rules and macros ask about it.
     fn facts<'f>(
         &'f self,
-        index: &ServedIndex,
+        index: &'f ServedIndex,
         parameters: &'f Parameters,
         code: &'f [u8],
+        state: &'f LiveVisitState,
     ) -> VisitFacts<'f, 'a> {
-        let key = index.catalog().click_id_key();
-        VisitFacts { visitor: &self.visitor, parameters, host: self.host.name(), code, key }
+        VisitFacts {
+            visitor: &self.visitor,
+            parameters,
+            host: self.host.name(),
+            code,
+            catalog: index.catalog(),
+            state,
+            unix_seconds: self.unix_seconds(),
+        }
     }
 
     fn unix_seconds(&self) -> i64 {

@@ -38,6 +38,7 @@ use crate::postbacks::Postbacks;
 use crate::serving::{self, SharedState, ThreadResources};
 use crate::settings::{LiveSettings, Settings};
 use crate::thread_metrics::ThreadMetrics;
+use crate::visit_state::{LiveVisitState, restore_counts};
 
 /// The control socket's name in the runtime folder.
 const SOCKET: &str = "coupond.sock";
@@ -305,7 +306,13 @@ impl Daemon {
         let (clicks, rings) = ClickLog::start(&config)?;
         let clicks = Arc::new(clicks);
         let index = LiveIndex::default();
-        let loader = LoaderHandle::start(Loader::new(config.index_dir.clone(), index.clone()))?;
+        let visit_state = Arc::new(LiveVisitState::open(&config));
+        let prepared = Arc::clone(&visit_state);
+        let loader = Loader::new(config.index_dir.clone(), index.clone())
+            .preparing(move |catalog| prepared.adopt_catalog(catalog));
+        let loader = LoaderHandle::start(loader)?;
+        let catalog = index.current().map(|index| Arc::clone(index.shared_catalog()));
+        restore_counts(&visit_state, &clicks, catalog.as_deref())?;
         // Before the first visitor. A faulty file is a problem for health, and no reason not to start.
         let geo = Arc::new(GeoWatcher::start(&config.geo.databases)?);
         let live = Reconfigurable::new(config, sources, log_level);
@@ -323,6 +330,7 @@ impl Daemon {
             index,
             settings: live.settings.clone(),
             geo: Arc::clone(geo.databases()),
+            visit_state: Arc::clone(&visit_state),
             limits: live.limits.subscribe(),
             postbacks: receiver,
             shutdown: visitors_off.clone(),
@@ -345,6 +353,7 @@ impl Daemon {
             proxies: frontage.proxies,
             watcher: frontage.certificates,
             geo: Arc::clone(&geo),
+            visit_state,
         };
         let control = control::start(bound.control, api, control_off.clone())?;
         tracing::info!(?addresses, threads = threads.len(), "serving");

@@ -28,9 +28,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clicks::{Durability, RingWriter};
 use crate::live_index::LiveIndex;
 use crate::postbacks::PostbackReceiver;
-use crate::redirect::Redirector;
+use crate::redirect::{Redirector, SharedReaders};
 use crate::settings::LiveSettings;
 use crate::thread_metrics::ThreadMetrics;
+use crate::visit_state::LiveVisitState;
 
 use connection_service::{ConnectionService, ThreadState};
 use durability_gate::DurabilityGate;
@@ -48,6 +49,8 @@ pub struct SharedState {
     pub settings: LiveSettings,
     /// Databases of places.
     pub geo: Arc<LiveDatabases>,
+    /// State of visits.
+    pub visit_state: Arc<LiveVisitState>,
     /// Limits of each thread.
     pub limits: watch::Receiver<Limits>,
     /// Receives postbacks.
@@ -111,10 +114,14 @@ fn start_state(
         gate
     });
     let stream = ring.stream();
+    let readers = SharedReaders {
+        index: shared.index.reader(),
+        settings: shared.settings.reader(),
+        geo: shared.geo.reader(),
+        visit_state: Arc::clone(&shared.visit_state),
+    };
     let redirector = Rc::new(RefCell::new(Redirector::new(
-        shared.index.reader(),
-        shared.settings.reader(),
-        shared.geo.reader(),
+        readers,
         TransactionIdSource::new(stream.node, stream.thread, stream.incarnation),
         ring,
         Arc::clone(&metrics.visits),

@@ -40,3 +40,5 @@ mod restart;
 mod sdk;
 #[path = "daemon/tls.rs"]
 mod tls;
+#[path = "daemon/visit_state.rs"]
+mod visit_state;

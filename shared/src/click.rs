@@ -49,8 +49,9 @@ pub const MAX_RECORD_LEN: usize = 4096;
 /// Length of the fixed fields.
 pub const HEAD_LEN: usize = 60;
 
-/// Most click caps that one click counts against.
-pub const MAX_COUNTED_CAPS: usize = 16;
+/// Most click caps in one record. Usual are five: of the code, of the partner in all and on the
+/// offer, of the offer and of its group.
+pub const MAX_COUNTED_CAPS: usize = 8;
 
 const TAG_HEAD_LEN: usize = 3;
 const FIRST_PERSONAL_TAG: u8 = 128;

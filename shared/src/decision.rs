@@ -19,13 +19,16 @@
 mod detour;
 mod reason;
 
+use coupon_rules::caps::Cap;
 use coupon_rules::facts::VisitorFacts;
 
 use crate::civil_day::Day;
 use crate::destination::ArchivedDestination;
 use crate::eligibility::{AccessCheck, CodeTerms, Ineligibility, RunTerms};
-use crate::snapshot::catalog::rules::OfferRule;
-use crate::snapshot::catalog::{ArchivedDomain, ArchivedOffer, ArchivedPartner, CatalogFile};
+use crate::snapshot::catalog::rules::{OfferRule, VisitorRule};
+use crate::snapshot::catalog::{
+    ArchivedDomain, ArchivedOffer, ArchivedPartner, CatalogFile, VisitorRules,
+};
 use crate::snapshot::level::{CodeRecord, CodeRows};
 
 use detour::FailedOver;
@@ -121,6 +124,25 @@ pub struct DecidedClick {
     /// How the visit came to another offer than the row's.
     pub detour: Option<Detour>,
 }
+
+impl DecidedClick {
+    /// The hard caps that an accepted click of this offer counts against.
+    pub fn click_caps<'a>(
+        &self,
+        catalog: &'a CatalogFile,
+        offer: &'a ArchivedOffer,
+    ) -> impl Iterator<Item = &'a Cap> + Clone {
+        let is_failed_over =
+            self.detour.is_some_and(|detour| detour.kind == DetourKind::FailTraffic);
+        let code_id = if is_failed_over { NO_CODE } else { self.row.code_id };
+        let caps = catalog.caps_of(code_id, self.row.partner_id, offer);
+        caps.filter(|cap| cap.refuses_clicks())
+    }
+}
+
+/// A code's cap binds the offer that the code stands on and its forwarding, not the offers that take
+/// the failed visits: else a reached cap of a code would close these too.
+const NO_CODE: u32 = 0;
 
 /// Decides a visit at a moment in Unix seconds.
 pub fn decide<'a, F: VisitorFacts>(
@@ -397,10 +419,14 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
             },
             _ => ineligibility.into(),
         })?;
-        if offer.rules.is_empty() && self.catalog.controls_everywhere().is_empty() {
+        let has_state = self.catalog.asks_for_earlier_visits();
+        if offer.rules.is_empty() && self.catalog.controls_everywhere().is_empty() && !has_state {
             return Ok(());
         }
-        self.visitor.facts().map_or(Ok(()), |facts| self.check_rules(row, offer, facts))
+        let Some(facts) = self.visitor.facts() else { return Ok(()) };
+        self.check_rules(row, offer, facts)?;
+        // Last, so that a visit refused for another reason never counts as seen.
+        if has_state { self.check_state(row, offer, facts) } else { Ok(()) }
     }
 
     #[inline]
@@ -447,8 +473,49 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
                 let because = |refusal| Obstacle { rule: *id, ..Reason::from(refusal).into() };
                 checked.map_err(because)
             }
-            OfferRule::Forwarding(_) | OfferRule::FailTraffic(_) => Ok(()),
+            OfferRule::Cap(_)
+            | OfferRule::AlreadyConverted(_)
+            | OfferRule::Duplicates(_)
+            | OfferRule::Session(_)
+            | OfferRule::Forwarding(_)
+            | OfferRule::FailTraffic(_) => Ok(()),
         })
+    }
+
+    /// Whether earlier visits and conversions let the visit pass.
+    fn check_state(
+        &self,
+        row: &CodeRecord,
+        offer: &ArchivedOffer,
+        facts: &F,
+    ) -> Result<(), Obstacle> {
+        if let Visitor::Viewer(_) | Visitor::Unchecked = self.visitor {
+            return Ok(());
+        }
+        let state = facts.visit_state();
+        let mut caps = self.catalog.caps_of(row.code_id, row.partner_id, offer);
+        if let Some(cap) = caps.find(|cap| cap.can_refuse() && state.is_cap_reached(cap)) {
+            let reason = if cap.is_group { Reason::GroupCap } else { Reason::Cap };
+            return Err(Obstacle { rule: cap.id, ..reason.into() });
+        }
+        if !self.visitor.is_known() {
+            return Ok(());
+        }
+        let VisitorRules { session, already_converted, duplicates } =
+            self.catalog.visitor_rules_of(offer);
+        let offer_id = offer.id.to_native();
+        let refuse = |rule: VisitorRule, reason| {
+            Err(Obstacle { reason, rule: rule.id, fails_over: rule.fails_over })
+        };
+        match (already_converted, duplicates) {
+            (Some(rule), _) if state.has_converted(offer_id, &session) => {
+                refuse(rule, Reason::AlreadyConverted)
+            }
+            (_, Some(rule)) if state.is_repeat(offer_id, &session) => {
+                refuse(rule, Reason::Duplicate)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

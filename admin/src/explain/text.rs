@@ -67,7 +67,11 @@ pub(super) fn reason(row: &Candidate<'_>) -> String {
         | Reason::TrafficControl
         | Reason::TrackingDomain
         | Reason::SmartSwitch
-        | Reason::Blocked => {
+        | Reason::Blocked
+        | Reason::Cap
+        | Reason::GroupCap
+        | Reason::AlreadyConverted
+        | Reason::Duplicate => {
             format!("offer {offer} is not for this visitor: {}", refused_by(row.reason))
         }
     }
@@ -95,6 +99,10 @@ fn refused_by(reason: Reason) -> &'static str {
         Reason::Proxy => "its rule on networks that hide visitors",
         Reason::Brand => "its rule on brands",
         Reason::TrafficControl | Reason::TrackingDomain => "a traffic control",
+        Reason::Cap => "a cap that is reached",
+        Reason::GroupCap => "a cap of its group that is reached",
+        Reason::AlreadyConverted => "its block of visitors who have converted",
+        Reason::Duplicate => "its filter of repeated visits",
         Reason::SmartSwitch => "SmartSwitch blocks a value of the visit",
         Reason::Blocked => "a value of the visit is blocked",
         _ => "",

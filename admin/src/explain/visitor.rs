@@ -241,7 +241,12 @@ impl Questions<'_> {
             OfferRule::Control { id, control } => {
                 vec![self.explain_control(offer_id, row.row.partner_id, *id, control)]
             }
-            OfferRule::Forwarding(_) | OfferRule::FailTraffic(_) => Vec::new(),
+            OfferRule::Cap(_)
+            | OfferRule::AlreadyConverted(_)
+            | OfferRule::Duplicates(_)
+            | OfferRule::Session(_)
+            | OfferRule::Forwarding(_)
+            | OfferRule::FailTraffic(_) => Vec::new(),
         }
     }
 

@@ -4,20 +4,21 @@ use coupon_geo::GeoStatus;
 use coupon_serve::tls::CertificateWatcher;
 use serde_json::{Value, json};
 
-use super::{ControlApi, served_json};
+use super::{ControlApi, served_json, state};
 use crate::clock::unix_ms;
 use crate::thread_metrics::connection_total;
 
 impl ControlApi {
     /// Answers as long as the process lives. `degraded` means that redirects continue with reduced
     /// service: an older index, a click log that does not take clicks, a spool that does not take
-    /// postbacks, or a faulty database of places. Warnings leave the status `ok`.
+    /// postbacks, a faulty database of places, or no state of visits. Warnings leave the status `ok`.
     pub(super) fn health(&self) -> Value {
         let mut problems = self.clicks.problems();
         problems.extend(self.postbacks.problems());
         problems.extend(self.loader.status().problem);
         problems.extend(self.watcher.iter().flat_map(CertificateWatcher::problems));
         problems.extend(self.geo.problems());
+        problems.extend(self.visit_state.problems());
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let mut health = served_json(self.loader.served());
         health["status"] = status.into();
@@ -34,6 +35,7 @@ impl ControlApi {
             "durable": clicks.durable,
             "damaged": clicks.damaged,
         });
+        health["visit_state"] = state::health_json(&self.visit_state.status());
         health["connections"] = self.connections();
         let limited = self.threads.iter().map(|thread| thread.visits.limited()).sum::<u64>();
         let is_reached = self.settings.current().not_found_limit.log_throttle().is_recent();

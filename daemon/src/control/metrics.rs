@@ -18,12 +18,13 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::ControlApi;
+use super::{ControlApi, state};
 use crate::clock::unix_ms;
 use crate::counters::{Count, VisitCounters};
 use crate::http_answer::{HttpAnswer, with_type};
 use crate::postbacks::PostbackStatus;
 use crate::thread_metrics::{ThreadMetrics, connection_total};
+use crate::visit_state::VisitStateStatus;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -72,6 +73,7 @@ impl ControlApi {
             snapshot.gauge(name, help, value);
         }
         snapshot.postbacks(self.postbacks.status());
+        snapshot.visit_state(&self.visit_state.status());
         snapshot
     }
 }
@@ -297,6 +299,42 @@ impl Snapshot {
             "postback_spool_torn_bytes",
             "Bytes cut off a torn tail of the spool at the start",
             status.torn_bytes_cut,
+        );
+    }
+
+    fn visit_state(&mut self, status: &VisitStateStatus) {
+        if let Some(age) = state::age_seconds(status) {
+            self.gauge("state_age_seconds", "Time since the admin made the last visit state", age);
+        }
+        self.gauge("caps", "Hard caps of the catalog in service", status.caps);
+        self.gauge("caps_reached", "Hard caps that take no more visits", status.caps_reached);
+        self.gauge(
+            "cap_journal_lines",
+            "Clicks against caps that the admin's counts may not include",
+            status.journal_lines,
+        );
+        self.counter(
+            "cap_journal_lines_folded",
+            "Clicks against caps that a full journal keeps only as sums",
+            status.journal_folded,
+        );
+        self.gauge("converted_visitors", "Converted visitors in the visit state", status.converted);
+        self.gauge("seen_visitors", "Visitors in the table of seen visitors", status.seen_visitors);
+        self.counter(
+            "seen_visitors_evicted",
+            "Visitors who made room for others in the table",
+            status.seen_evictions,
+        );
+        let failed_open = [
+            ("repeats", status.failed_open_repeats),
+            ("converted", status.failed_open_converted),
+            ("caps", status.failed_open_caps),
+        ];
+        self.labelled(
+            "visit_state_failed_open",
+            "Questions about earlier visits that let visits pass because nothing was known",
+            "question",
+            failed_open.map(|(question, count)| (question.to_owned(), count)).into(),
         );
     }
 

@@ -95,7 +95,11 @@ pub struct Loader {
     retired: Retired,
     background: BackgroundLoader,
     preloaded: Option<Preloaded>,
+    prepare: Box<PrepareCatalog>,
 }
+
+/// Called with each new catalog before it comes into service.
+type PrepareCatalog = dyn FnMut(&Arc<CatalogFile>) + Send;
 
 /// A level that no manifest names yet.
 struct Preloaded {
@@ -107,7 +111,14 @@ struct Preloaded {
 impl Loader {
     pub fn new(index_dir: PathBuf, live: LiveIndex) -> Loader {
         let (retired, background) = (Retired::default(), BackgroundLoader::start());
-        Loader { index_dir, live, retired, background, preloaded: None }
+        let prepare = Box::new(|_: &Arc<CatalogFile>| ());
+        Loader { index_dir, live, retired, background, preloaded: None, prepare }
+    }
+
+    /// Calls `prepare` with each new catalog before it comes into service.
+    #[must_use]
+    pub fn preparing(self, prepare: impl FnMut(&Arc<CatalogFile>) + Send + 'static) -> Loader {
+        Loader { prepare: Box::new(prepare), ..self }
     }
 
     /// The path of the current manifest.
@@ -135,6 +146,10 @@ impl Loader {
             check_follows(served.manifest(), &manifest)?;
         }
         let index = self.open(manifest, served.as_deref())?;
+        let catalog = index.shared_catalog();
+        if served.is_none_or(|served| !Arc::ptr_eq(served.shared_catalog(), catalog)) {
+            (self.prepare)(catalog);
+        }
         self.live.replace(Arc::new(index), &mut self.retired);
         Ok(Loaded::New)
     }

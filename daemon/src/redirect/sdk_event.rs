@@ -14,7 +14,9 @@ use coupon_shared::visit_target::Parameter;
 use hyper::Method;
 use hyper::body::Bytes;
 
+use super::commit::StateMarks;
 use super::{ClickEntry, RedirectContext, VisitRequest};
+use crate::clicks::Recorded;
 use crate::live_index::ServedIndex;
 use crate::request::SdkEvent;
 use crate::response::Reply;
@@ -28,12 +30,15 @@ impl RedirectContext {
         event: SdkEvent,
     ) -> Reply {
         self.parameters.read(request.parts.uri.query());
-        let [by_code, direct] = self.decide_click(index, request, event);
-        let redirected = |click: &DecidedClick| click.reason == Reason::Redirected;
-        let tracked = by_code.filter(redirected).or(direct.filter(redirected));
-        if event != SdkEvent::Impression
-            && let Some(id) = self.known_click(index)
-        {
+        let known = self.known_click(index).filter(|_| event != SdkEvent::Impression);
+        let kind = visit_kind(event, request);
+        let is_counted = request.parts.method == Method::GET
+            && known.is_none()
+            && matches!(kind, VisitKind::Sdk | VisitKind::Server);
+        let ([by_code, direct], marks) =
+            self.decide_click(index, request, event, is_counted.then_some(kind));
+        let tracked = redirected(&[by_code, direct]);
+        if let Some(id) = known {
             return self.answer_existing(index, id, tracked);
         }
         // A click that leads nowhere is recorded too, with its reason.
@@ -45,9 +50,12 @@ impl RedirectContext {
         if request.parts.method == Method::GET {
             // A direct click has no code; the parameter may hold an unrelated one.
             let code = if click.row.code_id == 0 { b"" } else { self.parameters.code() };
-            let kind = visit_kind(event, request);
-            let entry = ClickEntry { transaction_id: id, click: &click, code, kind };
-            self.recorder.record(index, request, &self.parameters, &entry);
+            let entry = ClickEntry { transaction_id: id, click: &click, code, kind, marks };
+            if let Recorded::Unlogged =
+                self.recorder.record(index, request, &self.parameters, &entry)
+            {
+                self.keep_unlogged(&marks);
+            }
         } else {
             self.counters.heads.add_one();
         }
@@ -57,30 +65,36 @@ impl RedirectContext {
         }
     }
 
-    /// The decisions by code, and by offer and partner.
+    /// The decisions by code, and by offer and partner. Commits an accepted click of a kind.
     fn decide_click(
         &mut self,
         index: &ServedIndex,
         request: &VisitRequest<'_>,
         event: SdkEvent,
-    ) -> [Option<DecidedClick>; 2] {
-        let now = request.unix_seconds();
-        let facts = request.facts(index, &self.parameters, self.parameters.code());
+        kind: Option<VisitKind>,
+    ) -> ([Option<DecidedClick>; 2], StateMarks) {
+        let code = FoldedCode::fold(self.parameters.code()).ok();
+        let rows = code.map(|code| self.hot_codes.lookup(index, &code));
+        let code = self.parameters.code();
+        let facts = request.facts(index, &self.parameters, code, &self.visit_state);
         let visitor = match event {
             SdkEvent::Click => Visitor::Page(&facts),
             SdkEvent::ServerClick => Visitor::Server(&facts),
             SdkEvent::Impression => Visitor::Viewer(&facts),
         };
         let (offer_id, partner_id) = (self.parameters.offer_id(), self.parameters.partner_id());
-        let by_code = FoldedCode::fold(self.parameters.code()).ok().and_then(|code| {
-            let rows = self.hot_codes.lookup(index, &code);
-            let visit = Visit { rows, offer_id, domain: request.domain, visitor };
-            decide(index.catalog(), &visit, now).click
-        });
-        let direct = offer_id.zip(partner_id).and_then(|(offer, partner)| {
-            decide_direct(index.catalog(), offer, partner, visitor, now)
-        });
-        [by_code, direct]
+        let (catalog, now) = (index.catalog(), facts.unix_seconds);
+        let decide_both = || {
+            let by_code = rows.and_then(|rows| {
+                let visit = Visit { rows, offer_id, domain: request.domain, visitor };
+                decide(catalog, &visit, now).click
+            });
+            let direct = offer_id
+                .zip(partner_id)
+                .and_then(|(offer, partner)| decide_direct(catalog, offer, partner, visitor, now));
+            [by_code, direct]
+        };
+        self.decide_and_commit(&facts, kind, decide_both, redirected)
     }
 
     /// The click that brought the visitor to the page, if the page names a genuine id.
@@ -122,6 +136,12 @@ impl RedirectContext {
             Err(_) => self.counters.malformed_codes.add_one(),
         }
     }
+}
+
+/// The first decision that accepts the click.
+fn redirected(decisions: &[Option<DecidedClick>; 2]) -> Option<DecidedClick> {
+    let mut clicks = decisions.iter().flatten();
+    clicks.find(|click| click.reason == Reason::Redirected).copied()
 }
 
 /// Prefetched pages report clicks, too.

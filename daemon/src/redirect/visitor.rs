@@ -6,16 +6,21 @@ use std::net::IpAddr;
 
 use coupon_geo::{Databases, GeoReader};
 use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
+use coupon_rules::caps::Cap;
 use coupon_rules::facts::VisitorFacts;
 use coupon_rules::language;
 use coupon_rules::place::{Place, PlaceParts};
+use coupon_rules::sessions::{Session, SessionDefinition};
 use coupon_rules::text_match::Variable;
+use coupon_rules::visit_state::VisitState;
 use coupon_shared::dice::dice;
-use coupon_shared::transaction_id::ClickIdKey;
+use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::visit_target::Parameters;
+use coupon_shared::visitor_key::VisitorKey;
 use hyper::HeaderMap;
 
 use crate::request::RequestHeaders;
+use crate::visit_state::LiveVisitState;
 
 /// One thread's sources of facts about visitors.
 pub(super) struct FactSources {
@@ -52,6 +57,7 @@ pub(super) struct RequestVisitor<'a> {
     sources: CurrentSources<'a>,
     place: Cell<Option<(PlaceParts, Place<'a>)>>,
     agent: Cell<Option<Agent>>,
+    key: Cell<Option<(SessionDefinition, VisitorKey)>>,
 }
 
 impl<'a> RequestVisitor<'a> {
@@ -62,8 +68,8 @@ impl<'a> RequestVisitor<'a> {
         address: IpAddr,
         sources: CurrentSources<'a>,
     ) -> RequestVisitor<'a> {
-        let (place, agent) = Default::default();
-        RequestVisitor { all_headers, headers, address, sources, place, agent }
+        let (place, agent, key) = Default::default();
+        RequestVisitor { all_headers, headers, address, sources, place, agent, key }
     }
 
     fn identify(&self) -> Agent {
@@ -100,7 +106,40 @@ pub(super) struct VisitFacts<'f, 'a> {
     pub(super) host: &'f [u8],
     /// As typed.
     pub(super) code: &'f [u8],
-    pub(super) key: ClickIdKey,
+    pub(super) catalog: &'f CatalogFile,
+    pub(super) state: &'f LiveVisitState,
+    pub(super) unix_seconds: i64,
+}
+
+impl VisitFacts<'_, '_> {
+    /// The visitor's key under a session definition.
+    pub(super) fn visitor_key(&self, definition: SessionDefinition) -> VisitorKey {
+        if let Some((known, key)) = self.visitor.key.get()
+            && known == definition
+        {
+            return key;
+        }
+        let RequestVisitor { address, headers, .. } = self.visitor;
+        let key = self.catalog.visitor_keys().identify(definition, *address, headers.user_agent);
+        self.visitor.key.set(Some((definition, key)));
+        key
+    }
+}
+
+impl VisitState for VisitFacts<'_, '_> {
+    fn is_cap_reached(&self, cap: &Cap) -> bool {
+        self.state.is_cap_reached(cap, self.unix_seconds)
+    }
+
+    fn is_repeat(&self, offer_id: u32, session: &Session) -> bool {
+        let visitor = self.visitor_key(session.definition).hash_with_offer(offer_id);
+        self.state.is_repeat(visitor, session, self.unix_seconds)
+    }
+
+    fn has_converted(&self, offer_id: u32, session: &Session) -> bool {
+        let visitor = self.visitor_key(session.definition).hash_with_offer(offer_id);
+        self.state.has_converted(visitor)
+    }
 }
 
 impl VisitorFacts for VisitFacts<'_, '_> {
@@ -132,6 +171,11 @@ impl VisitorFacts for VisitFacts<'_, '_> {
     }
 
     fn dice(&self, offer: u32) -> u64 {
-        dice(&self.key, self.visitor.address, self.visitor.headers.user_agent, offer)
+        let key = self.catalog.click_id_key();
+        dice(&key, self.visitor.address, self.visitor.headers.user_agent, offer)
+    }
+
+    fn visit_state(&self) -> &dyn VisitState {
+        self
     }
 }

@@ -5,20 +5,25 @@
 mod wire;
 
 use coupon_rules::agent::{Brand, Browser, Device, Platform};
+use coupon_rules::caps::Cap;
 use coupon_rules::control::{Control, ControlKind};
 use coupon_rules::ruleset::addresses::AddressRanges;
 use coupon_rules::ruleset::hours::Hours;
 use coupon_rules::ruleset::places::{CityEntry, PostalCodeEntry, PostalCodes, RegionEntry};
 use coupon_rules::ruleset::versions::{VersionComparison, VersionEntry};
 use coupon_rules::ruleset::{CarrierEntry, IspEntry, Ruleset};
+use coupon_rules::sessions::SessionDefinition;
 use coupon_rules::text_match::{Comparison, TextMatch, Variable};
 use coupon_shared::decision::Reason;
 use coupon_shared::snapshot::catalog::{Offer, Rule, Visibility};
+use coupon_shared::transaction_id::ClickIdKey;
+use coupon_shared::visit_state::{self, CapState, CapWindow, PublishedState, WindowBounds};
+use coupon_shared::visitor_key::VisitorKeys;
 use percent_encoding::percent_decode;
 use url::Url;
 
-use crate::published::{HOST, Network, destination, offer, row, sample};
-use crate::running::{Coupond, folder};
+use crate::published::{HOST, LINEAGE, Network, destination, offer, row, sample};
+use crate::running::{Answer, Coupond, control_request, folder};
 use wire::{RawAnswer, Wire};
 
 /// Every value that a visitor can set, and the separators between the values in a `Location`.
@@ -421,6 +426,60 @@ fn rule_code(reason: u8) -> String {
     format!("rule{reason}")
 }
 
+const REACHED_CAPS: [u32; 2] = [1001, 1002];
+
+/// Rules that refuse the visitor in the state of [`serving_dead_ends`].
+fn rules_on_earlier_visits() -> [(u8, Rule); 4] {
+    let cap = |id, is_group| {
+        let cap = Cap {
+            id,
+            offer_id: 0,
+            partner_id: 0,
+            code_id: 0,
+            is_group,
+            is_soft: false,
+            click_limits: [0; 4],
+            has_conversion_limits: true,
+        };
+        Rule::cap(&cap)
+    };
+    [
+        (Reason::Cap as u8, cap(REACHED_CAPS[0], false)),
+        (Reason::GroupCap as u8, cap(REACHED_CAPS[1], true)),
+        (Reason::AlreadyConverted as u8, Rule::already_converted(1, false)),
+        (Reason::Duplicate as u8, Rule::duplicates(1, false)),
+    ]
+}
+
+/// A daemon of a network of dead ends, where the caps are reached, and where the visitor has been
+/// and has converted.
+fn serving_dead_ends(network: &Network) -> Coupond {
+    let coupond = Coupond::serving(network);
+    let keys = VisitorKeys::new(&ClickIdKey(network.catalog.click_id_key));
+    let definition = SessionDefinition::AddressAndUserAgent;
+    let key = keys.identify(definition, [127, 0, 0, 1].into(), PHONE.as_bytes());
+    let state = PublishedState {
+        caps: REACHED_CAPS
+            .map(|cap_id| CapState {
+                cap_id,
+                window: CapWindow::Global,
+                bounds: WindowBounds::ALWAYS,
+                clicks: 0,
+                is_reached: true,
+            })
+            .into(),
+        converted: vec![key.hash_with_offer(100 + Reason::AlreadyConverted as u32)],
+        ..PublishedState::empty(1, LINEAGE, 0)
+    };
+    let body = state.encode().unwrap();
+    let sent = control_request(&coupond.socket(), "POST", visit_state::PATH, &body).unwrap();
+    assert_eq!(Answer::parse(&sent).status, 200);
+    let first = format!("/{}", rule_code(Reason::Duplicate as u8));
+    let agent = format!("User-Agent: {PHONE}\r\n");
+    assert_eq!(coupond.request("GET", &first, &agent).status, 302);
+    coupond
+}
+
 /// Rules that refuse the visitor, with the numbers of their reasons.
 fn refusing_rules() -> Vec<(u8, Rule)> {
     let ruleset = |(number, ruleset)| (number, Rule::ruleset(1, &ruleset).unwrap());
@@ -445,7 +504,12 @@ fn refusing_rules() -> Vec<(u8, Rule)> {
         control(Reason::SmartSwitch, switch, Variable::Sub1, Comparison::Anything, "x"),
         control(Reason::Blocked, ControlKind::ByHand, Variable::Sub2, Comparison::Anything, "x"),
     ];
-    let mut rules: Vec<_> = refusing_rulesets().into_iter().map(ruleset).chain(controls).collect();
+    let mut rules: Vec<_> = refusing_rulesets()
+        .into_iter()
+        .map(ruleset)
+        .chain(controls)
+        .chain(rules_on_earlier_visits())
+        .collect();
     rules.sort_by_key(|(number, _)| *number);
     rules
 }
@@ -529,16 +593,18 @@ fn the_one_answer(coupond: &Coupond, method: &str) -> RawAnswer {
 
 #[test]
 fn whatever_the_reason_a_visit_that_leads_nowhere_gets_the_same_bytes() {
-    let coupond = Coupond::serving(&network_of_dead_ends());
+    let coupond = serving_dead_ends(&network_of_dead_ends());
     let answer = the_one_answer(&coupond, "GET");
     assert_eq!(answer.status, 404);
     assert_eq!(the_one_answer(&coupond, "HEAD").headers, answer.headers);
     let unmet = |reason: &Reason| !matches!(reason, Reason::Redirected | Reason::Proxy);
     let expected: Vec<Reason> = Reason::ALL.into_iter().filter(unmet).collect();
-    let blocks = coupond.feed(expected.len());
+    // The visitor's first visit of the offer that refuses repeats was redirected.
+    let blocks = coupond.feed(expected.len() + 1);
     let mut reasons: Vec<_> =
         blocks.iter().flat_map(|block| block.clicks()).map(|click| click.head.reason).collect();
     reasons.sort_unstable();
+    assert_eq!(reasons.remove(0), Reason::Redirected);
     assert_eq!(reasons, expected, "a reason was left out");
 }
 
@@ -546,7 +612,7 @@ fn whatever_the_reason_a_visit_that_leads_nowhere_gets_the_same_bytes() {
 fn whatever_the_reason_a_fallback_url_is_reached_with_the_same_bytes() {
     let mut network = network_of_dead_ends();
     network.catalog.fallback = Some(destination("https://fallback.example/?o={offer_id}"));
-    let coupond = Coupond::serving(&network);
+    let coupond = serving_dead_ends(&network);
     let answer = the_one_answer(&coupond, "GET");
     assert_eq!((answer.status, answer.values("location").len()), (302, 1));
     assert_eq!(answer.values("location")[0], b"https://fallback.example/?o=");

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::agent::Agent;
 use crate::place::{Place, PlaceParts};
 use crate::text_match::Variable;
+use crate::visit_state::{NoState, VisitState};
 
 /// Answers what rules ask about the visitor. Each method may be asked several times in one visit:
 /// an implementation keeps what costs time.
@@ -22,6 +23,11 @@ pub trait VisitorFacts {
     fn request_text(&self, variable: Variable) -> &[u8];
     /// Number for a draw: always the same for a visitor and an offer.
     fn dice(&self, offer: u32) -> u64;
+    /// Earlier visits and conversions, of this visitor and in counts. Without knowledge nothing is
+    /// reached.
+    fn visit_state(&self) -> &dyn VisitState {
+        &NoState
+    }
 }
 
 /// Seconds by which local time is ahead of UTC at a moment in Unix seconds.

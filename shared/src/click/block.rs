@@ -194,7 +194,8 @@ pub enum PersonalAction {
     Keep,
     /// Removes all personal fields, also unknown ones.
     Erase,
-    /// Replaces the client's address by its network.
+    /// Replaces the client's address by its network, and removes the visitor's key, from which the
+    /// network's key could find the address.
     TruncateAddress,
 }
 
@@ -206,7 +207,8 @@ impl PersonalAction {
             PersonalAction::Keep => out.extend_from_slice(fields),
             PersonalAction::Erase => {}
             PersonalAction::TruncateAddress => {
-                tags(fields).for_each(|(tag, field)| write_truncated(tag, field, out));
+                let kept = tags(fields).filter(|(tag, _)| *tag != Tag::VisitorKey as u8);
+                kept.for_each(|(tag, field)| write_truncated(tag, field, out));
             }
         }
         put_len(out, at, 2);
@@ -640,9 +642,10 @@ mod tests {
             proptest::collection::vec(any::<u8>(), 0..16),
         ];
         let text = || proptest::collection::vec(any::<u8>(), 0..100);
-        (address, text(), text(), text()).prop_map(|(address, agent, sub1, referer)| {
-            let tags = [Tag::Address, Tag::UserAgent, Tag::Sub1, Tag::Referer];
-            tags.into_iter().zip([address, agent, sub1, referer]).collect()
+        let key = any::<[u8; 8]>().prop_map(Vec::from);
+        (address, text(), text(), text(), key).prop_map(|(address, agent, sub1, referer, key)| {
+            let tags = [Tag::Address, Tag::UserAgent, Tag::Sub1, Tag::VisitorKey, Tag::Referer];
+            tags.into_iter().zip([address, agent, sub1, key, referer]).collect()
         })
     }
 
@@ -732,6 +735,7 @@ mod tests {
                     PersonalAction::Erase => prop_assert!(!now.is_personal()),
                     PersonalAction::TruncateAddress => {
                         prop_assert_eq!(now.address(), was.address().map(truncate_address));
+                        prop_assert_eq!(now.tag(Tag::VisitorKey), None);
                         prop_assert_eq!(now.tag(Tag::UserAgent), was.tag(Tag::UserAgent));
                         prop_assert_eq!(now.tag(Tag::Referer), was.tag(Tag::Referer));
                     }

@@ -10,7 +10,7 @@
 use coupon_rules::facts::VisitorFacts;
 use coupon_rules::leads::{FailGroup, PreparedFailRedirect};
 
-use super::{Checks, Reason};
+use super::{Checks, NO_CODE, Reason};
 use crate::destination::ArchivedDestination;
 use crate::snapshot::catalog::rules::OfferFailTraffic;
 use crate::snapshot::catalog::{ArchivedOffer, ArchivedPartner};
@@ -214,7 +214,7 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
             && redirect.ruleset.check(facts, self.catalog, self.moment.unix_seconds).is_ok();
         let offer = self.catalog.offer(redirect.offer).filter(|_| is_meant)?;
         let reached = self.follow_forwarding(row, refused.hop(offer, 0)?);
-        self.check_run(row, &reached).ok()?;
+        self.check_run(&CodeRecord { code_id: NO_CODE, ..*row }, &reached).ok()?;
         reached.offer
     }
 }

@@ -35,6 +35,10 @@ pub enum Reason {
     NotOnOffer = 10,
     /// The catalog lacks the offer or the partner: deleted, or impossible to publish.
     Incomplete = 11,
+    /// A cap of the code, the partner or the offer is reached.
+    Cap = 12,
+    /// A cap of the offer's group is reached.
+    GroupCap = 13,
     /// The offer is not for the visitor's platform.
     Platform = 14,
     /// The offer is not for the visitor's kind of device.
@@ -65,12 +69,16 @@ pub enum Reason {
     Connection = 27,
     /// The offer is not for the visitor's mobile network.
     Carrier = 28,
+    /// The visitor comes again within the offer's session.
+    Duplicate = 29,
     /// The visitor hides behind a network that the offer refuses.
     Proxy = 30,
     /// A traffic control refuses the visit.
     TrafficControl = 31,
     /// A traffic control refuses the visit's tracking domain.
     TrackingDomain = 32,
+    /// The visitor has converted.
+    AlreadyConverted = 33,
     /// SmartSwitch blocks a value of the visit.
     SmartSwitch = 34,
     /// A person blocked a value of the visit.
@@ -83,7 +91,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 33] = [
+    pub const ALL: [Reason; 37] = [
         Reason::Redirected,
         Reason::Paused,
         Reason::Unassigned,
@@ -95,6 +103,8 @@ impl Reason {
         Reason::NotRunnable,
         Reason::NotOnOffer,
         Reason::Incomplete,
+        Reason::Cap,
+        Reason::GroupCap,
         Reason::Platform,
         Reason::Device,
         Reason::Browser,
@@ -110,9 +120,11 @@ impl Reason {
         Reason::Hours,
         Reason::Connection,
         Reason::Carrier,
+        Reason::Duplicate,
         Reason::Proxy,
         Reason::TrafficControl,
         Reason::TrackingDomain,
+        Reason::AlreadyConverted,
         Reason::SmartSwitch,
         Reason::Blocked,
         Reason::Brand,
@@ -138,6 +150,8 @@ impl Reason {
             Reason::NotRunnable => "not_runnable",
             Reason::NotOnOffer => "not_on_offer",
             Reason::Incomplete => "incomplete",
+            Reason::Cap => "cap",
+            Reason::GroupCap => "group_cap",
             Reason::Platform => "platform",
             Reason::Device => "device",
             Reason::Browser => "browser",
@@ -153,9 +167,11 @@ impl Reason {
             Reason::Hours => "day_parting",
             Reason::Connection => "connection_type",
             Reason::Carrier => "mobile_carrier",
+            Reason::Duplicate => "duplicate",
             Reason::Proxy => "proxy",
             Reason::TrafficControl => "traffic_control",
             Reason::TrackingDomain => "tracking_domain",
+            Reason::AlreadyConverted => "already_converted",
             Reason::SmartSwitch => "smart_switch",
             Reason::Blocked => "blocked",
             Reason::Brand => "brand",
@@ -175,6 +191,8 @@ impl Reason {
                 | Reason::TrackingDomain
                 | Reason::SmartSwitch
                 | Reason::Blocked
+                | Reason::AlreadyConverted
+                | Reason::Duplicate
         )
     }
 
@@ -192,6 +210,7 @@ impl Reason {
             | Reason::NotOnOffer
             | Reason::Incomplete => None,
             Reason::OfferEnded => Some(FailGroup::OfferExpired),
+            Reason::Cap | Reason::GroupCap => Some(FailGroup::Caps),
             Reason::Country | Reason::Region | Reason::City | Reason::Dma | Reason::PostalCode => {
                 Some(FailGroup::Geotargeting)
             }
@@ -212,7 +231,9 @@ impl Reason {
             | Reason::TrafficControl
             | Reason::TrackingDomain
             | Reason::SmartSwitch
-            | Reason::Blocked => Some(FailGroup::Other),
+            | Reason::Blocked
+            | Reason::AlreadyConverted
+            | Reason::Duplicate => Some(FailGroup::Other),
         }
     }
 }

@@ -33,13 +33,16 @@ pub mod rules;
 use super::{HASH_LEN, Header, Lineage, SnapshotError};
 use crate::destination::Destination;
 use crate::transaction_id::ClickIdKey;
+use crate::visitor_key::VisitorKeys;
 use acme::AcmeDomains;
+use coupon_rules::caps::Cap;
 use coupon_rules::facts::Clocks;
 use coupon_rules::leads::PreparedForwardingRule;
+use coupon_rules::sessions::Session;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
-use rules::{OfferFailTraffic, OfferRule, TypedRules};
+use rules::{OfferFailTraffic, OfferRule, TypedRules, VisitorRule};
 
 /// Version of the catalog format.
 pub const FORMAT_VERSION: u16 = 1;
@@ -228,6 +231,7 @@ pub struct CatalogFile {
     name: [u8; HASH_LEN],
     acme: AcmeDomains,
     rules: TypedRules,
+    visitor_keys: VisitorKeys,
     /// Private to [`archive::Validated`], so its bytes cannot change after validation.
     archive: archive::Validated,
 }
@@ -254,6 +258,14 @@ mod archive {
             unsafe { rkyv::access_unchecked::<ArchivedCatalog>(&self.0) }
         }
     }
+}
+
+/// The rules of an offer on earlier visits and conversions of the visitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisitorRules {
+    pub session: Session,
+    pub already_converted: Option<VisitorRule>,
+    pub duplicates: Option<VisitorRule>,
 }
 
 /// Length of the file with this header. A reader reads no more, even of a file that grew.
@@ -294,7 +306,8 @@ impl CatalogFile {
             lineage: Lineage(header.array(16)),
             sequence: header.u64(32),
         };
-        Ok(Self { meta, name: header.array(HEADER_HASH_AT), acme, rules, archive })
+        let visitor_keys = VisitorKeys::new(&ClickIdKey(archive.get().click_id_key));
+        Ok(Self { meta, name: header.array(HEADER_HASH_AT), acme, rules, visitor_keys, archive })
     }
 
     pub fn meta(&self) -> &CatalogMeta {
@@ -356,6 +369,63 @@ impl CatalogFile {
             OfferRule::FailTraffic(fail_traffic) => Some(fail_traffic),
             _ => None,
         })
+    }
+
+    /// Whether a rule or a cap asks for earlier visits or conversions.
+    #[inline]
+    pub fn asks_for_earlier_visits(&self) -> bool {
+        self.rules.asks_for_earlier_visits()
+    }
+
+    /// The caps of a code and of a partner on an offer, and those that the offer names.
+    #[inline]
+    pub fn caps_of<'a>(
+        &'a self,
+        code_id: u32,
+        partner_id: u32,
+        offer: &'a ArchivedOffer,
+    ) -> impl Iterator<Item = &'a Cap> + Clone {
+        let named =
+            offer.rules.iter().filter_map(|position| match self.rules.rule(position.to_native()) {
+                Some(OfferRule::Cap(cap)) => Some(cap),
+                _ => None,
+            });
+        self.rules.indexed_caps().find(code_id, partner_id, offer.id.to_native()).chain(named)
+    }
+
+    /// The rules of an offer on earlier visits and conversions of the visitor.
+    pub fn visitor_rules_of(&self, offer: &ArchivedOffer) -> VisitorRules {
+        let none =
+            VisitorRules { session: Session::DEFAULT, already_converted: None, duplicates: None };
+        self.rules_of(offer).fold(none, |rules, rule| match rule {
+            OfferRule::Session(session) => VisitorRules { session: *session, ..rules },
+            OfferRule::AlreadyConverted(rule) => {
+                VisitorRules { already_converted: Some(*rule), ..rules }
+            }
+            OfferRule::Duplicates(rule) => VisitorRules { duplicates: Some(*rule), ..rules },
+            _ => rules,
+        })
+    }
+
+    /// Every cap, in no order.
+    pub fn caps(&self) -> impl Iterator<Item = &Cap> {
+        self.rules.caps()
+    }
+
+    /// Whether clicks count against a hard cap.
+    pub fn counts_clicks(&self) -> bool {
+        self.caps().any(Cap::refuses_clicks)
+    }
+
+    /// Whether a decision, or the count of a click, depends on when the visitor came last.
+    pub fn asks_for_seen_visitors(&self) -> bool {
+        self.counts_clicks() || self.rules.refuse_repeats()
+    }
+
+    /// Makes the keys of the network's visitors.
+    #[inline]
+    pub fn visitor_keys(&self) -> &VisitorKeys {
+        &self.visitor_keys
     }
 
     /// Target of failed visits that no redirect takes.
@@ -479,6 +549,7 @@ pub(crate) mod tests {
     use coupon_rules::leads::{FailGroup, FailRedirect, FailTraffic, Forwarding, ForwardingRule};
     use coupon_rules::ruleset::Ruleset;
     use coupon_rules::ruleset::hours::{Hours, Slot};
+    use coupon_rules::sessions::SessionDefinition;
     use coupon_rules::text_match::{Comparison, TextMatch, Variable};
     use proptest::prelude::*;
     use rules::NetworkLeads;
@@ -627,6 +698,14 @@ pub(crate) mod tests {
             (Rule { opcode: 1, operands: vec![0; 3] }, "its operands have no id"),
             (Rule { opcode: 1, operands: vec![1; 40] }, "its bytes are damaged"),
             (Rule { opcode: 2, operands: vec![0xFF; 40] }, "its operands are damaged"),
+            (Rule { opcode: 6, operands: vec![0; 8] }, "a cap has 48 bytes"),
+            (Rule { opcode: 7, operands: vec![0, 0, 0, 0, 2] }, "one byte of 0 or 1 is expected"),
+            (Rule { opcode: 8, operands: vec![0; 4] }, "one byte of 0 or 1 is expected"),
+            (Rule { opcode: 11, operands: vec![0; 11] }, "its operands are damaged"),
+            (
+                Rule { opcode: 11, operands: [&[0; 4][..], &[9], &[0; 7]].concat() },
+                "session definition 9 is not known here: upgrade",
+            ),
             (zones(&["UTC", "Asia/Tokyo"]), "its zones are out of order"),
             (Rule { opcode: 4, operands: vec![0xFF; 40] }, "its operands are damaged"),
             (Rule::control(1, &Control { variables: vec![], ..control() }).unwrap(), "no variable"),
@@ -660,6 +739,69 @@ pub(crate) mod tests {
             let error = catalog.to_file(&meta()).unwrap_err().to_string();
             assert!(error.contains("which is no rule of offers"), "{error}");
         }
+    }
+
+    fn cap(id: u32, partner_id: u32, code_id: u32) -> Cap {
+        Cap {
+            id,
+            offer_id: 0,
+            partner_id,
+            code_id,
+            is_group: false,
+            is_soft: false,
+            click_limits: [3, 0, 0, 0],
+            has_conversion_limits: false,
+        }
+    }
+
+    #[test]
+    fn caps_are_found_by_code_partner_and_offer_and_sessions_by_offer() {
+        let session = Session { definition: SessionDefinition::Address, seconds: 60 };
+        let mut catalog = sample();
+        catalog.rules = vec![
+            Rule::cap(&cap(7, 0, 0)),
+            Rule::cap(&cap(8, 1, 0)),
+            Rule::cap(&cap(9, 0, 5)),
+            Rule::duplicates(70, true),
+            Rule::session(&session),
+        ];
+        catalog.offers[1].rules = vec![1, 4, 5];
+        let file = CatalogFile::open(&catalog.to_file(&meta()).unwrap()).unwrap();
+        let [other, capped] = [16, 17].map(|id| file.offer(id).unwrap());
+        let found = |code_id, partner_id, offer| {
+            file.caps_of(code_id, partner_id, offer).map(|cap| cap.id).collect::<Vec<_>>()
+        };
+        assert_eq!(found(5, 1, capped), [9, 8, 7]);
+        assert_eq!((found(6, 2, capped), found(6, 2, other)), (vec![7], vec![]));
+        let rules = file.visitor_rules_of(capped);
+        assert_eq!((rules.session, rules.already_converted), (session, None));
+        assert_eq!(rules.duplicates, Some(VisitorRule { id: 70, fails_over: true }));
+        assert_eq!(file.visitor_rules_of(other).session, Session::DEFAULT);
+        assert!(file.asks_for_earlier_visits() && file.asks_for_seen_visitors());
+        catalog.offers[1].rules = vec![2];
+        let error = catalog.to_file(&meta()).unwrap_err().to_string();
+        assert!(error.contains("names rule 2, which is no rule of offers"), "{error}");
+        catalog.offers[1].rules = vec![4, 1];
+        let error = catalog.to_file(&meta()).unwrap_err().to_string();
+        assert!(error.contains("names rule 1 too late"), "{error}");
+    }
+
+    #[test]
+    fn only_hard_click_caps_and_refused_repeats_need_seen_visitors() {
+        let needs = |rule| {
+            let mut catalog = sample();
+            catalog.rules = vec![rule];
+            let file = CatalogFile::open(&catalog.to_file(&meta()).unwrap()).unwrap();
+            (file.asks_for_earlier_visits(), file.asks_for_seen_visitors())
+        };
+        assert_eq!(needs(Rule::cap(&cap(7, 0, 0))), (true, true));
+        assert_eq!(needs(Rule::cap(&Cap { is_soft: true, ..cap(7, 0, 0) })), (true, false));
+        let on_conversions =
+            Cap { click_limits: [0; 4], has_conversion_limits: true, ..cap(7, 0, 0) };
+        assert_eq!(needs(Rule::cap(&on_conversions)), (true, false));
+        assert_eq!(needs(Rule::already_converted(71, true)), (true, false));
+        assert_eq!(needs(Rule::duplicates(70, true)), (true, true));
+        assert_eq!(needs(Rule::session(&Session::DEFAULT)), (false, false));
     }
 
     #[test]
@@ -726,6 +868,9 @@ pub(crate) mod tests {
                     let _ = ruleset.check_time(catalog, 0);
                 }
             }
+            catalog.visitor_rules_of(offer);
+            let caps: Vec<u32> = catalog.caps_of(1, 1, offer).map(|cap| cap.id).collect();
+            assert!(caps.len() <= archived.rules.len());
             let forwarding = catalog.forwarding_of(offer).unwrap_or_default();
             let destinations = forwarding.iter().map(|rule| rule.destination_offer);
             let redirects = catalog.fail_traffic_of(offer).map(|rule| rule.redirects.iter());
@@ -806,8 +951,13 @@ pub(crate) mod tests {
             Rule::forwarding(&Forwarding { rules: vec![rule] }).unwrap(),
             Rule::fail_traffic(&fail_traffic()).unwrap(),
             Rule::network_leads(&leads).unwrap(),
+            Rule::cap(&cap(7, 0, 0)),
+            Rule::cap(&cap(8, 1, 0)),
+            Rule::already_converted(71, true),
+            Rule::duplicates(70, false),
+            Rule::session(&Session::DEFAULT),
         ];
-        catalog.offers[1].rules = vec![1, 2, 4, 5];
+        catalog.offers[1].rules = vec![1, 2, 7, 9, 10, 11, 4, 5];
         catalog.fallback = Some(destination("https://network.example/{uid}"));
         catalog.offers[0].fallback = Some(destination("https://offer.example/?{sub1}#{sub2}"));
         catalog.domains[0].fallback = Some(destination("https://domain.example/"));

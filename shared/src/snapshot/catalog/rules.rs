@@ -10,18 +10,25 @@
 //! | 1 ruleset | the rkyv archive of a [`Ruleset`] |
 //! | 2 zones | the rkyv archive of the [`Zone`]s that rulesets name, by ascending name; id 0 |
 //! | 4 control | the rkyv archive of a [`Control`] |
+//! | 6 cap | the bytes of a [`Cap`]; the id is the cap's |
+//! | 7 already converted | 1 where the offer's fail traffic gets the visit, else 0 (1) |
+//! | 8 duplicates | as for 7 |
 //! | 9 forwarding | the rkyv archive of a [`Forwarding`]; id 0 |
 //! | 10 fail traffic | the rkyv archive of a [`FailTraffic`]; id 0 |
+//! | 11 session | definition (1), zero (3), seconds (4); id 0 |
 //! | 12 network | the rkyv archive of a [`NetworkLeads`]; id 0 |
 //!
-//! An offer names its rules in the order of the checks: controls, ruleset, forwarding, fail
-//! traffic. Controls of all offers are named by none.
+//! An offer names its rules in the order of the checks: controls, ruleset, caps, already converted,
+//! duplicates, session, forwarding, fail traffic. Controls of all offers are named by none, and so
+//! are caps of codes and of partners.
 //!
 //! Another opcode refuses the catalog: a rule that is not understood must not be left out.
 
+use coupon_rules::caps::{Cap, CapIndex};
 use coupon_rules::control::Control;
 use coupon_rules::leads::{FailTraffic, Forwarding, PreparedFailRedirect, PreparedForwardingRule};
 use coupon_rules::ruleset::{PreparedRuleset, Ruleset};
+use coupon_rules::sessions::{Session, SessionDefinition};
 use rkyv::api::high::{HighDeserializer, HighValidator};
 use rkyv::bytecheck::CheckBytes;
 use rkyv::util::AlignedVec;
@@ -33,8 +40,12 @@ use crate::destination::{ArchivedDestination, Destination};
 const RULESET: u16 = 1;
 const ZONES: u16 = 2;
 const CONTROL: u16 = 4;
+const CAP: u16 = 6;
+const ALREADY_CONVERTED: u16 = 7;
+const DUPLICATES: u16 = 8;
 const FORWARDING: u16 = 9;
 const FAIL_TRAFFIC: u16 = 10;
+const SESSION: u16 = 11;
 const NETWORK_LEADS: u16 = 12;
 const ID_LEN: usize = 4;
 
@@ -58,10 +69,29 @@ pub struct NetworkLeads {
 /// A rule that offers name, prepared for decisions.
 #[derive(Debug)]
 pub enum OfferRule {
-    Control { id: u32, control: Control },
-    Ruleset { id: u32, ruleset: PreparedRuleset },
+    Control {
+        id: u32,
+        control: Control,
+    },
+    /// Boxed, because a catalog may have far more caps, which are small.
+    Ruleset {
+        id: u32,
+        ruleset: Box<PreparedRuleset>,
+    },
+    Cap(Cap),
+    AlreadyConverted(VisitorRule),
+    Duplicates(VisitorRule),
+    Session(Session),
     Forwarding(Vec<PreparedForwardingRule>),
     FailTraffic(OfferFailTraffic),
+}
+
+/// A rule on earlier visits or conversions of the visitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisitorRule {
+    pub id: u32,
+    /// Whether the fail traffic of the offer gets the visit.
+    pub fails_over: bool,
 }
 
 /// The fail traffic of an offer, prepared for decisions.
@@ -78,6 +108,9 @@ pub(super) struct TypedRules {
     /// By position; `None` where a rule stands that offers do not name.
     of_offers: Vec<Option<OfferRule>>,
     everywhere: Vec<OfferRule>,
+    /// The caps that offers do not name.
+    caps: CapIndex,
+    asks_for_earlier_visits: bool,
     zones: Vec<Zone>,
     /// The archive of [`NetworkLeads`], which has been checked.
     network: Option<AlignedVec<16>>,
@@ -131,6 +164,32 @@ impl Rule {
         Ok(Rule::new(FAIL_TRAFFIC, 0, &archive))
     }
 
+    /// A cap. Offers name it unless it belongs to a code or a partner.
+    #[must_use]
+    pub fn cap(cap: &Cap) -> Rule {
+        Rule::new(CAP, cap.id, &cap.encode())
+    }
+
+    /// A refusal of visitors who have converted.
+    #[must_use]
+    pub fn already_converted(id: u32, fails_over: bool) -> Rule {
+        Rule::new(ALREADY_CONVERTED, id, &[fails_over.into()])
+    }
+
+    /// A refusal of visitors who come again within the offer's session.
+    #[must_use]
+    pub fn duplicates(id: u32, fails_over: bool) -> Rule {
+        Rule::new(DUPLICATES, id, &[fails_over.into()])
+    }
+
+    /// The session of an offer whose rules or caps ask for earlier visits. An offer without one has
+    /// [`Session::DEFAULT`].
+    #[must_use]
+    pub fn session(session: &Session) -> Rule {
+        let [a, b, c, d] = session.seconds.to_le_bytes();
+        Rule::new(SESSION, 0, &[session.definition as u8, 0, 0, 0, a, b, c, d])
+    }
+
     /// The leads of the network.
     ///
     /// # Errors
@@ -167,9 +226,11 @@ impl TypedRules {
         let (id, operands) =
             rule.operands.split_first_chunk::<ID_LEN>().ok_or("its operands have no id")?;
         let id = u32::from_le_bytes(*id);
-        match rule.opcode.to_native() {
+        let opcode = rule.opcode.to_native();
+        self.asks_for_earlier_visits |= matches!(opcode, CAP | ALREADY_CONVERTED | DUPLICATES);
+        match opcode {
             RULESET => {
-                let ruleset = Ruleset::decode(operands)?.into();
+                let ruleset = Box::new(Ruleset::decode(operands)?.into());
                 return Ok(Some(OfferRule::Ruleset { id, ruleset }));
             }
             CONTROL => {
@@ -178,6 +239,12 @@ impl TypedRules {
                 let rule = OfferRule::Control { id, control };
                 return Ok(self.unless_everywhere(rule));
             }
+            CAP => return Ok(self.unless_indexed(Cap::decode(id, operands)?)),
+            ALREADY_CONVERTED => {
+                return Ok(Some(OfferRule::AlreadyConverted(visitor_rule(id, operands)?)));
+            }
+            DUPLICATES => return Ok(Some(OfferRule::Duplicates(visitor_rule(id, operands)?))),
+            SESSION => return Ok(Some(OfferRule::Session(session(operands)?))),
             FORWARDING => {
                 let forwarding: Forwarding = read(operands)?;
                 forwarding.check()?;
@@ -202,6 +269,14 @@ impl TypedRules {
         None
     }
 
+    fn unless_indexed(&mut self, cap: Cap) -> Option<OfferRule> {
+        if cap.is_listed() {
+            return Some(OfferRule::Cap(cap));
+        }
+        self.caps.add(cap);
+        None
+    }
+
     fn set_network_leads(&mut self, operands: &[u8]) -> Result<(), String> {
         let archive = aligned(operands);
         let leads = access_leads(&archive).map_err(damaged)?;
@@ -223,6 +298,31 @@ impl TypedRules {
     #[inline]
     pub(super) fn everywhere(&self) -> &[OfferRule] {
         &self.everywhere
+    }
+
+    /// The caps that offers do not name.
+    #[inline]
+    pub(super) fn indexed_caps(&self) -> &CapIndex {
+        &self.caps
+    }
+
+    /// Every cap.
+    pub(super) fn caps(&self) -> impl Iterator<Item = &Cap> {
+        let listed = self.of_offers.iter().filter_map(|rule| match rule {
+            Some(OfferRule::Cap(cap)) => Some(cap),
+            _ => None,
+        });
+        self.caps.iter().chain(listed)
+    }
+
+    /// Whether a rule refuses repeats.
+    pub(super) fn refuse_repeats(&self) -> bool {
+        self.of_offers.iter().flatten().any(|rule| matches!(rule, OfferRule::Duplicates(_)))
+    }
+
+    #[inline]
+    pub(super) fn asks_for_earlier_visits(&self) -> bool {
+        self.asks_for_earlier_visits
     }
 
     #[inline]
@@ -266,8 +366,12 @@ impl OfferRule {
         match self {
             OfferRule::Control { .. } => 1,
             OfferRule::Ruleset { .. } => 2,
-            OfferRule::Forwarding(_) => 3,
-            OfferRule::FailTraffic(_) => 4,
+            OfferRule::Cap(_) => 3,
+            OfferRule::AlreadyConverted(_) => 4,
+            OfferRule::Duplicates(_) => 5,
+            OfferRule::Session(_) => 6,
+            OfferRule::Forwarding(_) => 7,
+            OfferRule::FailTraffic(_) => 8,
         }
     }
 }
@@ -278,6 +382,24 @@ fn fail_traffic(operands: &[u8]) -> Result<OfferFailTraffic, String> {
     let FailTraffic { is_by_weight, ends_at_network_url, redirects } = fail_traffic;
     let redirects = redirects.into_iter().map(PreparedFailRedirect::from).collect();
     Ok(OfferFailTraffic { is_by_weight, ends_at_network_url, redirects })
+}
+
+fn visitor_rule(id: u32, operands: &[u8]) -> Result<VisitorRule, String> {
+    match operands {
+        [flag @ (0 | 1)] => Ok(VisitorRule { id, fails_over: *flag == 1 }),
+        _ => Err("its operands are damaged: one byte of 0 or 1 is expected".into()),
+    }
+}
+
+fn session(operands: &[u8]) -> Result<Session, String> {
+    let [definition, 0, 0, 0, seconds @ ..] = operands else {
+        return Err("its operands are damaged: a session has 8 bytes".into());
+    };
+    let seconds = seconds.try_into().map_err(|_| "its operands are damaged")?;
+    let definition = SessionDefinition::from_number(*definition).ok_or_else(|| {
+        format!("session definition {definition} is not known here: upgrade coupond")
+    })?;
+    Ok(Session { definition, seconds: u32::from_le_bytes(seconds) })
 }
 
 fn access_leads(archive: &[u8]) -> Result<&ArchivedNetworkLeads, rancor::Error> {
