@@ -37,6 +37,7 @@ mod bot_list;
 mod coupon_codes;
 mod custom_caps;
 mod explain;
+mod forwarding_rules;
 mod jobs;
 mod meta;
 mod offer_groups;
@@ -73,6 +74,7 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         .merge(offers::routes())
         .merge(offer_groups::routes())
         .merge(custom_caps::routes())
+        .merge(forwarding_rules::routes())
         .merge(affiliates::routes())
         .merge(visibility::routes())
         .merge(coupon_codes::routes())

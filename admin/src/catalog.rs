@@ -23,11 +23,14 @@ mod custom_cap;
 mod day;
 mod description;
 mod domain;
+mod fail_traffic;
 mod formula;
+mod forwarding_rule;
 mod generation;
 mod id;
 pub(crate) mod languages;
 mod money;
+mod nullable;
 mod offer;
 mod offer_group;
 mod own_hosts;
@@ -62,7 +65,9 @@ pub use domain::{
     CertificateSource, CertificateState, CertificateStatus, TrackingDomain, parse_base_url,
     without_port,
 };
+pub use fail_traffic::{FailReason, InternalRedirect, RedirectRoutingMethod, RedirectRoutingType};
 pub use formula::{escape_formula, unescape_formula};
+pub use forwarding_rule::{ForwardingRule, ForwardingRuleStatus, VariableCondition};
 pub use generation::{CheckedGeneration, Generation, Pattern};
 pub use money::{LARGEST as LARGEST_AMOUNT, Money};
 pub use offer::{

@@ -70,12 +70,14 @@ impl FoundClick {
     }
 
     fn facts(&self) -> ClickFacts {
+        let detour = self.as_click(|click| click.detour()).flatten();
         ClickFacts {
             unix_ms: self.head.unix_ms,
             kind: self.head.kind,
             reason: self.head.reason,
             code_id: self.head.code_id,
             offer_id: self.head.offer_id,
+            previous_offer_id: detour.map(|detour| detour.previous_offer_id),
             affiliate_id: self.head.partner_id,
             advertiser_id: self.head.advertiser_id,
             coupon_code: String::from_utf8_lossy(&self.code).into_owned(),

@@ -23,6 +23,7 @@ pub mod bot_list;
 pub mod coupon_codes;
 pub mod custom_caps;
 pub mod domains;
+pub mod forwarding_rules;
 pub mod jobs;
 mod offer_groups;
 mod offers;

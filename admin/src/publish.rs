@@ -35,6 +35,7 @@ mod handle;
 mod index_cache;
 mod level_policy;
 mod merge;
+mod offer_rules;
 mod pause;
 mod prebuilt;
 mod published;

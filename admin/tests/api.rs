@@ -64,6 +64,10 @@ mod networks_couponcodes_status;
 mod networks_deletions;
 #[path = "api/networks/explain.rs"]
 mod networks_explain;
+#[path = "api/networks/fail_traffic.rs"]
+mod networks_fail_traffic;
+#[path = "api/networks/forwardingrules.rs"]
+mod networks_forwardingrules;
 #[path = "api/networks/jobs.rs"]
 mod networks_jobs;
 #[path = "api/networks/lists.rs"]

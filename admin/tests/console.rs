@@ -46,6 +46,8 @@ mod coupon_codes;
 mod decisions;
 #[path = "console/files.rs"]
 mod files;
+#[path = "console/forwarding.rs"]
+mod forwarding;
 #[path = "console/jobs.rs"]
 mod jobs;
 #[path = "console/live_stream.rs"]

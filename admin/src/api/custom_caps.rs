@@ -145,7 +145,7 @@ async fn table(
     let page = query.page;
     let (rows, total_count) = store
         .read(move |connection| {
-            let listed = rows::list::<CustomCap>(connection, &query)?;
+            let listed = CustomCap::list(connection, &query)?;
             let rows = listed.rows;
             let rows =
                 CustomCap::render_rows(connection, network, caller.role, rows, &relationships)?;

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use coupon_geo::GeoWatcher;
+use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::answer::{Object, Resource, label};
@@ -9,11 +10,11 @@ use super::cap_relationships::{REMAINING, USED, relate_caps};
 use super::crud::{self, CatalogResource};
 use super::request::{ListSpec, Relationships, RemovalOptions};
 use super::state::{AppState, Network};
-use crate::catalog::{FieldError, Offer};
+use crate::catalog::{Offer, Problems, Ruleset};
 use crate::edit::EditError;
 use crate::store::caps::CapOwner;
-use crate::store::rows::{self, Entity};
-use crate::store::{ReadTx, StoreError, advertisers, rulesets};
+use crate::store::rows::{self, Entity, Stored};
+use crate::store::{ReadTx, StoreError, advertisers, offers, rulesets, settings};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -53,7 +54,15 @@ impl CatalogResource for Offer {
 
     const LIST: ListSpec = ListSpec {
         filters: Offer::FILTERS,
-        relationships: &["advertiser", "ruleset", "targeting", REMAINING, USED],
+        relationships: &[
+            "advertiser",
+            "ruleset",
+            "targeting",
+            "internal_redirects",
+            "redirects",
+            REMAINING,
+            USED,
+        ],
         search: Some(rows::NAME),
         is_whole_by_default: false,
         has_cursors: false,
@@ -65,21 +74,31 @@ impl CatalogResource for Offer {
         now: &Offer,
     ) -> Result<(), EditError> {
         // An unchanged ruleset may have lost its database; the offer can still be paused.
-        if before.is_some_and(|before| before.ruleset == now.ruleset) {
-            return Ok(());
+        let rulesets = |offer: &Offer| {
+            let redirects =
+                offer.internal_redirects.iter().map(|redirect| redirect.ruleset.clone());
+            redirects.chain([offer.ruleset.clone()]).collect::<Vec<_>>()
+        };
+        let known = before.map(rulesets).unwrap_or_default();
+        let mut problems = Problems::default();
+        if !known.contains(&now.ruleset) {
+            check_ruleset_data(geo, &mut problems, "ruleset", &now.ruleset);
         }
-        let known = geo.databases().current().parts();
-        now.ruleset.check_data(known).map_err(|fields| {
-            let path = |field: FieldError| FieldError {
-                field: format!("ruleset.{}", field.field),
-                ..field
-            };
-            EditError::Invalid(fields.into_iter().map(path).collect())
-        })
+        for (index, redirect) in now.internal_redirects.iter().enumerate() {
+            if !known.contains(&redirect.ruleset) {
+                let path = format!("internal_redirects[{index}].ruleset");
+                check_ruleset_data(geo, &mut problems, &path, &redirect.ruleset);
+            }
+        }
+        problems.finish().map_err(EditError::Invalid)
     }
 
     fn warnings(&self) -> Vec<String> {
         Offer::warnings(self)
+    }
+
+    fn remarks(connection: &ReadTx<'_>, row: &Stored<Offer>) -> Result<Vec<String>, StoreError> {
+        fail_traffic_remarks(connection, &row.object)
     }
 
     fn add_relationships(
@@ -95,6 +114,14 @@ impl CatalogResource for Offer {
             }
         }
         relate_caps(connection, offers, wanted, CapOwner::Offer)?;
+        for name in ["internal_redirects", "redirects"].into_iter().filter(|name| wanted.has(name))
+        {
+            for offer in offers.iter_mut() {
+                let entries = &offer.content().internal_redirects;
+                let related = json!({"total": entries.len(), "entries": entries});
+                offer.relate(name, related);
+            }
+        }
         if !wanted.has("advertiser") {
             return Ok(());
         }
@@ -110,6 +137,49 @@ impl CatalogResource for Offer {
         }
         Ok(())
     }
+}
+
+/// Reports the lists of a ruleset that no database answers.
+pub(super) fn check_ruleset_data(
+    geo: &GeoWatcher,
+    problems: &mut Problems,
+    path: &str,
+    ruleset: &Ruleset,
+) {
+    let known = geo.databases().current().parts();
+    problems.add_nested(path, ruleset.check_data(known).err().unwrap_or_default());
+}
+
+/// Remarks about the destinations of an offer's fail traffic.
+fn fail_traffic_remarks(connection: &ReadTx<'_>, offer: &Offer) -> Result<Vec<String>, StoreError> {
+    let mut remarks = Vec::new();
+    if !offer.is_fail_traffic_enabled {
+        return Ok(remarks);
+    }
+    let routing = offer.redirect_internal_routing_type;
+    if routing.ends_at_global_url() {
+        let network = settings::read(connection)?.settings;
+        if !network.is_global_fail_traffic_enabled {
+            remarks.push(format!(
+                "redirect_internal_routing_type: {} needs a global_fail_traffic_url in the \
+                 settings; without one, refused visitors get the fallback",
+                routing.as_str()
+            ));
+        }
+    }
+    let redirects = &offer.internal_redirects;
+    let ids: Vec<u32> =
+        redirects.iter().map(|redirect| redirect.redirect_network_offer_id).collect();
+    let labels = offers::labels(connection, &ids)?;
+    for (index, id) in ids.iter().enumerate() {
+        if let Some((_, status)) = labels.get(id).filter(|(_, status)| status != "active") {
+            remarks.push(format!(
+                "internal_redirects[{index}].redirect_network_offer_id: offer {id} is {status}, so \
+                 it takes no visitors"
+            ));
+        }
+    }
+    Ok(remarks)
 }
 
 /// The ruleset in Everflow's place, with its id and times. An offer that never had one has id 0.

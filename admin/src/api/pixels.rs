@@ -136,7 +136,7 @@ async fn test(
 ) -> Result<JsonAnswer<PixelTest>, ApiError> {
     let row = crud::find::<Pixel>(&store, id).await?;
     let own_hosts = store.read(domains::own_hosts).await?;
-    let result = postbacks.test(&row.object, &own_hosts).await?;
+    let result = postbacks.test(&row.stored.object, &own_hosts).await?;
     Ok(JsonAnswer(result.into()))
 }
 

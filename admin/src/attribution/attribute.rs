@@ -159,6 +159,10 @@ impl<'a> AttributionSearch<'a> {
             self.note_failure(error, format_args!("{shown} cannot be used: {why}"), partial);
             return None;
         }
+        if let Some(requested) = self.fields.offer_id.filter(|requested| *requested != offer_id) {
+            let detail = format_args!("oid names offer {requested}, which sent the visit on");
+            self.steps.note("offer_left", detail);
+        }
         self.steps.note("click_chosen", format_args!("{shown} identifies it"));
         Some(Outcome::Attributed(self.attribution_of_click(id, click)))
     }

@@ -3,7 +3,7 @@
 //!
 //! [`coupon_shared::eligibility`] has the conditions and their order, the same as for a redirect.
 //! Added here are the conditions that only a conversion has: the click was redirected, is on the
-//! requested offer and within the look-back window, and the offer belongs to the sender's
+//! requested offer or came from it, and within the look-back window, and the offer belongs to the sender's
 //! advertiser.
 
 use coupon_shared::click::VisitKind;
@@ -46,7 +46,10 @@ pub(super) fn check_click(
     if !was_redirected(click) {
         return Err(ErrorCode::InvalidClick);
     }
-    if fields.offer_id.is_some_and(|requested| requested != click.offer_id) {
+    // A shop that knows the offer of its link alone names the offer that sent the visit on.
+    let is_of_click =
+        |requested| requested == click.offer_id || Some(requested) == click.previous_offer_id;
+    if fields.offer_id.is_some_and(|requested| !is_of_click(requested)) {
         return Err(ErrorCode::OfferMismatch);
     }
     let offer = evidence.offers.get(&click.offer_id).ok_or(ErrorCode::InvalidOffer)?;
@@ -248,6 +251,7 @@ mod tests {
             reason: Reason::Redirected,
             code_id: 1,
             offer_id: 1,
+            previous_offer_id: None,
             affiliate_id: is_met(unmet, Ineligibility::Unassigned).into(),
             advertiser_id: 1,
             coupon_code: "WINTER25".into(),

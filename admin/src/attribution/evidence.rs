@@ -87,6 +87,8 @@ pub struct ClickFacts {
     /// The code's row; 0 for none.
     pub code_id: u32,
     pub offer_id: u32,
+    /// The offer that sent the visit on to `offer_id`, by forwarding or fail traffic.
+    pub previous_offer_id: Option<u32>,
     /// The partner; 0 for none.
     pub affiliate_id: u32,
     /// The offer's advertiser at that time; 0 where unknown.

@@ -27,6 +27,7 @@ fn clicks() -> Vec<(&'static str, u64, ClickEvidence)> {
         reason: Reason::Redirected,
         code_id: 900,
         offer_id,
+        previous_offer_id: None,
         affiliate_id,
         advertiser_id: if offer_id == 20 { 2 } else { 1 },
         coupon_code: "CLICKED".into(),
@@ -36,6 +37,7 @@ fn clicks() -> Vec<(&'static str, u64, ClickEvidence)> {
     let fetched = ClickFacts { kind: VisitKind::Prefetch, ..click(10, 7) };
     let reported = ClickFacts { kind: VisitKind::Sdk, ..click(10, 8) };
     let shown = ClickFacts { kind: VisitKind::Impression, ..click(10, 7) };
+    let led_on = ClickFacts { previous_offer_id: Some(11), ..click(10, 7) };
     let before_advertisers = ClickFacts { advertiser_id: 0, ..click(10, 8) };
     vec![
         ("MORNING7", 4, found(10, 7)),
@@ -55,6 +57,7 @@ fn clicks() -> Vec<(&'static str, u64, ClickEvidence)> {
         ("REPORTED8", 1, ClickEvidence::Found(reported)),
         ("SHOWN7", 1, ClickEvidence::Found(shown)),
         ("UNNAMED8", 1, ClickEvidence::Found(before_advertisers)),
+        ("LEDON7", 1, ClickEvidence::Found(led_on)),
         ("AWAITED", 0, ClickEvidence::Awaited),
         ("GONE", 3, ClickEvidence::Gone),
         ("INVENTED", 3, ClickEvidence::Invented),

@@ -7,11 +7,12 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::caps::{RefusalAction, has_cap_fields};
+use super::fail_traffic::{self, InternalRedirect, RedirectRoutingMethod, RedirectRoutingType};
 use super::money::Money;
 use super::problems::{FieldError, Problems};
 use super::ruleset::{self, Ruleset};
 use super::words::words;
-use super::{day, id, settings, text};
+use super::{day, id, nullable, settings, text};
 
 const MAX_ENTRIES: usize = 100;
 const MAX_HOURS: u32 = 24 * 365;
@@ -260,12 +261,33 @@ pub struct Offer {
     /// Most unique clicks of all time; 0: no limit.
     #[serde(default)]
     pub global_click_cap: u64,
+    /// Refused visitors get another offer.
+    #[serde(default)]
+    pub is_fail_traffic_enabled: bool,
+    /// Who chooses where refused visitors go.
+    #[serde(default = "internal")]
+    pub redirect_routing_method: RedirectRoutingMethod,
+    /// The choice among the redirects that take a visit.
+    #[serde(default = "priority")]
+    pub redirect_internal_routing_type: RedirectRoutingType,
+    /// The offers for refused visitors, in the order of priority.
+    #[serde(default, deserialize_with = "nullable::null_is_default")]
+    #[schema(value_type = Option<Vec<InternalRedirect>>, required = false)]
+    pub internal_redirects: Vec<InternalRedirect>,
 }
 
 has_cap_fields!(Offer);
 
 fn block() -> RefusalAction {
     RefusalAction::Block
+}
+
+fn internal() -> RedirectRoutingMethod {
+    RedirectRoutingMethod::Internal
+}
+
+fn priority() -> RedirectRoutingType {
+    RedirectRoutingType::Priority
 }
 
 fn public() -> Visibility {
@@ -308,6 +330,8 @@ impl Offer {
         self.limits().check(&mut problems);
         self.check_entries(&mut problems);
         problems.add_nested("ruleset", self.ruleset.check().err().unwrap_or_default());
+        let (routing, redirects) = (self.redirect_internal_routing_type, &self.internal_redirects);
+        fail_traffic::check_redirects(&mut problems, routing, redirects);
         problems.finish()
     }
 
@@ -374,10 +398,29 @@ impl Offer {
         let mut warnings = empty_macro_warnings(&self.destination_url);
         warnings.extend(self.ruleset.warnings());
         warnings.extend(self.duplicate_filter_warning());
+        warnings.extend(self.fail_traffic_warnings());
         for (index, entry) in self.payout_revenue.iter().enumerate() {
             warnings.extend(
                 entry.unused_amounts().map(|remark| format!("payout_revenue[{index}].{remark}")),
             );
+        }
+        warnings
+    }
+
+    fn fail_traffic_warnings(&self) -> Vec<String> {
+        let (routing, redirects) = (self.redirect_internal_routing_type, &self.internal_redirects);
+        let mut warnings = Vec::new();
+        if self.is_fail_traffic_enabled && redirects.is_empty() && !routing.ends_at_global_url() {
+            let warning = "internal_redirects: is empty, so is_fail_traffic_enabled has no effect";
+            warnings.push(warning.into());
+        }
+        for (index, redirect) in redirects.iter().enumerate() {
+            let path = format!("internal_redirects[{index}]");
+            if routing.is_by_weight() && redirect.routing_value == 0 {
+                warnings.push(format!("{path}.routing_value: is 0, so nobody gets this offer"));
+            }
+            let remarks = redirect.ruleset.warnings();
+            warnings.extend(remarks.into_iter().map(|remark| format!("{path}.{remark}")));
         }
         warnings
     }

@@ -107,17 +107,29 @@ pub struct Settings {
     /// sets it up.
     #[serde(default)]
     pub second_factor_required: SecondFactorPolicy,
+    /// Refused visitors of offers with a global routing type go to `global_fail_traffic_url`.
+    #[serde(default)]
+    pub is_global_fail_traffic_enabled: bool,
+    /// Where refused visitors go whom no redirect of the offer takes.
+    #[serde(default)]
+    pub global_fail_traffic_url: String,
+    /// Fail traffic and forwarding rules also of offers that are paused.
+    #[serde(default)]
+    pub is_fail_traffic_on_paused_enabled: bool,
 }
 
 impl Settings {
     /// The names of all fields.
-    pub const FIELDS: [&'static str; 6] = [
+    pub const FIELDS: [&'static str; 9] = [
         "time_zone",
         "currency",
         "fallback_url",
         "default_tracking_domain_id",
         "code_leak_guard",
         "second_factor_required",
+        "is_global_fail_traffic_enabled",
+        "global_fail_traffic_url",
+        "is_fail_traffic_on_paused_enabled",
     ];
 
     /// Checks the settings without other rows.
@@ -134,6 +146,12 @@ impl Settings {
         problems.take("fallback_url", text::optional_http_url(&self.fallback_url));
         let of_guard = self.code_leak_guard.check().err().unwrap_or_default();
         problems.add_nested("code_leak_guard", of_guard);
+        let global_url = &self.global_fail_traffic_url;
+        problems.take("global_fail_traffic_url", text::optional_http_url(global_url));
+        if self.is_global_fail_traffic_enabled && global_url.is_empty() {
+            let error = "is empty; name the URL, or set is_global_fail_traffic_enabled to false";
+            problems.add("global_fail_traffic_url", error);
+        }
         problems.finish()
     }
 }
@@ -167,6 +185,9 @@ mod tests {
             default_tracking_domain_id: None,
             code_leak_guard: CodeLeakGuard::default(),
             second_factor_required: SecondFactorPolicy::default(),
+            is_global_fail_traffic_enabled: false,
+            global_fail_traffic_url: String::new(),
+            is_fail_traffic_on_paused_enabled: false,
         };
         assert_eq!(settings("America/Los_Angeles", "USD").check(), Ok(()));
         assert_eq!(settings("UTC", "EUR").check(), Ok(()));

@@ -30,6 +30,20 @@ impl Change {
         })
     }
 
+    /// The change with another value for a field.
+    pub(crate) fn with_field<T: Serialize>(
+        self,
+        name: &str,
+        value: &T,
+    ) -> Result<Change, EditError> {
+        let field = std::collections::BTreeMap::from([(name, value)]);
+        let field = Fields::from_object(&field).map_err(not_an_object)?;
+        Ok(match self {
+            Change::Replace(named) => Change::Replace(named.overlaid(field)),
+            Change::Patch(named) => Change::Patch(named.overlaid(field)),
+        })
+    }
+
     /// The object after the change. Fields in `read_only_fields` are ignored, so that a client can
     /// edit an answer and send it back.
     pub(crate) fn apply<T>(self, before: &T, read_only_fields: &[&str]) -> Result<T, EditError>

@@ -2,9 +2,11 @@
 
 use super::own_address::OwnAddresses;
 use super::{EditError, Editable, Removal, check_live_codes, check_reference};
-use crate::catalog::{Advertiser, FieldError, Offer, OfferGroup, OfferStatus, TrackingDomain};
+use crate::catalog::{
+    Advertiser, FieldError, Offer, OfferGroup, OfferStatus, Problems, TrackingDomain,
+};
 use crate::store::coupon_codes::{self, CodesOf};
-use crate::store::{WriteTx, offers, rows};
+use crate::store::{WriteTx, forwarding_rules, offers, redirects, rows};
 
 impl Editable for Offer {
     const NAME: &'static str = "offer";
@@ -29,10 +31,13 @@ impl Editable for Offer {
         }
         check_group(self, tx)?;
         check_entries(self, tx, id)?;
+        check_redirects(self, tx, id)?;
+        check_forwarding(tx, id)?;
         check_urls(self, tx, id)
     }
 
     fn check_removal(tx: &WriteTx<'_>, id: u32, removal: Removal) -> Result<(), EditError> {
+        check_senders(tx, id)?;
         let codes = coupon_codes::count_live(tx, CodesOf::Offer(id))?;
         check_live_codes(codes, removal, ("offer.has_live_codes", "network_offer_id"), |codes| {
             format!(
@@ -82,6 +87,70 @@ fn check_urls(offer: &Offer, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), Ed
         own.check_fallback("fallback_url", &offer.fallback_url)?;
     }
     Ok(())
+}
+
+/// Checks that no other offer sends visitors here. `force` does not accept that, because the other
+/// offer could not be saved any more.
+fn check_senders(tx: &WriteTx<'_>, id: u32) -> Result<(), EditError> {
+    const NAMED: usize = 5;
+    let senders = redirects::senders(tx, id)?;
+    let named = senders.iter().take(NAMED).map(|sender| match sender.rule_id {
+        None => format!("the fail traffic of offer {} ({})", sender.id, sender.name),
+        Some(rule) => format!("forwarding rule {rule} of offer {} ({})", sender.id, sender.name),
+    });
+    let mut named: Vec<String> = named.collect();
+    match senders.len().saturating_sub(NAMED) {
+        0 => {}
+        more => named.push(format!("{more} more")),
+    }
+    if named.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "offer {id} takes visitors of {}; let them go elsewhere before you delete it",
+        named.join(", ")
+    );
+    Err(EditError::conflict("offer.is_destination", "network_offer_id", message))
+}
+
+/// Checks that the redirects belong to this offer, and lead to other offers that exist.
+fn check_redirects(offer: &Offer, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
+    let mut problems = Problems::default();
+    for (index, redirect) in offer.internal_redirects.iter().enumerate() {
+        let path = |field: &str| format!("internal_redirects[{index}].{field}");
+        let destination = redirect.redirect_network_offer_id;
+        if Some(destination) == id {
+            let error = "is this offer itself, which has just refused the visitor";
+            problems.add(path("redirect_network_offer_id"), error);
+        } else if !rows::exists::<Offer>(tx, destination)? {
+            let error = format!("there is no offer {destination}");
+            problems.add(path("redirect_network_offer_id"), error);
+        }
+        let Some(redirect_id) = redirect.network_offer_redirect_id else { continue };
+        let is_own = match id {
+            Some(offer_id) => redirects::has_redirect(tx, offer_id, redirect_id)?,
+            None => false,
+        };
+        if !is_own {
+            let error =
+                format!("this offer has no redirect {redirect_id}; leave the id out to add one");
+            problems.add(path("network_offer_redirect_id"), error);
+        }
+    }
+    problems.finish().map_err(EditError::Invalid)
+}
+
+/// Checks that the forwarding rules of an offer lead to offers that exist. While the offer was
+/// deleted, their destinations may have been deleted, too.
+fn check_forwarding(tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
+    let deleted = id.map(|id| forwarding_rules::deleted_destinations(tx, id)).transpose()?;
+    match deleted.unwrap_or_default().first() {
+        None => Ok(()),
+        Some((rule, offer)) => {
+            let error = format!("forwarding rule {rule} leads to offer {offer}, which is deleted");
+            Err(EditError::field("network_offer_id", error))
+        }
+    }
 }
 
 /// Checks that entry ids belong to this offer.

@@ -56,9 +56,14 @@ pub(super) fn check_nothing_leads_to(
     id: Option<u32>,
 ) -> Result<(), EditError> {
     let new = OwnAddresses(Vec::new()).with(&domain.base_url);
-    let fallback_of_network = settings::read(tx)?.settings.fallback_url;
-    if new.leading_to(&fallback_of_network).is_some() {
-        return Err(led_to(domain, "the fallback_url of the settings"));
+    let network = settings::read(tx)?.settings;
+    for (url, what) in [
+        (&network.fallback_url, "the fallback_url of the settings"),
+        (&network.global_fail_traffic_url, "the global_fail_traffic_url of the settings"),
+    ] {
+        if new.leading_to(url).is_some() {
+            return Err(led_to(domain, what));
+        }
     }
     for other in domains::all(tx)? {
         if Some(other.id) != id && new.leading_to(&other.fallback_url).is_some() {

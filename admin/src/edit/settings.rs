@@ -27,6 +27,10 @@ pub fn change(tx: &WriteTx<'_>, change: Change) -> Result<Saved<SettingsRow>, Ed
     if after.fallback_url != before.fallback_url {
         OwnAddresses::read(tx)?.check_fallback("fallback_url", &after.fallback_url)?;
     }
+    if after.global_fail_traffic_url != before.global_fail_traffic_url {
+        let url = &after.global_fail_traffic_url;
+        OwnAddresses::read(tx)?.check_fallback("global_fail_traffic_url", url)?;
+    }
     settings::replace(tx, &after)?;
     audit::record_changed(tx, "settings", 0, &before, &after)?;
     let sequence = Some(tx.next_catalog_sequence()?);

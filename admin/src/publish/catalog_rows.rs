@@ -7,16 +7,15 @@
 //! There are many offers, and an edit changes one of them. So the offers of the last publication
 //! are kept, and only offers with a new revision are read and parsed again ([`KnownOffers`]).
 //!
-//! A ruleset that cannot be read any more leaves its offer out: an offer must not be open to
-//! everybody because its rules are broken.
+//! A rule that cannot be read any more leaves its offer out: an offer must not be open to everybody
+//! because its rules are broken.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use coupon_rules::ruleset::Ruleset as Rules;
 use coupon_shared::destination::Destination;
 use coupon_shared::snapshot::catalog::acme::AcmeDomains;
-use coupon_shared::snapshot::catalog::rules::Zone;
+use coupon_shared::snapshot::catalog::rules::{NetworkLeads, Zone};
 use coupon_shared::snapshot::catalog::{
     Access, Approval, Catalog, CatalogMeta, Domain, Offer, Partner, Rule, Visibility,
     WeightedDestination, ZoneOffset,
@@ -27,8 +26,9 @@ use jiff::tz::TimeZone;
 
 use super::controls::KnownControls;
 use super::error::ContentError;
-use crate::catalog::{Ruleset, without_port};
-use crate::store::publication::{self, DomainRow, OfferRow};
+use super::offer_rules::{PublishedRules, ZonesNeeded};
+use crate::catalog::without_port;
+use crate::store::publication::{self, DomainRow, NetworkRow, OfferRow};
 use crate::store::{ReadTx, StoreError, certificates};
 
 /// A stored object missing from the published catalog.
@@ -42,8 +42,7 @@ pub struct LeftOut {
 
 /// The rows of a catalog, except offers.
 pub(super) struct CatalogRows {
-    time_zone: String,
-    fallback_url: String,
+    network: NetworkRow,
     partners: Vec<(u32, bool)>,
     approvals: Vec<(u32, u32, String)>,
     domains: Vec<DomainRow>,
@@ -52,10 +51,8 @@ pub(super) struct CatalogRows {
 
 impl CatalogRows {
     pub(super) fn read(connection: &ReadTx<'_>) -> Result<CatalogRows, StoreError> {
-        let (time_zone, fallback_url) = publication::network(connection)?;
         Ok(CatalogRows {
-            time_zone,
-            fallback_url,
+            network: publication::network(connection)?,
             partners: publication::partners(connection)?,
             approvals: publication::approvals(connection)?,
             domains: publication::domains(connection)?,
@@ -70,27 +67,11 @@ pub(super) struct KnownOffers {
     revisions: BTreeMap<u32, u64>,
     /// In ascending order of ids.
     offers: Vec<Offer>,
-    /// By offer id.
-    rulesets: BTreeMap<u32, PublishedRuleset>,
+    /// By offer id; offers without rules have no entry.
+    rules: BTreeMap<u32, PublishedRules>,
     /// By offer id.
     left_out: BTreeMap<u32, Vec<LeftOut>>,
     controls: KnownControls,
-}
-
-/// A ruleset as it stands in the catalog.
-#[derive(Debug)]
-struct PublishedRuleset {
-    rule: Rule,
-    zones: ZonesNeeded,
-}
-
-/// The zones a catalog must have for a ruleset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum ZonesNeeded {
-    None,
-    One(String),
-    /// Any visitor's.
-    All,
 }
 
 impl KnownOffers {
@@ -112,17 +93,16 @@ impl KnownOffers {
 
     fn put(&mut self, row: &OfferRow) {
         let mut urls = Urls::default();
-        let (offer, ruleset) = match published_ruleset(row) {
-            Ok(ruleset) => (offer(row, &mut urls), ruleset),
+        let (offer, rules) = match PublishedRules::read(row) {
+            Ok(rules) => (offer(row, &mut urls), rules),
             Err(error) => {
-                let error = format!("its ruleset cannot be used: {error}; save it again");
                 urls.left_out.push(LeftOut { what: format!("offer {}", row.id), error });
-                (None, None)
+                (None, PublishedRules::default())
             }
         };
-        match ruleset.filter(|_| offer.is_some()) {
-            Some(ruleset) => drop(self.rulesets.insert(row.id, ruleset)),
-            None => drop(self.rulesets.remove(&row.id)),
+        match offer.is_some() && !rules.is_empty() {
+            true => drop(self.rules.insert(row.id, rules)),
+            false => drop(self.rules.remove(&row.id)),
         }
         match (offer, self.offers.binary_search_by_key(&row.id, |offer| offer.id)) {
             (Some(offer), Ok(at)) => self.offers[at] = offer,
@@ -139,10 +119,11 @@ impl KnownOffers {
     fn rules(&mut self) -> Result<Vec<Rule>, ContentError> {
         let mut rules: Vec<Rule> = self.controls.rules().collect();
         self.controls.write_positions(&mut self.offers);
-        for (id, published) in &self.rulesets {
-            rules.push(published.rule.clone());
+        for (id, published) in &self.rules {
+            let first = rules.len() as u32 + 1;
+            rules.extend_from_slice(&published.rules);
             if let Ok(at) = self.offers.binary_search_by_key(id, |offer| offer.id) {
-                self.offers[at].rules.push(rules.len() as u32);
+                self.offers[at].rules.extend(first..=rules.len() as u32);
             }
         }
         rules.extend(self.zones()?);
@@ -150,41 +131,19 @@ impl KnownOffers {
     }
 
     fn zones(&self) -> Result<Option<Rule>, ContentError> {
-        let needed = || self.rulesets.values().map(|ruleset| &ruleset.zones);
+        let needed = || self.rules.values().flat_map(|published| &published.zones);
         if needed().any(|zones| *zones == ZonesNeeded::All) {
             return all_zones().map(Some);
         }
         let mut names: Vec<&str> = needed()
             .filter_map(|zones| match zones {
                 ZonesNeeded::One(name) => Some(name.as_str()),
-                ZonesNeeded::None | ZonesNeeded::All => None,
+                ZonesNeeded::All => None,
             })
             .collect();
         names.sort_unstable();
         names.dedup();
         if names.is_empty() { Ok(None) } else { zones_rule(names).map(Some) }
-    }
-}
-
-fn published_ruleset(row: &OfferRow) -> Result<Option<PublishedRuleset>, String> {
-    let Some((id, body)) = &row.ruleset else { return Ok(None) };
-    let ruleset: Ruleset = serde_json::from_str(body).map_err(|error| error.to_string())?;
-    ruleset.check().map_err(|fields| {
-        let sentences = fields.iter().map(|field| format!("{} {}", field.field, field.error));
-        sentences.collect::<Vec<_>>().join(", ")
-    })?;
-    let rules = ruleset.rules();
-    if rules.is_empty() {
-        return Ok(None);
-    }
-    let rule = Rule::ruleset(*id, &rules).map_err(|error| error.to_string())?;
-    Ok(Some(PublishedRuleset { rule, zones: zones_needed(&rules) }))
-}
-
-fn zones_needed(rules: &Rules) -> ZonesNeeded {
-    match &rules.hours {
-        None => ZonesNeeded::None,
-        Some(hours) => hours.zone.clone().map_or(ZonesNeeded::All, ZonesNeeded::One),
     }
 }
 
@@ -225,11 +184,12 @@ pub(super) fn to_file(
 ) -> Result<(Vec<u8>, Vec<LeftOut>), ContentError> {
     let mut urls = Urls { left_out: offers.all_left_out() };
     let partners = rows.partners.iter().map(|&(id, active)| Partner { id, active });
-    let rules = offers.rules()?;
+    let mut rules = offers.rules()?;
+    rules.extend(network_leads(&rows.network, &mut urls)?);
     let catalog = Catalog {
         click_id_key,
-        zone: zone_offsets(&rows.time_zone)?,
-        fallback: urls.fallback(&rows.fallback_url, || "the network's fallback".into()),
+        zone: zone_offsets(&rows.network.time_zone)?,
+        fallback: urls.fallback(&rows.network.fallback_url, || "the network's fallback".into()),
         offers: std::mem::take(&mut offers.offers),
         partners: partners.collect(),
         approvals: rows.approvals.iter().filter_map(approval).collect(),
@@ -239,6 +199,17 @@ pub(super) fn to_file(
     let file = catalog.to_file_with_acme(meta, &acme_domains(rows, &catalog.domains));
     offers.offers = catalog.offers;
     Ok((file?, urls.left_out))
+}
+
+/// The network's part of fail traffic; `None` where it has none.
+fn network_leads(row: &NetworkRow, urls: &mut Urls) -> Result<Option<Rule>, ContentError> {
+    let leads = NetworkLeads {
+        fail_traffic_url: urls
+            .fallback(&row.global_fail_traffic_url, || "the global_fail_traffic_url".into()),
+        lead_on_from_paused_offers: row.is_fail_traffic_on_paused_enabled,
+    };
+    let has_leads = leads != NetworkLeads::default();
+    Ok(has_leads.then(|| Rule::network_leads(&leads)).transpose()?)
 }
 
 fn offer(row: &OfferRow, urls: &mut Urls) -> Option<Offer> {
@@ -393,6 +364,8 @@ mod tests {
             append_transaction_id: false,
             fallback_url: String::new(),
             ruleset: None,
+            forwarding_rules: Vec::new(),
+            fail_traffic: None,
         }
     }
 

@@ -67,7 +67,7 @@ audit_words! {
     /// Kinds of objects.
     AuditObjects:
         "address" "advertiser" "affiliate" "api_key" "bot_list" "certificate" "click" "click_archive"
-        "conversion" "coupon_code" "custom_cap" "job" "offer" "offer_group" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
+        "conversion" "coupon_code" "custom_cap" "forwarding_rule" "job" "offer" "offer_group" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
         "postback" "settings" "store" "tracking_domain" "traffic_control" "unidentified_postback" "user"
 }
 

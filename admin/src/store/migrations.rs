@@ -46,6 +46,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0031_agents.sql"),
     include_str!("migrations/0032_rulesets.sql"),
     include_str!("migrations/0033_traffic_controls.sql"),
+    include_str!("migrations/0034_forwarding.sql"),
     include_str!("migrations/0035_caps.sql"),
 ];
 

@@ -10,8 +10,10 @@ use super::rows::{
     Compared, DELETED, Entity, FIRST, Filterable, Stored, Vocabulary, day, day_text, optional_id,
     word,
 };
-use super::{ReadTx, StoreError, WriteTx, click_terms, rulesets};
-use crate::catalog::{Money, Offer, PayoutRevenue, Ruleset, UnknownWord, Visibility, WordSet};
+use super::{ReadTx, StoreError, WriteTx, click_terms, redirects, rulesets};
+use crate::catalog::{
+    Money, Offer, PayoutRevenue, RedirectRoutingMethod, Ruleset, UnknownWord, Visibility, WordSet,
+};
 
 /// Statuses for filters: the statuses of offers that are not deleted.
 struct ListedStatus;
@@ -38,7 +40,8 @@ impl Entity for Offer {
                                   ifnull(offer_group_id, 0), is_caps_enabled, is_soft_cap, \
                                   is_duplicate_filter_enabled, duplicate_filter_targeting_action, \
                                   is_block_already_converted, already_converted_action, \
-                                  session_tracking_minimum_lifespan_second";
+                                  session_tracking_minimum_lifespan_second, \
+                                  is_fail_traffic_enabled, redirect_internal_routing_type";
     // Rows deleted by older versions have lost the status.
     const ON_RESTORE: &'static str =
         ", offer_status = iif(offer_status = 'deleted', 'paused', offer_status)";
@@ -118,6 +121,10 @@ impl Entity for Offer {
             weekly_click_cap: 0,
             monthly_click_cap: 0,
             global_click_cap: 0,
+            is_fail_traffic_enabled: row.get(FIRST + 23)?,
+            redirect_routing_method: RedirectRoutingMethod::Internal,
+            redirect_internal_routing_type: word(row, FIRST + 24)?,
+            internal_redirects: Vec::new(),
         })
     }
 
@@ -152,6 +159,11 @@ impl Entity for Offer {
                 "session_tracking_minimum_lifespan_second",
                 self.session_tracking_minimum_lifespan_second.into(),
             ),
+            ("is_fail_traffic_enabled", self.is_fail_traffic_enabled.into()),
+            (
+                "redirect_internal_routing_type",
+                self.redirect_internal_routing_type.as_str().to_owned().into(),
+            ),
         ]
     }
 
@@ -164,6 +176,7 @@ impl Entity for Offer {
         }
         rulesets::save(tx, id, &self.ruleset)?;
         caps::save(tx, CapOwner::Offer(id), &self.limits())?;
+        redirects::save(tx, id, &self.internal_redirects)?;
         click_terms::record(tx, id, self)
     }
 
@@ -173,6 +186,7 @@ impl Entity for Offer {
             let ruleset = rulesets::find(connection, offer.id)?;
             offer.object.ruleset = ruleset.map(|found| found.ruleset).unwrap_or_default();
             offer.object.set_limits(&caps::limits(connection, CapOwner::Offer(offer.id))?);
+            offer.object.internal_redirects = redirects::find(connection, offer.id)?;
         }
         Ok(())
     }

@@ -14,8 +14,9 @@ use rusqlite::types::Type;
 use rusqlite::{Row, Statement, ToSql};
 
 use super::meta::Sequence;
+use super::rows::word;
 use super::{ReadTx, StoreError, WriteTx};
-use crate::catalog::published_day;
+use crate::catalog::{RedirectRoutingType, published_day};
 
 const RECORD: &str = "c.id, c.offer_id, c.affiliate_id, c.status, c.start_date, c.end_date";
 
@@ -150,6 +151,53 @@ pub struct OfferRow {
     pub fallback_url: String,
     /// Id and JSON of its ruleset; `None` if the offer is for everybody.
     pub ruleset: Option<(u32, String)>,
+    /// Active rules, in order.
+    pub forwarding_rules: Vec<ForwardingRow>,
+    /// `None` if it is switched off.
+    pub fail_traffic: Option<FailTrafficRow>,
+}
+
+/// A forwarding rule, as stored. Lists and the ruleset are JSON.
+#[derive(Debug, Clone)]
+pub struct ForwardingRow {
+    /// Rule id.
+    pub id: u32,
+    /// Ids of partners; empty for all.
+    pub affiliate_ids: String,
+    /// The offer that takes the visits.
+    pub destination_offer_id: u32,
+    /// The visitors.
+    pub ruleset: String,
+    /// Conditions.
+    pub variables: String,
+    /// First day.
+    pub first_day: Day,
+    /// Last day.
+    pub last_day: Day,
+}
+
+/// The fail traffic of an offer.
+#[derive(Debug, Clone)]
+pub struct FailTrafficRow {
+    /// The choice among the redirects.
+    pub routing: RedirectRoutingType,
+    /// In order.
+    pub redirects: Vec<RedirectRow>,
+}
+
+/// A redirect, as stored. Reasons and ruleset are JSON.
+#[derive(Debug, Clone)]
+pub struct RedirectRow {
+    /// Redirect id.
+    pub id: u32,
+    /// The offer that takes the visitors.
+    pub destination_offer_id: u32,
+    /// The weight.
+    pub routing_value: u32,
+    /// Words; empty for all reasons.
+    pub fail_reasons: String,
+    /// The visitors.
+    pub ruleset: String,
 }
 
 /// All offers, deleted ones included, by id, with their revisions.
@@ -167,10 +215,13 @@ pub fn offer_revisions(connection: &ReadTx<'_>) -> Result<Vec<(u32, u64)>, Store
 pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<OfferRow, StoreError> {
     let sql = "SELECT advertiser_id, offer_status = 'active' AND time_deleted = 0, visibility, \
                destination_url, append_transaction_id, date_live_until, fallback_url, \
-               ruleset.id, ruleset.body FROM offer \
+               ruleset.id, ruleset.body, is_fail_traffic_enabled, \
+               redirect_internal_routing_type FROM offer \
                LEFT JOIN ruleset ON ruleset.offer_id = offer.id AND ruleset.body <> '{}' \
                WHERE offer.id = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([id], |row| {
+    let mut offer = connection.prepare_cached(sql)?.query_row([id], |row| {
+        let is_enabled: bool = row.get(9)?;
+        let fail_traffic = FailTrafficRow { routing: word(row, 10)?, redirects: Vec::new() };
         Ok(OfferRow {
             id,
             advertiser_id: row.get(0)?,
@@ -181,8 +232,54 @@ pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<OfferRow, StoreError> {
             last_day: day(row, 5)?.unwrap_or(Day::LAST),
             fallback_url: row.get(6)?,
             ruleset: row.get::<_, Option<u32>>(7)?.zip(row.get(8)?),
+            forwarding_rules: Vec::new(),
+            fail_traffic: is_enabled.then_some(fail_traffic),
         })
-    })?)
+    })?;
+    offer.forwarding_rules = forwarding_rules(connection, id)?;
+    if let Some(fail_traffic) = &mut offer.fail_traffic {
+        fail_traffic.redirects = redirects(connection, id)?;
+    }
+    Ok(offer)
+}
+
+fn forwarding_rules(
+    connection: &ReadTx<'_>,
+    offer_id: u32,
+) -> Result<Vec<ForwardingRow>, StoreError> {
+    let sql = "SELECT id, affiliate_ids, destination_offer_id, ruleset, variables, \
+               date_valid_from, date_valid_to FROM forwarding_rule \
+               WHERE offer_id = ?1 AND time_deleted = 0 AND status = 'active' \
+               ORDER BY position, id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rules = statement.query_map([offer_id], |row| {
+        Ok(ForwardingRow {
+            id: row.get(0)?,
+            affiliate_ids: row.get(1)?,
+            destination_offer_id: row.get(2)?,
+            ruleset: row.get(3)?,
+            variables: row.get(4)?,
+            first_day: day(row, 5)?.unwrap_or(Day::FIRST),
+            last_day: day(row, 6)?.unwrap_or(Day::LAST),
+        })
+    })?;
+    Ok(rules.collect::<Result<_, _>>()?)
+}
+
+fn redirects(connection: &ReadTx<'_>, offer_id: u32) -> Result<Vec<RedirectRow>, StoreError> {
+    let sql = "SELECT id, destination_offer_id, routing_value, fail_reasons, ruleset \
+               FROM offer_redirect WHERE offer_id = ?1 ORDER BY position";
+    let mut statement = connection.prepare_cached(sql)?;
+    let redirects = statement.query_map([offer_id], |row| {
+        Ok(RedirectRow {
+            id: row.get(0)?,
+            destination_offer_id: row.get(1)?,
+            routing_value: row.get(2)?,
+            fail_reasons: row.get(3)?,
+            ruleset: row.get(4)?,
+        })
+    })?;
+    Ok(redirects.collect::<Result<_, _>>()?)
 }
 
 /// All partners, deleted ones included, by id, with their activity.
@@ -226,10 +323,32 @@ pub fn domains(connection: &ReadTx<'_>) -> Result<Vec<DomainRow>, StoreError> {
     })
 }
 
-/// Time zone and fallback URL of the network.
-pub fn network(connection: &ReadTx<'_>) -> Result<(String, String), StoreError> {
-    let sql = "SELECT time_zone, fallback_url FROM settings";
-    Ok(connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+/// The settings that visits need.
+#[derive(Debug, Clone)]
+pub struct NetworkRow {
+    /// IANA name.
+    pub time_zone: String,
+    /// Fallback URL of the network; may be empty.
+    pub fallback_url: String,
+    /// Where refused visitors go whom no redirect takes; empty if switched off.
+    pub global_fail_traffic_url: String,
+    /// Whether paused offers forward and fail over.
+    pub is_fail_traffic_on_paused_enabled: bool,
+}
+
+/// The settings of the network.
+pub fn network(connection: &ReadTx<'_>) -> Result<NetworkRow, StoreError> {
+    let sql = "SELECT time_zone, fallback_url, \
+               iif(is_global_fail_traffic_enabled, global_fail_traffic_url, ''), \
+               is_fail_traffic_on_paused_enabled FROM settings";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| {
+        Ok(NetworkRow {
+            time_zone: row.get(0)?,
+            fallback_url: row.get(1)?,
+            global_fail_traffic_url: row.get(2)?,
+            is_fail_traffic_on_paused_enabled: row.get(3)?,
+        })
+    })?)
 }
 
 fn all<T>(

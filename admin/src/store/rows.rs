@@ -9,6 +9,8 @@ use std::str::FromStr;
 use jiff::civil::Date;
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, params_from_iter};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{ReadTx, StoreError, WriteTx};
 
@@ -201,6 +203,18 @@ where
     let text = row.get_ref(at)?.as_str()?;
     text.parse()
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error)))
+}
+
+/// Reads a JSON text.
+pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(row.get_ref(at)?.as_str()?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error)))
+}
+
+/// A value as a JSON text.
+pub(super) fn json_column<T: Serialize>(value: &T) -> Value {
+    // The columns refuse NULL.
+    serde_json::to_string(value).map_or(Value::Null, Value::Text)
 }
 
 /// Reads a civil day or `None`.

@@ -1,8 +1,9 @@
 //! Rulesets of offers.
 
 use rusqlite::OptionalExtension;
-use rusqlite::types::Type;
+use rusqlite::types::{Type, Value};
 
+use super::rows::json_column;
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::Ruleset;
 
@@ -32,6 +33,14 @@ pub(super) fn save(tx: &WriteTx<'_>, offer_id: u32, ruleset: &Ruleset) -> Result
         tx.prepare_cached(sql)?.execute((offer_id, &body, tx.now()))?;
     }
     Ok(())
+}
+
+/// A ruleset in a column of another object.
+pub(super) fn column(ruleset: &Ruleset) -> Value {
+    match *ruleset == Ruleset::default() {
+        true => Value::Text("{}".into()),
+        false => json_column(ruleset),
+    }
 }
 
 /// The ruleset of an offer, if it ever had one.

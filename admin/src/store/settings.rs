@@ -19,7 +19,9 @@ pub struct SettingsRow {
 pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
     let sql = "SELECT time_zone, currency, fallback_url, default_tracking_domain_id, leak_action, \
                leak_spike_factor, leak_spike_minimum, second_factor_admin, second_factor_manager, \
-               second_factor_read_only, second_factor_partner, time_saved, revision FROM settings";
+               second_factor_read_only, second_factor_partner, \
+               is_global_fail_traffic_enabled, global_fail_traffic_url, \
+               is_fail_traffic_on_paused_enabled, time_saved, revision FROM settings";
     let read = connection.prepare_cached(sql)?.query_row([], |row| {
         let settings = Settings {
             time_zone: row.get(0)?,
@@ -37,8 +39,11 @@ pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
                 read_only: row.get(9)?,
                 partner: row.get(10)?,
             },
+            is_global_fail_traffic_enabled: row.get(11)?,
+            global_fail_traffic_url: row.get(12)?,
+            is_fail_traffic_on_paused_enabled: row.get(13)?,
         };
-        Ok(SettingsRow { settings, time_saved: row.get(11)?, revision: row.get(12)? })
+        Ok(SettingsRow { settings, time_saved: row.get(14)?, revision: row.get(15)? })
     })?;
     Ok(read)
 }
@@ -48,7 +53,9 @@ pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> 
     let sql = "UPDATE settings SET time_zone = ?1, currency = ?2, fallback_url = ?3, \
                default_tracking_domain_id = ?4, leak_action = ?5, leak_spike_factor = ?6, \
                leak_spike_minimum = ?7, second_factor_admin = ?8, second_factor_manager = ?9, \
-               second_factor_read_only = ?10, second_factor_partner = ?11, time_saved = ?12";
+               second_factor_read_only = ?10, second_factor_partner = ?11, \
+               is_global_fail_traffic_enabled = ?12, global_fail_traffic_url = ?13, \
+               is_fail_traffic_on_paused_enabled = ?14, time_saved = ?15";
     let (guard, second_factor) = (&settings.code_leak_guard, &settings.second_factor_required);
     tx.execute(
         sql,
@@ -64,6 +71,9 @@ pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> 
             second_factor.manager,
             second_factor.read_only,
             second_factor.partner,
+            settings.is_global_fail_traffic_enabled,
+            &settings.global_fail_traffic_url,
+            settings.is_fail_traffic_on_paused_enabled,
             tx.now(),
         ),
     )?;

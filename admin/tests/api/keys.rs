@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 79] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 82] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -92,6 +92,9 @@ const NETWORK_ROUTES: [(&str, &[&str]); 79] = [
     ("custom/caps/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("custom/caps/9/restore", &["POST"]),
     ("custom/capstable", &["POST"]),
+    ("offers/9/forwardingrules", &["GET", "POST"]),
+    ("offers/9/forwardingrules/order", &["PUT"]),
+    ("offers/9/forwardingrules/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("affiliates", &["GET", "POST"]),
     ("affiliates/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("affiliates/9/restore", &["POST"]),

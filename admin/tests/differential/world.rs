@@ -111,6 +111,8 @@ impl World {
             "time_zone": "UTC", "currency": "USD", "fallback_url": "",
             "default_tracking_domain_id": null, "code_leak_guard": {"action": "off"},
             "second_factor_required": {},
+            "is_global_fail_traffic_enabled": false, "global_fail_traffic_url": "",
+            "is_fail_traffic_on_paused_enabled": false,
         });
         network.done("PUT", "settings", settings);
         let domain =

@@ -18,7 +18,7 @@ fn postback(network: &Network, query: &str) -> Answer {
 }
 
 /// The immediate verdict.
-fn decided(network: &Network, query: &str) -> Value {
+pub(crate) fn decided(network: &Network, query: &str) -> Value {
     let answer = postback(network, query);
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()

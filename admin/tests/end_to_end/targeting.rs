@@ -43,9 +43,9 @@ const EDGE_ON_IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac O
                               AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 \
                               EdgiOS/126.0.0.0 Mobile/15E148 Safari/605.1.15";
 
-const LONDON: &str = "81.2.69.142";
-const MILTON: &str = "216.160.83.56";
-const NOWHERE: &str = "10.0.0.1";
+pub(crate) const LONDON: &str = "81.2.69.142";
+pub(crate) const MILTON: &str = "216.160.83.56";
+pub(crate) const NOWHERE: &str = "10.0.0.1";
 
 fn databases() -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/geo/tests/data");
@@ -61,15 +61,15 @@ fn databases() -> String {
 
 /// A visitor behind the proxy of this test.
 #[derive(Debug, Clone, Copy)]
-struct Visitor {
-    address: &'static str,
-    user_agent: &'static str,
-    language: &'static str,
+pub(crate) struct Visitor {
+    pub(crate) address: &'static str,
+    pub(crate) user_agent: &'static str,
+    pub(crate) language: &'static str,
 }
 
-const PERSON: Visitor = Visitor { address: NOWHERE, user_agent: CHROME, language: "" };
+pub(crate) const PERSON: Visitor = Visitor { address: NOWHERE, user_agent: CHROME, language: "" };
 
-fn from(address: &'static str) -> Visitor {
+pub(crate) fn from(address: &'static str) -> Visitor {
     Visitor { address, ..PERSON }
 }
 
@@ -94,11 +94,11 @@ fn list(name: &str, side: &str, value: Value) -> Value {
     json!({name: [entry]})
 }
 
-fn include(name: &str, value: Value) -> Value {
+pub(crate) fn include(name: &str, value: Value) -> Value {
     list(name, "include", value)
 }
 
-fn exclude(name: &str, value: Value) -> Value {
+pub(crate) fn exclude(name: &str, value: Value) -> Value {
     list(name, "exclude", value)
 }
 
@@ -115,7 +115,7 @@ fn case(number: u32, ruleset: Value, visits: &[(Visitor, u32)]) -> Case {
     Case { number, ruleset, visits: visits.to_vec() }
 }
 
-fn country(code: &str) -> Value {
+pub(crate) fn country(code: &str) -> Value {
     json!({"country_code": code})
 }
 
@@ -183,13 +183,13 @@ fn network_cases() -> Vec<Case> {
 }
 
 /// Two programs with databases, behind a proxy that they trust.
-struct Targeted {
-    network: Network,
+pub(crate) struct Targeted {
+    pub(crate) network: Network,
     _programs: [Program; 2],
 }
 
 impl Targeted {
-    fn start(variables: &[(&str, &str)]) -> Targeted {
+    pub(crate) fn start(variables: &[(&str, &str)]) -> Targeted {
         let (network, databases) = (Network::new(), databases());
         let admin = network.start_admin_with(&[("COUPON_ADMIN_GEO_DATABASES", &databases)]);
         let usual =
@@ -215,7 +215,7 @@ impl Targeted {
         offer.as_u64().unwrap()
     }
 
-    fn visit(&self, target: &str, visitor: &Visitor) -> Answer {
+    pub(crate) fn visit(&self, target: &str, visitor: &Visitor) -> Answer {
         let to = self.network.visitors;
         let Visitor { address, user_agent, language } = visitor;
         let user_agent = match *user_agent {
@@ -229,7 +229,7 @@ impl Targeted {
         http::send(to, &request).unwrap()
     }
 
-    fn explain(&self, code: &str, visitor: &Visitor) -> Value {
+    pub(crate) fn explain(&self, code: &str, visitor: &Visitor) -> Value {
         let Visitor { address, user_agent, language } = visitor;
         let visit = json!({
             "code": code, "ip": address, "user_agent": user_agent, "language": language,

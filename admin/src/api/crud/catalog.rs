@@ -46,6 +46,11 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
         Vec::new()
     }
 
+    /// Remarks that other rows bring, such as a destination that is paused.
+    fn remarks(_connection: &ReadTx<'_>, _row: &Stored<Self>) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Adds the related objects from the request.
     fn add_relationships(
         _connection: &ReadTx<'_>,
@@ -57,9 +62,32 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
     }
 }
 
-fn render<T: CatalogResource>(network: Network, role: Role, mut row: Stored<T>) -> Object<T> {
+/// A row with the remarks of [`CatalogResource::remarks`].
+pub(crate) struct RemarkedRow<T> {
+    pub(crate) stored: Stored<T>,
+    remarks: Vec<String>,
+}
+
+impl<T: CatalogResource> RemarkedRow<T> {
+    fn read(connection: &ReadTx<'_>, stored: Stored<T>) -> Result<RemarkedRow<T>, StoreError> {
+        let remarks = T::remarks(connection, &stored)?;
+        Ok(RemarkedRow { stored, remarks })
+    }
+
+    fn saved(
+        tx: &WriteTx<'_>,
+        saved: Saved<Stored<T>>,
+    ) -> Result<Saved<RemarkedRow<T>>, EditError> {
+        let Saved { now, sequence } = saved;
+        Ok(Saved { now: RemarkedRow::read(tx, now)?, sequence })
+    }
+}
+
+fn render<T: CatalogResource>(network: Network, role: Role, row: RemarkedRow<T>) -> Object<T> {
+    let RemarkedRow { stored: mut row, remarks } = row;
     row.object.fill_derived();
-    let warnings = row.object.warnings();
+    let mut warnings = row.object.warnings();
+    warnings.extend(remarks);
     // The read-only fields tell, without the secrets, that there are secrets.
     let mut object = Object::new(network, row).with_warnings(warnings);
     if !role.may(Right::ViewSecrets) {
@@ -70,8 +98,8 @@ fn render<T: CatalogResource>(network: Network, role: Role, mut row: Stored<T>) 
 
 impl<T: CatalogResource> CrudResource for T {
     type Edit = T;
-    type Row = Stored<T>;
-    type Created = Stored<T>;
+    type Row = RemarkedRow<T>;
+    type Created = RemarkedRow<T>;
     type Answer = Object<T>;
     type Rules = T::Rules;
     type ChangeOptions = T::ChangeOptions;
@@ -80,18 +108,21 @@ impl<T: CatalogResource> CrudResource for T {
     const NAME: &'static str = <T as Editable>::NAME;
     const LIST: ListSpec = <T as CatalogResource>::LIST;
 
-    fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Stored<T>>, StoreError> {
-        rows::list(connection, query)
+    fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Self::Row>, StoreError> {
+        let Listed { rows, total_count, ends } = rows::list(connection, query)?;
+        let rows = rows.into_iter().map(|row| RemarkedRow::read(connection, row));
+        Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count, ends })
     }
 
-    fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<Stored<T>>, StoreError> {
-        rows::find(connection, id)
+    fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<Self::Row>, StoreError> {
+        let found = rows::find(connection, id)?;
+        found.map(|row| RemarkedRow::read(connection, row)).transpose()
     }
 
-    fn create(tx: &WriteTx<'_>, rules: &T::Rules, edit: T) -> Result<Saved<Stored<T>>, EditError> {
+    fn create(tx: &WriteTx<'_>, rules: &T::Rules, edit: T) -> Result<Saved<Self::Row>, EditError> {
         let saved = edit::create(tx, &edit)?;
         T::check_saved(rules, None, &saved.now.object)?;
-        Ok(saved)
+        RemarkedRow::saved(tx, saved)
     }
 
     fn change(
@@ -101,7 +132,7 @@ impl<T: CatalogResource> CrudResource for T {
         id: u32,
         change: Change,
         options: T::ChangeOptions,
-    ) -> Result<Saved<Stored<T>>, EditError> {
+    ) -> Result<Saved<Self::Row>, EditError> {
         let before = rows::find::<T>(tx, id)?.map(|row| row.object);
         let change = match &before {
             // Such a caller saw the secrets empty, and sends them back empty.
@@ -112,7 +143,7 @@ impl<T: CatalogResource> CrudResource for T {
         };
         let saved = edit::change_or_remove::<T>(tx, id, change, options.removal())?;
         T::check_saved(rules, before.as_ref(), &saved.now.object)?;
-        Ok(saved)
+        RemarkedRow::saved(tx, saved)
     }
 
     fn delete(
@@ -127,7 +158,7 @@ impl<T: CatalogResource> CrudResource for T {
         connection: &ReadTx<'_>,
         network: Network,
         role: Role,
-        rows: Vec<Stored<T>>,
+        rows: Vec<Self::Row>,
         relationships: &Relationships,
     ) -> Result<Vec<Object<T>>, StoreError> {
         let mut objects: Vec<Object<T>> =
@@ -136,11 +167,11 @@ impl<T: CatalogResource> CrudResource for T {
         Ok(objects)
     }
 
-    fn render_changed(network: Network, role: Role, row: Stored<T>) -> Object<T> {
+    fn render_changed(network: Network, role: Role, row: Self::Row) -> Object<T> {
         render(network, role, row)
     }
 
-    fn render_created(network: Network, role: Role, created: Stored<T>) -> Object<T> {
+    fn render_created(network: Network, role: Role, created: Self::Created) -> Object<T> {
         Self::render_changed(network, role, created)
     }
 }
@@ -153,9 +184,9 @@ impl<T: CatalogResource> Restorable for T {
         rules: &T::Rules,
         id: u32,
         _options: Wait,
-    ) -> Result<Saved<Stored<T>>, EditError> {
+    ) -> Result<Saved<Self::Created>, EditError> {
         let saved = edit::restore::<T>(tx, id)?;
         T::check_saved(rules, None, &saved.now.object)?;
-        Ok(saved)
+        RemarkedRow::saved(tx, saved)
     }
 }

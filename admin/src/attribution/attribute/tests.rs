@@ -128,6 +128,10 @@ fn sales_go_to_whom_the_advertisers_rules_give_them() {
         ("click, last", "transaction_id=NOON8&oid=11&coupon_code=BOTH", "code 11/7"),
         ("click, last", "transaction_id=NOON8|ELEVEN7&oid=11", "click 11/7 ELEVEN7"),
         ("click, last", "transaction_id=NOON8&oid=99", "14"),
+        // A click that came from offer 11.
+        ("click, last", "transaction_id=LEDON7&oid=11", "click 10/7 LEDON7"),
+        ("click, last", "transaction_id=LEDON7&oid=10", "click 10/7 LEDON7"),
+        ("click, last", "transaction_id=LEDON7&oid=15", "14"),
         // The advertiser.
         ("click, last", "transaction_id=NOON8&aid=1", "click 10/8 NOON8"),
         ("click, last", "transaction_id=NOON8&aid=2", "15"),

@@ -34,12 +34,13 @@ const ACTORS: [(&str, &str); 4] = [
 ];
 
 /// Kinds of objects, and the pages of those that have one.
-const OBJECTS: [(&str, &str, &str); 25] = [
+const OBJECTS: [(&str, &str, &str); 26] = [
     ("coupon_code", "Coupon code", "/console/coupon-codes/"),
     ("job", "Job", "/console/jobs/"),
     ("offer", "Offer", "/console/offers/"),
     ("offer_group", "Offer group", ""),
     ("custom_cap", "Cap", ""),
+    ("forwarding_rule", "Forwarding rule", ""),
     ("affiliate", "Partner", "/console/partners/"),
     ("offer_visibility", "Access of a partner", ""),
     ("advertiser", "Advertiser", "/console/advertisers/"),

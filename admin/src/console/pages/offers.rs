@@ -1,15 +1,20 @@
-//! Offers: the list, the page with a test of the redirect, the form, and the access of partners.
+//! Offers: the list, the page with a test of the redirect, the form, the access of partners, and
+//! where visits go that the offer refuses or forwards.
 
 mod access;
 mod destination;
 mod edit;
+mod fail_traffic;
+mod forwarding;
+mod forwarding_rule;
 mod listing;
 mod offer;
+mod ruleset_text;
 mod targeting;
 mod targeting_lines;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::catalog_object::{CodesOf, ObjectKind};
 use crate::console::ConsoleState;
@@ -38,5 +43,18 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .route("/offers/{id}/edit", get(edit::show).post(edit::save))
         .route("/offers/{id}/access", get(access::show).post(access::save))
         .route("/offers/{id}/targeting", get(targeting::show).post(targeting::save))
+        .route("/offers/{id}/failtraffic", get(fail_traffic::show).post(fail_traffic::save))
+        .route("/offers/{id}/failtraffic/order", post(fail_traffic::reorder))
+        .route("/offers/{id}/forwarding", get(forwarding::show))
+        .route("/offers/{id}/forwarding/order", post(forwarding::reorder))
+        .route(
+            "/offers/{id}/forwarding/new",
+            get(forwarding_rule::show_new).post(forwarding_rule::create),
+        )
+        .route(
+            "/offers/{id}/forwarding/{rule}",
+            get(forwarding_rule::show).post(forwarding_rule::save),
+        )
+        .route("/offers/{id}/forwarding/{rule}/delete", post(forwarding::delete))
         .merge(OFFERS.routes())
 }

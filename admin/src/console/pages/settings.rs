@@ -39,6 +39,9 @@ const FIELDS: &[FormField] = &[
     FormField::new("second_factor_required.manager", Kind::Truth),
     FormField::new("second_factor_required.read_only", Kind::Truth),
     FormField::new("second_factor_required.partner", Kind::Truth),
+    FormField::new("is_global_fail_traffic_enabled", Kind::Truth),
+    FormField::new("global_fail_traffic_url", Kind::Text),
+    FormField::new("is_fail_traffic_on_paused_enabled", Kind::Truth),
 ];
 
 const LEAK_ACTIONS: [(&str, &str); 3] = [

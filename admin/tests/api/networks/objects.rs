@@ -62,6 +62,9 @@ async fn settings_are_replaced_as_a_whole() {
         "default_tracking_domain_id": 1, "code_leak_guard": default,
         "second_factor_required":
             {"admin": true, "manager": false, "read_only": true, "partner": false},
+        "is_global_fail_traffic_enabled": true,
+        "global_fail_traffic_url": "https://all.example.com/",
+        "is_fail_traffic_on_paused_enabled": true,
     });
     let after = network.put("settings", wanted.clone()).await.done();
     for (field, value) in wanted.as_object().unwrap() {
@@ -99,7 +102,14 @@ async fn a_replacement_of_the_settings_that_leaves_fields_out_names_them_and_cha
         (
             400,
             "request.invalid",
-            vec!["default_tracking_domain_id", "code_leak_guard", "second_factor_required"]
+            vec![
+                "default_tracking_domain_id",
+                "code_leak_guard",
+                "second_factor_required",
+                "is_global_fail_traffic_enabled",
+                "global_fail_traffic_url",
+                "is_fail_traffic_on_paused_enabled",
+            ]
         )
     );
     assert_eq!(network.get("settings").await.done(), before);

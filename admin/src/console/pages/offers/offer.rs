@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{self, AccessEntry};
-use super::{OFFERS, destination, targeting};
+use super::{OFFERS, destination, fail_traffic, forwarding, targeting};
 use crate::access::Right;
 use crate::console::ConsoleState;
 use crate::console::api_client::Refusal;
@@ -192,6 +192,8 @@ struct OfferPage {
     entries: Vec<AccessEntry>,
     /// The ruleset in words.
     visitors: Vec<(String, String)>,
+    fail_traffic: String,
+    forwarding: String,
     /// Address of the tracking domain of its own; empty for the default domain.
     domain: String,
     /// The code of the test, or a code to suggest.
@@ -213,6 +215,8 @@ pub(super) async fn show(
         Found::Deleted(page) => return Ok(page),
     };
     let visitors = targeting::summary(&answer.body["ruleset"]);
+    let fail_traffic = fail_traffic::summary(&answer.body);
+    let forwarding = forwarding::summary(&state, &viewer, id).await?;
     let offer: OfferRow = serde_json::from_value(answer.body).map_err(PageError::inside)?;
     let dependents = OFFERS.dependents(&state, &viewer, id).await?;
     let (entries, _) = access::entries(&state, &viewer, id).await?;
@@ -236,6 +240,8 @@ pub(super) async fn show(
         dependents,
         entries,
         visitors,
+        fail_traffic,
+        forwarding,
         domain,
         code,
         test,
