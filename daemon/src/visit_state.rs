@@ -245,6 +245,10 @@ impl LiveVisitState {
         let AcceptedClick { stream, sequence, unix_seconds, visitor, session, .. } = click;
         let seen = self.seen.load();
         let table = seen.as_deref();
+        if visitor.is_some() && table.is_none() && !click.refuses_repeats {
+            // The decision has not asked for the visitor.
+            fail_open(&self.failed_open.repeats);
+        }
         // Held to the end, so that there is one writer to the table, and the answer about the
         // visitor stays right.
         let mut ledger = self.caps.lock();

@@ -74,7 +74,10 @@ pub struct PublishedState {
     pub lineage: Lineage,
     /// Unix milliseconds at which the admin made it.
     pub made_unix_ms: u64,
-    /// For each stream the last sequence whose click [`CapState::clicks`] includes.
+    /// For each stream the last sequence whose click [`CapState::clicks`] includes: the feed's cursor
+    /// at the moment of the counts. A daemon that starts counts the clicks behind it out of its
+    /// log, which keeps them until they are acknowledged; so the admin sends each daemon that it finds
+    /// restarted the newest state.
     pub counted: BTreeMap<StreamId, u64>,
     /// By ascending (cap, window, start). The windows of one cap do not overlap.
     pub caps: Vec<CapState>,
