@@ -49,7 +49,9 @@ impl HistoryRow {
 
 impl HistoryChange {
     fn is_seen(&self) -> bool {
-        let is_blank = |value: &Value| value.is_null() || *value == "" || *value == false;
+        let is_blank = |value: &Value| {
+            value.is_null() || *value == "" || *value == false || *value == serde_json::json!([])
+        };
         self.before() != self.after() && !(is_blank(&self.before) && is_blank(&self.after))
     }
 
@@ -69,6 +71,7 @@ impl HistoryChange {
 fn value_text(value: &Value) -> String {
     match value {
         Value::Null => "–".into(),
+        Value::Array(entries) if entries.is_empty() => "–".into(),
         Value::String(text) if text.is_empty() => "–".into(),
         Value::String(text) => format::visible(text),
         Value::Bool(true) => "Yes".into(),
@@ -95,5 +98,6 @@ mod tests {
         let value = serde_json::json!([{"is_default": true, "payout_amount": "1"}]);
         assert_eq!(value_text(&value), "Default Yes, Payout 1");
         assert_eq!(value_text(&serde_json::json!(["a", ""])), "a, –");
+        assert_eq!(value_text(&serde_json::json!([])), "–");
     }
 }

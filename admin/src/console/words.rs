@@ -400,6 +400,8 @@ pub(crate) fn click_reason(reason: &str) -> &'static str {
         "mobile_carrier" => "The offer was not for the mobile network",
         "day_parting" => "The offer was closed at that hour",
         "proxy" => "The network hid who used it",
+        "traffic_control" => "A traffic control refused it",
+        "tracking_domain" => "A traffic control refused its tracking domain",
         _ => "",
     }
 }

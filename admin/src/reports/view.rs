@@ -228,6 +228,7 @@ mod tests {
                 "error_code",
                 "error_message",
                 "rule_id",
+                "rule_name",
                 "redirect_method",
                 "previous_network_offer_id",
                 "previous_error_code",

@@ -1,5 +1,7 @@
 //! Traffic controls. Lists leave the values out, which are thousands of texts.
 
+use std::collections::HashMap;
+
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row};
 use serde::Serialize;
@@ -128,6 +130,13 @@ pub fn values(connection: &ReadTx<'_>, id: u32) -> Result<Vec<String>, StoreErro
     let sql = "SELECT value_list FROM traffic_control WHERE id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row([id], |row| json_column(row, 0)).optional()?.unwrap_or_default())
+}
+
+/// Names of controls, deleted ones included.
+pub fn names(connection: &ReadTx<'_>, ids: &[u32]) -> Result<HashMap<u32, String>, StoreError> {
+    let sql = "SELECT name, status FROM traffic_control WHERE id = ?1";
+    let labels = super::rows::labels(connection, sql, ids)?;
+    Ok(labels.into_iter().map(|(id, (name, _status))| (id, name)).collect())
 }
 
 /// A control of a partner's traffic, without its values.

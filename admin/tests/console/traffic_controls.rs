@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cdp::Chromium;
+use crate::programs::wait_for;
 use crate::signed_in::Console;
 use crate::structure::assert_well_formed;
 
@@ -53,6 +54,16 @@ fn a_control_is_made_paused_changed_and_deleted_on_its_pages() {
         (&json!(["bad", "worse"]), &json!([1]), &json!(["source_id"]))
     );
     assert_eq!((status(&console, "source_id=Bad"), status(&console, "source_id=good")), (404, 302));
+
+    let clicks = wait_for("both clicks", || {
+        Some(console.network.clicks()).filter(|clicks| clicks.len() == 2)
+    });
+    let refused = clicks.iter().find(|click| click["error_code"] == 24).unwrap();
+    let click = refused["transaction_id"].as_str().unwrap();
+    let click = console.html(&format!("/console/clicks/{click}"));
+    assert_well_formed(&click);
+    let link = format!("A traffic control refused it: <a href=\"{LIST}/1\"><bdi>Bad sources</bdi>");
+    assert!(click.contains(&link), "{click}");
 
     let page = console.html(&format!("{LIST}/1"));
     assert_well_formed(&page);

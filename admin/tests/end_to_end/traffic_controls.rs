@@ -106,6 +106,8 @@ impl Controlled {
         for click in clicks {
             let mark: usize = click["sub5"].as_str().unwrap().parse().unwrap();
             assert_eq!(click["error_code"], self.expected[mark], "{click}");
+            let name = if self.expected[mark] == 0 { "" } else { "Bad sources" };
+            assert_eq!(click["rule_name"], name, "{click}");
         }
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct ClickRow {
     browser: String,
     brand: String,
     error_message: String,
+    rule_id: u32,
+    rule_name: String,
     is_prefetch: bool,
     is_bot: bool,
     is_duplicate: bool,

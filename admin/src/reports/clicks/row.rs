@@ -28,7 +28,7 @@ use crate::reports::related::{self, HasRelated, Related, RelatedIds, RelatedName
 use crate::reports::table_export::ColumnExport;
 use crate::reports::view::{ColumnMask, PARTNER_CLICK, PARTNER_RELATED, View};
 use crate::store::rollups::Dimension;
-use crate::store::{ReadTx, StoreError, conversions};
+use crate::store::{ReadTx, StoreError, conversions, traffic_controls};
 
 /// Place of an address by the present databases; empty texts where unknown.
 #[derive(Debug, Clone, Default)]
@@ -165,6 +165,7 @@ fn dimension_id(head: &ClickHead, dimension: Dimension) -> u32 {
 pub struct ReportedClick {
     click: ArchivedClick,
     has_conversion: bool,
+    rule_name: String,
     /// Offer, partner and advertiser, as far as the view shows them.
     pub related: Related,
 }
@@ -196,12 +197,22 @@ pub(super) fn complete(
     };
     let all_ids: Vec<RelatedIds> = clicks.iter().map(ids).collect();
     let names = RelatedNames::load(connection, view, &all_ids)?;
+    let controls: Vec<u32> = clicks.iter().filter_map(control_of).collect();
+    let controls = traffic_controls::names(connection, &controls)?;
     let complete = |(click, ids): (ArchivedClick, RelatedIds)| {
         let transaction_id = click.head.transaction_id.to_string();
         let has_conversion = conversions::is_converted(connection, &transaction_id)?;
-        Ok(ReportedClick { click, has_conversion, related: names.related(ids) })
+        let rule_name = control_of(&click).and_then(|id| controls.get(&id).cloned());
+        let rule_name = rule_name.unwrap_or_default();
+        Ok(ReportedClick { click, has_conversion, rule_name, related: names.related(ids) })
     };
     clicks.into_iter().zip(all_ids).map(complete).collect()
+}
+
+/// The traffic control that refused the visit. Rules of other kinds have ids of their own.
+fn control_of(click: &ArchivedClick) -> Option<u32> {
+    let is_control = matches!(click.head.reason, Reason::TrafficControl | Reason::TrackingDomain);
+    is_control.then_some(click.head.rule)
 }
 
 /// The columns of a click.
@@ -213,7 +224,7 @@ pub static RELATED_COLUMNS: ColumnMask<ReportedClick> =
 
 static FILE_COLUMNS: [Column<ReportedClick>; 6] = related::columns();
 
-static ALL: [Column<ReportedClick>; 40] = [
+static ALL: [Column<ReportedClick>; 41] = [
     Column::text("transaction_id", "", |row| row.click.head.transaction_id.to_string().into()),
     Column::unsigned("unix_timestamp", "", |row| row.click.head.unix_ms / 1000),
     Column::text(
@@ -283,6 +294,11 @@ static ALL: [Column<ReportedClick>; 40] = [
         "The ruleset, traffic control, cap or other rule that refused the visit, or led it to another\n\
          offer; 0 for none.",
         |row| row.click.head.rule,
+    ),
+    Column::text(
+        "rule_name",
+        "The name of the traffic control that refused the visit; empty for other rules.",
+        |row| row.rule_name.as_str().into(),
     ),
     Column::text(
         "redirect_method",
