@@ -6,7 +6,9 @@
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -64,7 +66,9 @@ pub use reports::{EventFeed, FeedSources};
 pub use state::{AppState, Network};
 
 use crate::access::Right;
+use crate::publish::PublisherHandle;
 use auth::{Access, AuthLayer};
+use error::ApiError;
 
 /// Routes of the network, by the rights that they take.
 fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
@@ -72,16 +76,12 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         .merge(tracking_domains::routes())
         .merge(advertisers::routes())
         .merge(offers::routes())
-        .merge(offer_groups::routes())
-        .merge(custom_caps::routes())
-        .merge(forwarding_rules::routes())
         .merge(affiliates::routes())
         .merge(visibility::routes())
         .merge(coupon_codes::routes())
         .merge(uploads::routes())
         .merge(jobs::routes())
-        .merge(pixels::routes())
-        .merge(traffic_controls::routes());
+        .merge(pixels::routes());
     // Nothing on these is edited.
     let records = OpenApiRouter::new().merge(postbacks::routes()).merge(audit::routes());
     let queries = OpenApiRouter::new()
@@ -100,6 +100,30 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         (Access::edited_by(Right::View), records),
         (Access::QUERIES, queries),
     ]
+}
+
+/// Routes of objects that are rules of visits, with the right that their edits take.
+fn rules() -> (Access, OpenApiRouter<AppState>) {
+    let routes = OpenApiRouter::new()
+        .merge(offer_groups::routes())
+        .merge(custom_caps::routes())
+        .merge(forwarding_rules::routes())
+        .merge(traffic_controls::routes());
+    (Access::edited_by(Right::EditCatalog), routes)
+}
+
+/// Refuses new rules and changed ones while the daemon would refuse a catalog with rules. Rules can
+/// be deleted all the time.
+async fn refuse_for_old_daemons(
+    State(publisher): State<PublisherHandle>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_edit = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+    match publisher.require_rules().map_err(ApiError::from) {
+        Err(error) if is_edit => error.into_response(),
+        _ => next.run(request).await,
+    }
 }
 
 /// Routes of partners.
@@ -132,7 +156,7 @@ fn guarded(
 #[must_use]
 pub fn description() -> OpenApi {
     let routes = OpenApiRouter::new()
-        .nest("/v1/networks", merged(network().map(|(_, routes)| routes)))
+        .nest("/v1/networks", merged(network().map(|(_, routes)| routes)).merge(rules().1))
         .nest("/v1/affiliates", partners());
     openapi::complete(routes.nest("/v1/meta", meta::routes()).into_openapi())
 }
@@ -140,10 +164,14 @@ pub fn description() -> OpenApi {
 /// Builds the router of the API.
 pub fn router(state: AppState) -> Router {
     let network = network().map(|(access, routes)| guarded(&state, access, routes));
+    let (access, rules) = rules();
+    let rules =
+        rules.route_layer(from_fn_with_state(state.publisher.clone(), refuse_for_old_daemons));
+    let rules = guarded(&state, access, rules);
     let partners = guarded(&state, Access::OWN, partners());
     let meta = guarded(&state, Access::META, meta::routes());
     Router::new()
-        .nest("/v1/networks", merged(network).into())
+        .nest("/v1/networks", merged(network).merge(rules).into())
         .nest("/v1/affiliates", partners.into())
         .nest("/v1/meta", meta.into())
         .merge(openapi::routes(&description()))

@@ -82,6 +82,14 @@ pub struct Reloaded {
     pub served: Option<Served>,
     /// Why the daemon refused the published index.
     pub refusal: Option<String>,
+    /// Abilities that the daemon names; none before there were rules.
+    pub features: Vec<String>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Abilities {
+    features: Vec<String>,
 }
 
 /// A certificate that coupond has from coupon-admin.
@@ -130,7 +138,8 @@ impl DaemonClient {
         // The fields are null if the daemon serves nothing.
         let served = serde_json::from_slice(answer.body());
         let served = if refusal.is_some() { served.ok() } else { Some(served?) };
-        Ok(Reloaded { served, refusal })
+        let Abilities { features } = serde_json::from_slice(answer.body()).unwrap_or_default();
+        Ok(Reloaded { served, refusal, features })
     }
 
     /// Makes the daemon load a level before a publication names it. The daemon loads it at low

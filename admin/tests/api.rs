@@ -100,6 +100,8 @@ mod networks_users;
 mod networks_visibility;
 #[path = "api/new_york.rs"]
 mod new_york;
+#[path = "api/old_daemon.rs"]
+mod old_daemon;
 #[path = "api/openapi.rs"]
 mod openapi;
 #[path = "api/requests.rs"]

@@ -1,6 +1,7 @@
 //! `/v1/networks/offers`.
 use std::sync::Arc;
 
+use axum::extract::FromRef;
 use coupon_geo::GeoWatcher;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,6 +13,7 @@ use super::request::{ListSpec, Relationships, RemovalOptions};
 use super::state::{AppState, Network};
 use crate::catalog::{Offer, Problems, Ruleset};
 use crate::edit::EditError;
+use crate::publish::PublisherHandle;
 use crate::store::caps::CapOwner;
 use crate::store::rows::{self, Entity, Stored};
 use crate::store::{ReadTx, StoreError, advertisers, offers, rulesets, settings};
@@ -46,8 +48,21 @@ impl Resource for Offer {
     const ID_FIELD: &'static str = "network_offer_id";
 }
 
+/// The parts outside the store that an offer is checked with.
+#[derive(Clone)]
+pub(crate) struct OfferRules {
+    geo: Arc<GeoWatcher>,
+    publisher: PublisherHandle,
+}
+
+impl FromRef<AppState> for OfferRules {
+    fn from_ref(state: &AppState) -> OfferRules {
+        OfferRules { geo: state.geo.clone(), publisher: state.publisher.clone() }
+    }
+}
+
 impl CatalogResource for Offer {
-    type Rules = Arc<GeoWatcher>;
+    type Rules = OfferRules;
     // The status `deleted` in a change deletes the offer.
     type ChangeOptions = RemovalOptions;
     type DeleteOptions = RemovalOptions;
@@ -69,10 +84,13 @@ impl CatalogResource for Offer {
     };
 
     fn check_saved(
-        geo: &Arc<GeoWatcher>,
+        OfferRules { geo, publisher }: &OfferRules,
         before: Option<&Offer>,
         now: &Offer,
     ) -> Result<(), EditError> {
+        if now.has_rules() && before.is_none_or(|before| before != now) {
+            publisher.require_rules()?;
+        }
         // An unchanged ruleset may have lost its database; the offer can still be paused.
         let rulesets = |offer: &Offer| {
             let redirects =

@@ -392,6 +392,16 @@ impl PayoutRevenue {
 }
 
 impl Offer {
+    /// Whether visits of the offer are checked against rules.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.ruleset != Ruleset::default()
+            || self.is_caps_enabled
+            || self.is_duplicate_filter_enabled
+            || self.is_block_already_converted
+            || self.is_fail_traffic_enabled
+            || self.network_offer_group_id != 0
+    }
+
     /// Remarks about macros that stay empty, and about amounts that pay nothing.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {

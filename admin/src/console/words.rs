@@ -402,6 +402,12 @@ pub(crate) fn click_reason(reason: &str) -> &'static str {
         "proxy" => "The network hid who used it",
         "traffic_control" => "A traffic control refused it",
         "tracking_domain" => "A traffic control refused its tracking domain",
+        "smart_switch" => "SmartSwitch had blocked a value of the visit",
+        "blocked" => "A value of the visit was blocked",
+        "cap" => "A cap was reached",
+        "group_cap" => "A cap of the offer’s group was reached",
+        "duplicate" => "The visitor came again within the offer’s session",
+        "already_converted" => "The visitor had converted already",
         _ => "",
     }
 }

@@ -155,6 +155,7 @@ fn reload(hands: &FakeState) -> (StatusCode, Vec<u8>) {
     let mut served = serde_json::json!({
         "generation": kept.unwrap_or(generation), "sequence": sequence,
         "lineage": lineage.to_string(),
+        "features": [coupon_shared::snapshot::catalog::rules::FEATURE],
     });
     let status = match kept {
         Some(_) => StatusCode::CONFLICT,

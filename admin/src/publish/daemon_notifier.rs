@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coupon_shared::snapshot::Lineage;
+use coupon_shared::snapshot::catalog::rules::FEATURE;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -68,9 +69,9 @@ fn show_answer(
     notified: u64,
     answer: Result<Reloaded, DaemonError>,
 ) -> Result<(), String> {
-    let (served, refusal) = match answer {
-        Ok(Reloaded { served, refusal }) => (served, refusal),
-        Err(error) => (None, Some(error.to_string())),
+    let (served, refusal, features) = match answer {
+        Ok(Reloaded { served, refusal, features }) => (served, refusal, Some(features)),
+        Err(error) => (None, Some(error.to_string()), None),
     };
     let served = served.filter(|served| served.lineage == lineage.to_string());
     let error = refusal.or_else(|| match &served {
@@ -89,6 +90,9 @@ fn show_answer(
         let ahead = served.as_ref().filter(|served| served.generation > status.generation);
         status.daemon_ahead = ahead.map(|served| (lineage, served.generation));
         status.daemon_error.clone_from(&error);
+        if let Some(features) = features {
+            status.is_daemon_too_old_for_rules = !features.iter().any(|name| name == FEATURE);
+        }
     });
     if handle.status.borrow().daemon_ahead.is_some() {
         handle.changed();

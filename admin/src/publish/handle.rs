@@ -15,6 +15,7 @@ use super::catalog_rows::LeftOut;
 use super::folder::FolderError;
 use super::index_cache::IndexCache;
 use super::pause::{PauseRequest, PauseRequests};
+use crate::edit::EditError;
 use crate::store::meta::Sequence;
 
 /// How long [`PublisherHandle::wait_live`] waits.
@@ -45,6 +46,9 @@ pub struct PublicationStatus {
     pub served_sequence: Option<Sequence>,
     /// Why the daemon does not serve the published index.
     pub daemon_error: Option<String>,
+    /// Whether the daemon, as of its last answer, would refuse a catalog with rules. Edits that need
+    /// rules are refused then.
+    pub is_daemon_too_old_for_rules: bool,
     /// A later generation of this store's lineage at the daemon.
     #[serde(skip)]
     pub(super) daemon_ahead: Option<(Lineage, u64)>,
@@ -138,6 +142,21 @@ impl PublisherHandle {
             return WaitLiveError::NotPublished { reason };
         }
         WaitLiveError::NotServed { reason: status.daemon_error.clone().unwrap_or_else(waited) }
+    }
+
+    /// Checks that the daemon can serve a catalog with rules.
+    ///
+    /// # Errors
+    /// When the daemon is too old. A daemon that was never reached stands in the way of nothing.
+    pub(crate) fn require_rules(&self) -> Result<(), EditError> {
+        if !self.status.borrow().is_daemon_too_old_for_rules {
+            return Ok(());
+        }
+        let message =
+            "the running coupond does not know targeting, caps and traffic rules: upgrade \
+                       coupond, then try again"
+                .into();
+        Err(EditError::Conflict { code: "daemon_too_old", message, fields: Vec::new() })
     }
 
     #[must_use]

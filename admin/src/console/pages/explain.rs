@@ -34,6 +34,7 @@ struct Explanation {
     steps: Vec<ExplainedStep>,
     rows: Vec<ExplainedRow>,
     rules: Vec<ExplainedRule>,
+    path: Vec<ExplainedHop>,
     facts: ExplainedFacts,
     status: u16,
     answer: String,
@@ -45,6 +46,39 @@ impl Explanation {
     fn offer_name(&self, id: &u32) -> String {
         let row = self.rows.iter().find(|row| row.network_offer_id == *id);
         row.map_or_else(|| format!("Offer {id}"), ExplainedRow::offer_name)
+    }
+}
+
+/// An offer on the visit's way.
+#[derive(Debug, Deserialize)]
+struct ExplainedHop {
+    network_offer_id: u32,
+    via: String,
+    outcome: String,
+}
+
+impl ExplainedHop {
+    fn via_text(&self) -> &'static str {
+        match self.via.as_str() {
+            "oid" => "Asked for by the link",
+            "sibling" => "The code’s next offer of the advertiser",
+            "forwarding_rule" => "A forwarding rule",
+            "fail_traffic" => "Fail traffic",
+            "global_fail_traffic" => "The network’s URL for failed visits",
+            _ => "The code’s offer",
+        }
+    }
+
+    fn is_passed(&self) -> bool {
+        matches!(self.outcome.as_str(), "redirected" | "forwarded")
+    }
+
+    fn outcome_text(&self) -> &'static str {
+        match self.outcome.as_str() {
+            "redirected" => "Takes the visitor",
+            "forwarded" => "Forwards",
+            reason => words::click_reason(reason),
+        }
     }
 }
 
@@ -145,6 +179,9 @@ impl ExplainedRow {
             | "browser" | "os_version" | "language" | "brand" | "ip_not_included"
             | "ip_excluded" | "isp" | "connection_type" | "mobile_carrier" | "day_parting"
             | "proxy" => ("Change who the offer is for", format!("offers/{offer}/targeting")),
+            "traffic_control" | "tracking_domain" => {
+                ("Open the traffic controls", "traffic-controls".into())
+            }
             "not_on_offer" => ("Open the code", format!("coupon-codes/{code}")),
             "incomplete" => ("Open the code", format!("coupon-codes/{code}")),
             _ => return None,

@@ -37,6 +37,10 @@ use rkyv::{Archive, Deserialize, Serialize, rancor};
 use super::{ArchivedRule, Rule, SnapshotError, ZoneOffset};
 use crate::destination::{ArchivedDestination, Destination};
 
+/// Name by which a daemon says that it knows these rules. A daemon that does not say so refuses a
+/// catalog with rules, so it must not get one.
+pub const FEATURE: &str = "rules.1";
+
 const RULESET: u16 = 1;
 const ZONES: u16 = 2;
 const CONTROL: u16 = 4;
