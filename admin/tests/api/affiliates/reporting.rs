@@ -50,6 +50,7 @@ async fn network() -> (Running, String, Vec<String>) {
             "description": "MARK description", "signing_key": "MARKKEY"});
         network.post("pixels", pixel).await.done();
     }
+    add_controls(&network).await;
     let personal: Vec<(Tag, &[u8])> = vec![
         (Tag::Sub1, b"story"),
         (Tag::Address, &[198, 51, 100, 77]),
@@ -62,6 +63,22 @@ async fn network() -> (Running, String, Vec<String>) {
     let ids = network.visit(&[annas, bens]).await;
     network.convert(sales(&ids)).await;
     (network, key, ids)
+}
+
+/// A traffic control of Anna's traffic, one of Ben's, and one of an offer that both do not see.
+async fn add_controls(network: &Running) {
+    let hidden = with(offer("MARK Offer"), json!({"visibility": "private"}));
+    network.post("offers", hidden).await.done();
+    for (value, offer, partners) in
+        [("ANNA10", 1, json!([1])), ("MARK value", 1, json!([2])), ("MARK hidden", 2, json!([1]))]
+    {
+        let control = json!({
+            "name": "MARK name", "status": "active", "control_type": "blacklist",
+            "variables": ["sub1"], "values": [value], "network_offer_ids": [offer],
+            "network_affiliate_ids": partners,
+        });
+        network.post("trafficcontrols", control).await.done();
+    }
 }
 
 /// One approved and one pending conversion of Anna's, an invalid one and a refund with her code,
@@ -232,6 +249,21 @@ fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>>
         ("get" | "post" | "delete", "/apikey") => got([template.to_owned(), template.to_owned()]),
         ("post", "/reporting/clicks/stream" | "/reporting/conversions") => {
             asked(template, tempting().into_iter().map(june))
+        }
+        ("get", "/trafficcontrols" | "/trafficblocking") => got([
+            "",
+            "?relationship=values",
+            "?filter=network_traffic_control_id=2",
+            "?network_offer_id=2",
+        ]
+        .map(|query| format!("{template}{query}"))),
+        ("get", "/trafficcontrols/{id}") => {
+            got([1, 2, 3].map(|id| format!("/v1/affiliates/trafficcontrols/{id}")))
+        }
+        ("post", "/blockedvariables") => {
+            let over =
+                [json!({}), json!({"network_offer_id": 2}), json!({"network_affiliate_id": 2})];
+            asked(template, over.map(|over| with(json!({"network_offer_id": 1}), over)))
         }
         ("get", "/reporting/clicks/{transaction_id}") => {
             got(ids.iter().map(|id| format!("{reporting}/clicks/{id}")))
