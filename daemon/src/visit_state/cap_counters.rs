@@ -46,9 +46,16 @@ struct WindowCount {
 pub(super) struct CapLedger {
     table: Arc<CapTable>,
     catalog: Option<Arc<CatalogFile>>,
-    published: Option<Arc<PublishedState>>,
+    published: Option<IndexedState>,
     journal: Journal,
     latest: i64,
+}
+
+/// The admin's last message, and the place of each cap's first window in it: all caps are counted
+/// again with each message, while accepted clicks wait.
+struct IndexedState {
+    state: Arc<PublishedState>,
+    first_windows: HashMap<u32, usize, foldhash::fast::FixedState>,
 }
 
 /// A click to count.
@@ -109,9 +116,10 @@ impl CapCounters {
 
     /// Takes the admin's counts over.
     pub(super) fn adopt_state(&self, state: &Arc<PublishedState>, now: i64) {
+        let indexed = IndexedState::new(Arc::clone(state));
         let mut ledger = self.lock();
         ledger.journal.remove_covered(state);
-        ledger.published = Some(Arc::clone(state));
+        ledger.published = Some(indexed);
         ledger.recount(now);
     }
 
@@ -134,7 +142,7 @@ impl CapCounters {
         let mut ledger = self.lock();
         for line in lines {
             let counted =
-                ledger.published.as_ref().map_or(0, |state| state.last_counted(&line.stream));
+                ledger.published.as_ref().map_or(0, |known| known.state.last_counted(&line.stream));
             if line.sequence > counted {
                 ledger.push(*line);
             }
@@ -144,11 +152,11 @@ impl CapCounters {
 
     /// Hard caps that are reached, and all caps.
     pub(super) fn totals(&self, now: i64) -> (u64, u64) {
-        let ledger = self.lock();
-        let Some(catalog) = &ledger.catalog else { return (0, 0) };
+        let Some(catalog) = self.lock().catalog.clone() else { return (0, 0) };
+        let table = self.table.load();
         let caps = catalog.caps().filter(|cap| cap.can_refuse());
         caps.fold((0, 0), |(reached, all), cap| {
-            let counts = ledger.table.get(&cap.id);
+            let counts = table.get(&cap.id);
             let is_reached = counts.is_some_and(|counts| {
                 !counts.iter().any(|count| count.has_ended(now)) && is_any_reached(counts, cap)
             });
@@ -205,7 +213,8 @@ impl CapLedger {
         for (window, count) in CapWindow::ALL.into_iter().zip(counts) {
             if count.has_ended(now) {
                 // Clicks in the journal are older: a click of the new window would have begun it.
-                count.set(&self.window_at(cap_id, window, now));
+                let bounds = || self.bounds_at(window, now);
+                count.set(&self.window_at(cap_id, window, now, bounds));
             }
         }
     }
@@ -213,9 +222,10 @@ impl CapLedger {
     /// Works out all counts again.
     fn recount(&mut self, now: i64) {
         let now = self.not_back(now);
+        let bounds = CapWindow::ALL.map(|window| self.bounds_at(window, now));
         for (cap_id, counts) in self.table.iter() {
-            for (window, count) in CapWindow::ALL.into_iter().zip(counts) {
-                let mut state = self.window_at(*cap_id, window, now);
+            for ((window, bounds), count) in CapWindow::ALL.into_iter().zip(bounds).zip(counts) {
+                let mut state = self.window_at(*cap_id, window, now, || bounds);
                 state.clicks += self.journal.folded_clicks(*cap_id, window, state.bounds);
                 count.set(&state);
             }
@@ -227,22 +237,25 @@ impl CapLedger {
         }
     }
 
-    /// The admin's word on a window, or the window by the catalog's zone without any click.
-    fn window_at(&self, cap_id: u32, window: CapWindow, now: i64) -> CapState {
-        let announced = self.published.as_ref().and_then(|state| {
-            let first =
-                state.caps.partition_point(|cap| (cap.cap_id, cap.window) < (cap_id, window));
-            let of_window = state.caps[first..]
-                .iter()
-                .take_while(|cap| (cap.cap_id, cap.window) == (cap_id, window));
-            of_window.into_iter().find(|cap| cap.bounds.contain(now)).copied()
-        });
+    /// The admin's word on a window, else the window with these bounds and without any click.
+    fn window_at(
+        &self,
+        cap_id: u32,
+        window: CapWindow,
+        now: i64,
+        bounds: impl FnOnce() -> WindowBounds,
+    ) -> CapState {
+        let announced = self.published.as_ref().and_then(|known| known.find(cap_id, window, now));
         announced.unwrap_or_else(|| {
-            let catalog = self.catalog.as_ref();
-            let offset = |moment| catalog.map_or(0, |catalog| catalog.utc_offset_at(moment));
-            let bounds = window.bounds_at(now, offset);
+            let bounds = bounds();
             CapState { cap_id, window, bounds, clicks: 0, is_reached: false }
         })
+    }
+
+    /// The window by the catalog's zone.
+    fn bounds_at(&self, window: CapWindow, now: i64) -> WindowBounds {
+        let catalog = self.catalog.as_ref();
+        window.bounds_at(now, |moment| catalog.map_or(0, |catalog| catalog.utc_offset_at(moment)))
     }
 
     fn not_back(&mut self, now: i64) -> i64 {
@@ -251,6 +264,22 @@ impl CapLedger {
             self.latest = now;
         }
         self.latest
+    }
+}
+
+impl IndexedState {
+    fn new(state: Arc<PublishedState>) -> IndexedState {
+        // Backwards, so that the first window of a cap stays.
+        let windows = state.caps.iter().enumerate().rev();
+        let first_windows = windows.map(|(at, cap)| (cap.cap_id, at)).collect();
+        IndexedState { state, first_windows }
+    }
+
+    /// The window of a cap that a moment lies in.
+    fn find(&self, cap_id: u32, window: CapWindow, now: i64) -> Option<CapState> {
+        let first = *self.first_windows.get(&cap_id)?;
+        let mut of_cap = self.state.caps[first..].iter().take_while(|cap| cap.cap_id == cap_id);
+        of_cap.find(|cap| cap.window == window && cap.bounds.contain(now)).copied()
     }
 }
 

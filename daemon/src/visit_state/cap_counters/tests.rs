@@ -188,3 +188,29 @@ fn threads_never_take_more_than_the_limit() {
         assert_eq!(taken, limit);
     }
 }
+
+#[test]
+fn each_cap_finds_its_own_window_among_many() {
+    let caps: Vec<Cap> = (1..=50).map(|id| cap(id, [100, 100, 0, 100])).collect();
+    let counters = counters(&caps);
+    let tomorrow = CapWindow::Daily.bounds_at(MIDNIGHT, |_| 0);
+    let windows = (1..=50).step_by(2).flat_map(|id| {
+        let next = CapState { bounds: tomorrow, ..window(id, CapWindow::Daily, 2 * u64::from(id)) };
+        let global = CapState { bounds: WindowBounds::ALWAYS, ..window(id, CapWindow::Global, 99) };
+        [window(id, CapWindow::Daily, id.into()), next, global]
+    });
+    counters.adopt_state(&state(0, windows.collect()), NOON);
+    let clicks = |counters: &CapCounters| -> Vec<[u64; 4]> {
+        let table = counters.table.load();
+        let counts = (1..=50).map(|id| table[&id].each_ref());
+        counts.map(|counts| counts.map(|count| count.clicks.load(Ordering::Acquire))).collect()
+    };
+    let expected = |daily: u64| -> Vec<[u64; 4]> {
+        (1..=50).map(|id| if id % 2 == 1 { [daily * id, 0, 0, 99] } else { [0; 4] }).collect()
+    };
+    assert_eq!(clicks(&counters), expected(1));
+    for cap in &caps {
+        assert_eq!(counters.is_reached(cap, MIDNIGHT), Some(cap.id >= 50 && cap.id % 2 == 1));
+    }
+    assert_eq!(clicks(&counters), expected(2));
+}
