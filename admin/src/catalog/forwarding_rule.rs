@@ -60,6 +60,8 @@ impl VariableCondition {
         if value.len() > MAX_VALUE_BYTES {
             let error = format!("has {} bytes; at most {MAX_VALUE_BYTES} fit", value.len());
             problems.add("variable_value", error);
+        } else if method.is_whole() && !value.is_empty() {
+            problems.take("variable_value", self.variable.check_whole_value(value));
         }
         problems.finish()
     }

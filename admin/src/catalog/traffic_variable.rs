@@ -1,6 +1,7 @@
 //! The words of rules that compare what a link or a visitor brings: variables and comparisons.
 //! Traffic controls and forwarding rules have the same ones.
 
+use coupon_rules::countries::{COUNTRIES, Country};
 use coupon_rules::text_match::{Comparison, Variable};
 
 use super::words::words;
@@ -92,6 +93,42 @@ impl ComparisonMethod {
             ComparisonMethod::NotPresent => Comparison::NotPresent,
             ComparisonMethod::DoesNotMatch => Comparison::DoesNotMatch,
         }
+    }
+}
+
+impl TrafficVariable {
+    /// Refuses a value that no visit has, if values are compared as a whole.
+    pub(super) fn check_whole_value(self, value: &str) -> Result<(), String> {
+        match self {
+            TrafficVariable::CountryName => check_country(value),
+            TrafficVariable::Asn => check_number(value),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ComparisonMethod {
+    /// Whether a value is compared as a whole, so a value that no visit has never matches.
+    pub(super) fn is_whole(self) -> bool {
+        matches!(self, ComparisonMethod::ExactMatch | ComparisonMethod::DoesNotMatch)
+    }
+}
+
+fn check_country(value: &str) -> Result<(), String> {
+    if COUNTRIES.iter().any(|country| country.name.eq_ignore_ascii_case(value)) {
+        return Ok(());
+    }
+    let example = match Country::find_by_code(value) {
+        Some(country) => format!("write {}", country.name),
+        None => "/v1/meta/countries lists them".into(),
+    };
+    Err(format!("`{value}` is no English name of a country; {example}"))
+}
+
+fn check_number(value: &str) -> Result<(), String> {
+    match value.parse::<u32>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("`{value}` is no number of a network; write it like 15169")),
     }
 }
 

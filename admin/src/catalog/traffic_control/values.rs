@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use coupon_rules::countries::{COUNTRIES, Country};
 use serde::{Deserialize, Deserializer};
 
-use super::{ComparisonMethod, TrafficControl, TrafficVariable};
+use super::{ComparisonMethod, TrafficControl};
 use crate::catalog::problems::Problems;
 
 /// Everflow's bound for exact comparisons, which search a sorted list.
@@ -52,34 +51,9 @@ impl TrafficControl {
         if value.contains(char::is_control) {
             return Err("contains a control character; remove it".into());
         }
-        match (self.is_whole_comparison(), self.variables.as_slice()) {
-            (true, [TrafficVariable::CountryName]) => check_country(value),
-            (true, [TrafficVariable::Asn]) => check_number(value),
+        match (self.comparison_method.is_whole(), self.variables.as_slice()) {
+            (true, [variable]) => variable.check_whole_value(value),
             _ => Ok(()),
         }
-    }
-
-    /// Whether a value is compared as a whole, so a value that no visit has never matches.
-    fn is_whole_comparison(&self) -> bool {
-        use ComparisonMethod::{DoesNotMatch, ExactMatch};
-        matches!(self.comparison_method, ExactMatch | DoesNotMatch)
-    }
-}
-
-fn check_country(value: &str) -> Result<(), String> {
-    if COUNTRIES.iter().any(|country| country.name.eq_ignore_ascii_case(value)) {
-        return Ok(());
-    }
-    let example = match Country::find_by_code(value) {
-        Some(country) => format!("write {}", country.name),
-        None => "/v1/meta/countries lists them".into(),
-    };
-    Err(format!("`{value}` is no English name of a country; {example}"))
-}
-
-fn check_number(value: &str) -> Result<(), String> {
-    match value.parse::<u32>() {
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!("`{value}` is no number of a network; write it like 15169")),
     }
 }

@@ -142,6 +142,8 @@ async fn wrong_rules_are_refused_at_their_fields() {
         (variable("sub1", "like", "x"), "variables[0].comparison_method"),
         (variable("sub1", "exact_match", ""), "variables[0].variable_value"),
         (variable("sub1", "not_present", "x"), "variables[0].variable_value"),
+        (variable("asn", "exact_match", "AS1221"), "variables[0].variable_value"),
+        (variable("country_name", "does_not_match", "DE"), "variables[0].variable_value"),
         (variable("sub1", "contains", &"x".repeat(257)), "variables[0].variable_value"),
     ];
     for (over, field) in cases {

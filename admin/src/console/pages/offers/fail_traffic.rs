@@ -173,8 +173,9 @@ pub(super) async fn reorder(
 ) -> PageResult {
     let offer = OFFERS.read(&state, &viewer, id, "").await?;
     let mut moved = redirects(&offer.body).to_vec();
+    let wanted: Option<u64> = submitted.value("id").parse().ok();
     let is_moved = |redirect: &Value| {
-        redirect["network_offer_redirect_id"].to_string() == submitted.value("id")
+        wanted.is_some() && redirect["network_offer_redirect_id"].as_u64() == wanted
     };
     if let Some(from) = moved.iter().position(is_moved) {
         move_by_one(&mut moved, from, submitted.value("move"));
