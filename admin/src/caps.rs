@@ -12,7 +12,7 @@ use crate::catalog::{CapMetric, CapPeriod, Money};
 use crate::store::StoreError;
 use crate::store::caps::{Cap, CapOwner, ConversionUse};
 
-mod clicks;
+pub(crate) mod clicks;
 mod usage;
 
 pub use usage::{CapUsage, usage};
@@ -20,10 +20,10 @@ pub use usage::{CapUsage, usage};
 /// A limit that is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReachedLimit {
-    cap_id: u32,
+    pub(crate) cap_id: u32,
     owner: CapOwner,
-    metric: CapMetric,
-    period: CapPeriod,
+    pub(crate) metric: CapMetric,
+    pub(crate) period: CapPeriod,
     used: Money,
     limit: Money,
 }
@@ -48,15 +48,36 @@ pub(crate) fn reached_limit(
     unix_ms: u64,
     mut sums: impl FnMut(&Range<u64>) -> Result<ConversionUse, StoreError>,
 ) -> Result<Option<ReachedLimit>, StoreError> {
-    for (metric, period, limit) in cap.limits.limited() {
-        if metric == CapMetric::Click {
-            continue;
-        }
-        let used = usage::amount(&sums(&period.window(zone, unix_ms))?, metric);
-        if used.decimal() >= limit.decimal() {
-            let (cap_id, owner) = (cap.id, cap.owner);
-            return Ok(Some(ReachedLimit { cap_id, owner, metric, period, used, limit }));
+    for period in CapPeriod::ALL {
+        if cap.limits.has_conversion_limit_of(period) {
+            let sums = sums(&period.window(zone, unix_ms))?;
+            let reached = reached_by_conversions(cap, period, &sums).next();
+            if reached.is_some() {
+                return Ok(reached);
+            }
         }
     }
     Ok(None)
+}
+
+/// The limits of a period that these sums of conversions reach.
+pub(crate) fn reached_by_conversions<'a>(
+    cap: &'a Cap,
+    period: CapPeriod,
+    sums: &'a ConversionUse,
+) -> impl Iterator<Item = ReachedLimit> + 'a {
+    let metrics = CapMetric::ALL.into_iter().filter(|metric| *metric != CapMetric::Click);
+    metrics.filter_map(move |metric| reached(cap, metric, period, usage::amount(sums, metric)))
+}
+
+/// The limit of clicks of a period if this count reaches it.
+pub(crate) fn reached_by_clicks(cap: &Cap, period: CapPeriod, clicks: u64) -> Option<ReachedLimit> {
+    reached(cap, CapMetric::Click, period, Money::from_whole(clicks))
+}
+
+fn reached(cap: &Cap, metric: CapMetric, period: CapPeriod, used: Money) -> Option<ReachedLimit> {
+    let limit = cap.limits.limit(metric, period)?;
+    let (cap_id, owner) = (cap.id, cap.owner);
+    let is_reached = used.decimal() >= limit.decimal();
+    is_reached.then_some(ReachedLimit { cap_id, owner, metric, period, used, limit })
 }

@@ -195,6 +195,16 @@ impl DaemonClient {
         Ok(answer.into_body())
     }
 
+    /// Gives the daemon the counts of caps and the converted visitors.
+    ///
+    /// # Errors
+    /// When the daemon is not running, too slow, or refuses the state.
+    pub async fn send_visit_state(&self, state: Bytes) -> Result<(), DaemonError> {
+        let path = coupon_shared::visit_state::PATH;
+        let answer = self.post(path, state, TIMEOUT, MAX_JSON_BYTES).await?;
+        if answer.status() == StatusCode::OK { Ok(()) } else { Err(refused(&answer)) }
+    }
+
     /// Lists the certificates that the daemon got from coupon-admin.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ pub mod archive;
 pub mod classification;
 pub mod click_ingest;
 mod click_lookup;
+mod visit_state;
 
 pub mod caps;
 pub mod conversions;

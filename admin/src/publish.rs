@@ -41,6 +41,7 @@ mod prebuilt;
 mod published;
 mod publisher;
 mod syncing;
+mod visit_rules;
 
 #[cfg(test)]
 mod tests;

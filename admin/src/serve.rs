@@ -49,6 +49,7 @@ use crate::privacy;
 use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
 use crate::uploads::Uploads;
+use crate::visit_state;
 use refusals::RefusingInJson;
 
 /// An admin that is ready to accept requests.
@@ -99,6 +100,7 @@ impl Admin {
         let daemon = DaemonClient::new(&config.daemon_socket);
         let (network_id, stop) = (config.network_id, || background.clone());
         let publisher = publish::start(store.clone(), network_id, daemon.clone(), stop());
+        visit_state::start(store.clone(), daemon.clone(), network_id, stop());
         let intake = click_ingest::start(store.clone(), archive.clone(), daemon.clone(), stop());
         let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
         let bounds = conversions::postback_ingest::Bounds {

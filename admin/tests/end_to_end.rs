@@ -33,6 +33,8 @@ mod backup;
 mod bots;
 #[path = "end_to_end/bulk.rs"]
 mod bulk;
+#[path = "end_to_end/caps.rs"]
+mod caps;
 #[path = "end_to_end/certificates.rs"]
 mod certificates;
 #[path = "end_to_end/clicks_under_fire.rs"]

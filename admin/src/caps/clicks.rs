@@ -4,72 +4,24 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use jiff::tz::TimeZone;
-
-use crate::catalog::CapPeriod;
 use crate::store::caps::{self, Cap, CapScope};
 use crate::store::rollups::{self, Dimension, OneOf, Question, SLOT_MS, ValueDimension};
 use crate::store::{ReadTx, StoreError};
 
-/// The unique clicks of each cap in each period's window around a moment.
-pub(super) fn unique_clicks(
-    connection: &ReadTx<'_>,
-    caps: &[Cap],
-    zone: &TimeZone,
-    unix_ms: u64,
-) -> Result<Vec<[u64; 4]>, StoreError> {
-    let mut sums = vec![[0_i64; 4]; caps.len()];
-    let counters = Counters::new(connection, caps)?;
-    let windows = CapPeriod::ALL.map(|period| period.window(zone, unix_ms));
-    let spans = spans(caps, &windows);
-    let Some(first) = spans.first() else { return Ok(vec![[0; 4]; caps.len()]) };
-    let slots = *first..windows[CapPeriod::Daily as usize].end.div_ceil(SLOT_MS);
-    for (dimension, ids) in counters.filters() {
-        let by = vec![dimension, Dimension::Affiliate];
-        let question = Question {
-            slots: slots.clone(),
-            by,
-            spans: spans.clone(),
-            value_dimension: ValueDimension::Base,
-            filters: vec![OneOf { dimension, ids }],
-        };
-        rollups::query(connection, &question, |span, ids, _, _, measures| {
-            let &[id, partner] = ids else { return };
-            for at in counters.counting(dimension, id, partner) {
-                for (sum, window) in sums[at].iter_mut().zip(&windows) {
-                    *sum += if span >= window.start / SLOT_MS { measures.unique } else { 0 };
-                }
-            }
-        })?;
-    }
-    let count = |sum: i64| u64::try_from(sum).unwrap_or_default();
-    Ok(sums.into_iter().map(|sums| sums.map(count)).collect())
-}
-
-/// The first quarter hours of the windows with a click limit, ascending.
-fn spans(caps: &[Cap], windows: &[Range<u64>; 4]) -> Vec<u64> {
-    let limited = CapPeriod::ALL
-        .into_iter()
-        .filter(|period| caps.iter().any(|cap| cap.limits.click[*period as usize] != 0));
-    let mut spans: Vec<u64> =
-        limited.map(|period| windows[period as usize].start / SLOT_MS).collect();
-    spans.sort_unstable();
-    spans.dedup();
-    spans
-}
-
 /// Which caps count the clicks of an offer, a partner or a code. Caps are given by their positions.
-#[derive(Default)]
-struct Counters {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ClickCounters {
+    caps: usize,
     /// By offer; partner 0 is all partners.
     by_offer: HashMap<u32, Vec<(u32, usize)>>,
     /// By row of a code; partner 0 is all partners.
     by_code: HashMap<u32, Vec<(u32, usize)>>,
 }
 
-impl Counters {
-    fn new(connection: &ReadTx<'_>, caps: &[Cap]) -> Result<Counters, StoreError> {
-        let mut counters = Counters::default();
+impl ClickCounters {
+    /// The counters of the caps with click limits.
+    pub(crate) fn new(connection: &ReadTx<'_>, caps: &[Cap]) -> Result<ClickCounters, StoreError> {
+        let mut counters = ClickCounters { caps: caps.len(), ..ClickCounters::default() };
         let with_clicks = caps.iter().enumerate().filter(|(_, cap)| cap.limits.has_click_limits());
         let with_clicks: Vec<(usize, &Cap)> = with_clicks.collect();
         let groups: HashSet<u32> = with_clicks
@@ -104,6 +56,43 @@ impl Counters {
                 }
             }
         }
+    }
+
+    /// The unique clicks of each cap in each window, in these quarter hours only. Windows are in
+    /// Unix milliseconds.
+    pub(crate) fn count(
+        &self,
+        connection: &ReadTx<'_>,
+        windows: &[Range<u64>],
+        slots: Range<u64>,
+    ) -> Result<Vec<Vec<i64>>, StoreError> {
+        let mut sums = vec![vec![0; windows.len()]; self.caps];
+        let mut spans: Vec<u64> = windows.iter().map(|window| window.start / SLOT_MS).collect();
+        spans.sort_unstable();
+        spans.dedup();
+        let Some(first) = spans.first() else { return Ok(sums) };
+        let slots = slots.start.max(*first)..slots.end;
+        for (dimension, ids) in self.filters() {
+            let question = Question {
+                slots: slots.clone(),
+                by: vec![dimension, Dimension::Affiliate],
+                spans: spans.clone(),
+                value_dimension: ValueDimension::Base,
+                filters: vec![OneOf { dimension, ids }],
+            };
+            rollups::query(connection, &question, |span, ids, _, _, measures| {
+                let &[id, partner] = ids else { return };
+                let is_in = |window: &Range<u64>| {
+                    window.start / SLOT_MS <= span && span < window.end.div_ceil(SLOT_MS)
+                };
+                for at in self.counting(dimension, id, partner) {
+                    for (sum, window) in sums[at].iter_mut().zip(windows) {
+                        *sum += if is_in(window) { measures.unique } else { 0 };
+                    }
+                }
+            })?;
+        }
+        Ok(sums)
     }
 
     /// The rollups to read.

@@ -1,10 +1,13 @@
 //! The used part of each limit at a moment.
 
+use std::ops::Range;
+
 use jiff::tz::TimeZone;
 
-use super::clicks;
+use super::clicks::ClickCounters;
 use crate::catalog::{CapMetric, CapPeriod, Money};
 use crate::store::caps::{self, Cap, ConversionUse};
+use crate::store::rollups::SLOT_MS;
 use crate::store::{ReadTx, StoreError};
 
 /// The used part of each metric and period, whether limited or not counted.
@@ -44,21 +47,38 @@ pub fn usage(
     zone: &TimeZone,
     unix_ms: u64,
 ) -> Result<Vec<CapUsage>, StoreError> {
-    let mut usages: Vec<CapUsage> = Vec::with_capacity(caps.len());
-    let clicks = clicks::unique_clicks(connection, caps, zone, unix_ms)?;
-    for (cap, clicks) in caps.iter().zip(clicks) {
-        let mut usage = CapUsage { clicks, ..CapUsage::default() };
+    let mut usages = clicks(connection, caps, zone, unix_ms)?;
+    for (cap, usage) in caps.iter().zip(&mut usages) {
         for period in CapPeriod::ALL {
-            let is_limited = CapMetric::ALL.iter().any(|metric| {
-                *metric != CapMetric::Click && cap.limits.limit(*metric, period).is_some()
-            });
-            if is_limited {
+            if cap.limits.has_conversion_limit_of(period) {
                 let window = period.window(zone, unix_ms);
                 usage.conversions[period as usize] =
                     caps::read_conversions_in(connection, cap, &window)?;
             }
         }
-        usages.push(usage);
     }
     Ok(usages)
+}
+
+fn clicks(
+    connection: &ReadTx<'_>,
+    caps: &[Cap],
+    zone: &TimeZone,
+    unix_ms: u64,
+) -> Result<Vec<CapUsage>, StoreError> {
+    let limited = |period: &CapPeriod| caps.iter().any(|cap| cap.limits.click(*period) != 0);
+    let periods: Vec<CapPeriod> = CapPeriod::ALL.into_iter().filter(limited).collect();
+    let windows: Vec<Range<u64>> =
+        periods.iter().map(|period| period.window(zone, unix_ms)).collect();
+    let end = CapPeriod::Daily.window(zone, unix_ms).end.div_ceil(SLOT_MS);
+    let counters = ClickCounters::new(connection, caps)?;
+    let counted = counters.count(connection, &windows, 0..end)?;
+    let usage = |sums: Vec<i64>| {
+        let mut usage = CapUsage::default();
+        for (period, sum) in periods.iter().zip(sums) {
+            usage.clicks[*period as usize] = u64::try_from(sum).unwrap_or_default();
+        }
+        usage
+    };
+    Ok(counted.into_iter().map(usage).collect())
 }

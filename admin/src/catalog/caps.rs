@@ -67,12 +67,17 @@ impl CapPeriod {
         }
     }
 
+    /// The window around a time, in Unix seconds.
+    #[must_use]
+    pub fn bounds(self, zone: &TimeZone, unix_ms: u64) -> WindowBounds {
+        let seconds = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
+        self.cap_window().bounds_at(seconds, |at| offset_at(zone, at))
+    }
+
     /// The window around a time, in Unix milliseconds. The end of all time fits SQLite's integers.
     #[must_use]
     pub fn window(self, zone: &TimeZone, unix_ms: u64) -> Range<u64> {
-        let seconds = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
-        let WindowBounds { starts, ends } =
-            self.cap_window().bounds_at(seconds, |at| offset_at(zone, at));
+        let WindowBounds { starts, ends } = self.bounds(zone, unix_ms);
         let ms = |seconds: i64| seconds.saturating_mul(1000).max(0).unsigned_abs();
         ms(starts)..ms(ends)
     }
@@ -155,6 +160,18 @@ impl CapLimits {
     #[must_use]
     pub fn has_conversion_limits(&self) -> bool {
         self.limited().any(|(metric, ..)| metric != CapMetric::Click)
+    }
+
+    /// Whether conversions, payout or revenue of a period have a limit.
+    #[must_use]
+    pub fn has_conversion_limit_of(&self, period: CapPeriod) -> bool {
+        self.limited().any(|(metric, of, _)| metric != CapMetric::Click && of == period)
+    }
+
+    /// The limit of unique clicks of a period; 0 is no limit.
+    #[must_use]
+    pub fn click(&self, period: CapPeriod) -> u64 {
+        self.click[period as usize]
     }
 
     /// Whether clicks have a limit.

@@ -84,6 +84,15 @@ impl Submitted {
         Submitted(renumbered(kept.cloned().collect()))
     }
 
+    /// The same form with 0 in those of these inputs that are blank.
+    pub(crate) fn with_zeros(&self, inputs: &[&str]) -> Submitted {
+        let filled = |(input, value): &(String, String)| {
+            let is_blank = inputs.contains(&input.as_str()) && value.trim().is_empty();
+            (input.clone(), if is_blank { "0".to_owned() } else { value.clone() })
+        };
+        Submitted(self.0.iter().map(filled).collect())
+    }
+
     /// The same form with `https://` before an address that has no scheme.
     pub(crate) fn with_scheme(&self, name: &str) -> Submitted {
         let complete = |(input, value): &(String, String)| {

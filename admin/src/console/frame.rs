@@ -11,6 +11,8 @@ pub(crate) enum Menu {
     Partners,
     PartnerPostbacks,
     Offers,
+    OfferGroups,
+    Caps,
     TrafficControls,
     Advertisers,
     Conversions,
@@ -90,6 +92,8 @@ pub(crate) const MENU: &[MenuGroup] = &[
         heading: "Network",
         entries: &[
             entry(Menu::Offers, "Offers", "/console/offers", Right::View),
+            entry(Menu::OfferGroups, "Offer groups", "/console/offer-groups", Right::View),
+            entry(Menu::Caps, "Caps", "/console/caps", Right::View),
             entry(
                 Menu::TrafficControls,
                 "Traffic controls",

@@ -21,6 +21,7 @@ pub(crate) enum Referred {
     Partner,
     Advertiser,
     Domain,
+    OfferGroup,
 }
 
 impl Referred {
@@ -30,6 +31,9 @@ impl Referred {
             Referred::Offer => ("offers", "offers", "network_offer_id", "name"),
             Referred::Partner => ("affiliates", "affiliates", "network_affiliate_id", "name"),
             Referred::Advertiser => ("advertisers", "advertisers", "network_advertiser_id", "name"),
+            Referred::OfferGroup => {
+                ("offergroups", "offer_groups", "network_offer_group_id", "name")
+            }
             Referred::Domain => {
                 ("trackingdomains", "tracking_domains", "network_tracking_domain_id", "base_url")
             }
@@ -43,13 +47,19 @@ impl Referred {
             Referred::Partner => "partners",
             Referred::Advertiser => "advertisers",
             Referred::Domain => "domains",
+            Referred::OfferGroup => "offer-groups",
         }
     }
 
     pub(super) fn from_word(word: &str) -> Option<Referred> {
-        [Referred::Offer, Referred::Partner, Referred::Advertiser, Referred::Domain]
-            .into_iter()
-            .find(|referred| referred.word() == word)
+        let all = [
+            Referred::Offer,
+            Referred::Partner,
+            Referred::Advertiser,
+            Referred::Domain,
+            Referred::OfferGroup,
+        ];
+        all.into_iter().find(|referred| referred.word() == word)
     }
 }
 

@@ -18,6 +18,7 @@ use super::viewer::Viewer;
 mod advertisers;
 mod audit;
 mod bots;
+mod caps;
 mod catalog_object;
 mod clicks;
 mod conversions;
@@ -30,6 +31,7 @@ mod jobs;
 mod keys;
 mod leaks;
 mod live;
+mod offer_groups;
 mod offers;
 mod partner_postbacks;
 mod partners;
@@ -59,6 +61,8 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(profile::routes())
         .merge(arrangement::routes())
         .merge(offers::routes())
+        .merge(offer_groups::routes())
+        .merge(caps::routes())
         .merge(traffic_controls::routes())
         .merge(partners::routes())
         .merge(advertisers::routes())

@@ -13,6 +13,7 @@ use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
 use coupon_shared::postback::{DeliveryBuilder, PollRequest, SpoolId, Verdict};
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
+use coupon_shared::visit_state::{self, PublishedState};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -50,6 +51,8 @@ pub(crate) struct FakeState {
     pub(crate) serves_generation: Option<u64>,
     /// Names of preloaded levels.
     pub(crate) preloaded: Vec<String>,
+    /// Received visit states.
+    pub(crate) states: Vec<PublishedState>,
 }
 
 pub(crate) struct FakeDaemon {
@@ -101,6 +104,10 @@ async fn answer(
         path if path.starts_with("/preload/") => {
             hands.preloaded.push(path["/preload/".len()..].to_owned());
             (StatusCode::OK, Vec::new())
+        }
+        visit_state::PATH => {
+            hands.states.push(PublishedState::decode(&body).unwrap());
+            (StatusCode::OK, b"{}".to_vec())
         }
         _ => {
             hands.cursor = Cursor::decode(&body).unwrap();

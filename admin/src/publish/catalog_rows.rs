@@ -27,6 +27,7 @@ use jiff::tz::TimeZone;
 use super::controls::KnownControls;
 use super::error::ContentError;
 use super::offer_rules::{PublishedRules, ZonesNeeded};
+use super::visit_rules::VisitRules;
 use crate::catalog::without_port;
 use crate::store::publication::{self, DomainRow, NetworkRow, OfferRow};
 use crate::store::{ReadTx, StoreError, certificates};
@@ -47,6 +48,7 @@ pub(super) struct CatalogRows {
     approvals: Vec<(u32, u32, String)>,
     domains: Vec<DomainRow>,
     acme_thumbprint: String,
+    visit_rules: VisitRules,
 }
 
 impl CatalogRows {
@@ -57,6 +59,7 @@ impl CatalogRows {
             approvals: publication::approvals(connection)?,
             domains: publication::domains(connection)?,
             acme_thumbprint: certificates::thumbprint(connection)?,
+            visit_rules: VisitRules::read(connection)?,
         })
     }
 }
@@ -186,6 +189,8 @@ pub(super) fn to_file(
     let partners = rows.partners.iter().map(|&(id, active)| Partner { id, active });
     let mut rules = offers.rules()?;
     rules.extend(network_leads(&rows.network, &mut urls)?);
+    rows.visit_rules.add_to(&mut rules, &mut offers.offers);
+    sort_by_check(&rules, &mut offers.offers);
     let catalog = Catalog {
         click_id_key,
         zone: zone_offsets(&rows.network.time_zone)?,
@@ -210,6 +215,21 @@ fn network_leads(row: &NetworkRow, urls: &mut Urls) -> Result<Option<Rule>, Cont
     };
     let has_leads = leads != NetworkLeads::default();
     Ok(has_leads.then(|| Rule::network_leads(&leads)).transpose()?)
+}
+
+/// Opcodes in the order of the checks: controls, ruleset, caps, already converted, duplicates,
+/// session, forwarding, fail traffic.
+const CHECKS: [u16; 8] = [4, 1, 6, 7, 8, 11, 9, 10];
+
+/// Gives each offer its rules in the order of the checks, whichever part added them first.
+fn sort_by_check(rules: &[Rule], offers: &mut [Offer]) {
+    let check = |position: &u32| {
+        let rule = (*position as usize).checked_sub(1).and_then(|at| rules.get(at));
+        rule.and_then(|rule| CHECKS.iter().position(|opcode| *opcode == rule.opcode))
+    };
+    for offer in offers.iter_mut().filter(|offer| offer.rules.len() > 1) {
+        offer.rules.sort_by_key(check);
+    }
 }
 
 fn offer(row: &OfferRow, urls: &mut Urls) -> Option<Offer> {

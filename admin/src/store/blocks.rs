@@ -130,6 +130,31 @@ pub fn last(connection: &ReadTx<'_>) -> Result<Option<BlockRow>, StoreError> {
     Ok(connection.prepare_cached(&sql)?.query_row([], read).optional()?)
 }
 
+/// Earliest click of the frames after one, in Unix milliseconds by the clock.
+pub fn earliest_after(
+    connection: &ReadTx<'_>,
+    frame: Option<u64>,
+) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT min(min_unix_ms) FROM click_block WHERE archive_sequence > ?1";
+    let after = frame.map_or(-1, |frame| i64::try_from(frame).unwrap_or(i64::MAX));
+    Ok(connection.prepare_cached(sql)?.query_row([after], |row| row.get(0))?)
+}
+
+/// Progress of the newest streams, of at most `most`.
+pub fn newest_streams(
+    connection: &ReadTx<'_>,
+    most: usize,
+) -> Result<Vec<(StreamId, u64)>, StoreError> {
+    let sql = "SELECT node, incarnation, thread, last_sequence FROM click_stream \
+               ORDER BY incarnation DESC, node, thread LIMIT ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([most], |row| {
+        let stream = StreamId { node: row.get(0)?, incarnation: row.get(1)?, thread: row.get(2)? };
+        Ok((stream, row.get(3)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// The next frames from `from` on, in the order of the archive.
 pub fn from(
     connection: &ReadTx<'_>,

@@ -9,6 +9,7 @@
 //! Afterwards visits with approved conversions are reclassified as clicks, one by one: the list
 //! decides which of them were bots.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::{ReadTx, StoreError, WriteTx, click_archive, rollups};
@@ -88,6 +89,18 @@ pub fn replace(tx: &WriteTx<'_>, patterns: Option<&[String]>) -> Result<(), Stor
 pub fn in_force(connection: &ReadTx<'_>) -> Result<Arc<BotList>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT in_force FROM bot_list")?;
     Ok(statement.query_row([], |row| Ok(BotList::compiled(row.get_ref(0)?.as_str()?)))?)
+}
+
+/// A number that changes with the list in force, and with the counts that it made.
+pub fn version_in_force(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
+    let sql = "SELECT in_force, in_force_from_slot, rules FROM bot_list";
+    let version = connection.prepare_cached(sql)?.query_row([], |row| {
+        let mut hasher = DefaultHasher::new();
+        row.get_ref(0)?.as_str()?.hash(&mut hasher);
+        (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?).hash(&mut hasher);
+        Ok(hasher.finish())
+    });
+    Ok(version?)
 }
 
 /// Whether all counts of this quarter hour were made by the list in force.

@@ -20,6 +20,7 @@ mod leaks;
 mod list;
 pub mod recorded;
 pub mod refunds;
+pub mod visitors;
 
 pub use crate::attribution::rank::Rank;
 pub use crate::attribution::status::Status;
@@ -468,6 +469,12 @@ pub fn record_history(
         changes,
     ))?;
     Ok(())
+}
+
+/// Number of the last change to a conversion; 0 for none.
+pub fn last_change(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
+    let sql = "SELECT ifnull(max(id), 0) FROM conversion_history";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
 /// Conversions with a key, in order of insertion.

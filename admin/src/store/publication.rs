@@ -16,7 +16,7 @@ use rusqlite::{Row, Statement, ToSql};
 use super::meta::Sequence;
 use super::rows::word;
 use super::{ReadTx, StoreError, WriteTx};
-use crate::catalog::{RedirectRoutingType, published_day};
+use crate::catalog::{RedirectRoutingType, SessionDefinition, published_day};
 
 const RECORD: &str = "c.id, c.offer_id, c.affiliate_id, c.status, c.start_date, c.end_date";
 
@@ -280,6 +280,46 @@ fn redirects(connection: &ReadTx<'_>, offer_id: u32) -> Result<Vec<RedirectRow>,
         })
     })?;
     Ok(redirects.collect::<Result<_, _>>()?)
+}
+
+/// The session of an offer, and its rules on earlier visits.
+#[derive(Debug, Clone)]
+pub struct VisitRulesRow {
+    /// Offer id.
+    pub offer_id: u32,
+    /// How visitors are told apart.
+    pub session_definition: SessionDefinition,
+    /// Length of a session.
+    pub session_hours: u32,
+    /// Whether converted visitors go to the offer's fail traffic; `None` where they pass.
+    pub already_converted_fails_over: Option<bool>,
+    /// Whether visitors who come again go to the offer's fail traffic; `None` where they pass.
+    pub duplicates_fail_over: Option<bool>,
+}
+
+/// The offers with caps, with a filter of duplicates, or with a block of converted visitors, by id.
+pub fn visit_rules(connection: &ReadTx<'_>) -> Result<Vec<VisitRulesRow>, StoreError> {
+    let columns = "offer.id, session_definition, session_duration, \
+                   iif(is_block_already_converted, already_converted_action = 'fail_traffic', NULL), \
+                   iif(is_duplicate_filter_enabled, \
+                   duplicate_filter_targeting_action = 'fail_traffic', NULL)";
+    let sql = format!(
+        "SELECT {columns} FROM offer INDEXED BY offer_with_visit_rules \
+         WHERE is_caps_enabled + is_duplicate_filter_enabled + is_block_already_converted > 0 \
+         OR offer_group_id IS NOT NULL \
+         UNION SELECT {columns} FROM custom_cap \
+         JOIN offer ON offer.id = custom_cap.offer_id WHERE custom_cap.time_deleted = 0 \
+         ORDER BY 1"
+    );
+    all(connection, &sql, |row| {
+        Ok(VisitRulesRow {
+            offer_id: row.get(0)?,
+            session_definition: word(row, 1)?,
+            session_hours: row.get(2)?,
+            already_converted_fails_over: row.get(3)?,
+            duplicates_fail_over: row.get(4)?,
+        })
+    })
 }
 
 /// All partners, deleted ones included, by id, with their activity.

@@ -2,7 +2,7 @@
 //! access, deletions, and each role.
 
 use crate::cdp::{Chromium, Page};
-use crate::programs::Codes;
+use crate::programs::{Codes, wait_for};
 use crate::signed_in::Console;
 use crate::structure::assert_well_formed;
 use serde_json::{Value, json};
@@ -417,7 +417,9 @@ fn deletions_tell_their_consequences(console: &Console) {
 }
 
 fn roles_see_their_part(console: &Console) {
-    const PAGES: [&str; 8] = [
+    const PAGES: [&str; 10] = [
+        "offer-groups",
+        "caps",
         "offers",
         "offers/1",
         "partners",
@@ -427,7 +429,10 @@ fn roles_see_their_part(console: &Console) {
         "domains",
         "domains/1",
     ];
-    const FORMS: [&str; 10] = [
+    const FORMS: [&str; 13] = [
+        "offers/1/caps",
+        "offer-groups/new",
+        "caps/new",
         "offers/new",
         "offers/1/edit",
         "offers/1/access",
@@ -524,4 +529,74 @@ fn the_visitors_of_an_offer_are_chosen_line_by_line_and_shown_on_its_page() {
     assert_eq!(send(&console, path, &form).status, 303);
     assert_eq!(console.network.visit("/winter25").status, 302);
     assert!(console.html("/console/offers/1").contains("The offer is for everybody."));
+}
+
+#[test]
+fn caps_are_edited_on_the_pages_of_offers_groups_and_caps_and_shown_with_their_use() {
+    let console = Console::start();
+    create_network(&console);
+    let path = "/console/offer-groups/new";
+    let mut form = form_of(&console, path);
+    set(&mut form, "name", "Winter");
+    set(&mut form, "network_advertiser_id", "1");
+    set(&mut form, "global_revenue_cap", "99.50");
+    assert_eq!(send(&console, path, &form).status, 303);
+
+    let path = "/console/offers/1/caps";
+    let mut form = form_of(&console, path);
+    set(&mut form, "is_caps_enabled", "true");
+    set(&mut form, "daily_click_cap", "2");
+    set(&mut form, "monthly_payout_cap", "10.25");
+    set(&mut form, "network_offer_group_id", "1");
+    set(&mut form, "is_block_already_converted", "true");
+    assert_eq!(send(&console, path, &form).status, 303);
+    let offer = read(&console, "offers/1");
+    assert_eq!(
+        (&offer["daily_click_cap"], &offer["monthly_payout_cap"]),
+        (&json!(2), &json!(10.25))
+    );
+    assert_eq!(
+        (&offer["network_offer_group_id"], &offer["is_soft_cap"]),
+        (&json!(1), &json!(false))
+    );
+    assert_eq!(console.network.visit("/winter25").status, 302);
+    wait_for("the click on the page", || {
+        let page = console.html("/console/offers/1");
+        let used = "data-label=\"Used\" class=\"number\">1</td>";
+        page.contains(used).then_some(())
+    });
+    let page = console.html("/console/offers/1");
+    for part in ["Unique clicks", "10.25", "offer group 1", "Visitors who have bought"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    assert!(console.html("/console/offer-groups/1").contains("99.5"));
+
+    let mut form = form_of(&console, path);
+    set(&mut form, "daily_click_cap", "2.5");
+    let refused = send(&console, path, &form);
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    assert!(refused.body.contains("id=\"daily_click_cap-error\""), "{}", refused.body);
+    set(&mut form, "daily_click_cap", "");
+    assert_eq!(send(&console, path, &form).status, 303);
+    assert_eq!(read(&console, "offers/1")["daily_click_cap"], 0);
+
+    let path = "/console/caps/new";
+    let mut form = form_of(&console, &format!("{path}?network_offer_id=1"));
+    set(&mut form, "name", "Anna in winter");
+    let refused = send(&console, path, &form);
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    set(&mut form, "network_affiliate_id", "1");
+    set(&mut form, "global_conversion_cap", "7");
+    assert_eq!(send(&console, path, &form).status, 303);
+    let list = console.html("/console/caps");
+    assert!(list.contains("Anna in winter") && list.contains("0 of 7"), "{list}");
+    let path = "/console/caps/1/edit";
+    let mut form = form_of(&console, path);
+    set(&mut form, "is_soft_cap", "true");
+    assert_eq!(send(&console, path, &form).status, 303);
+    assert!(console.html("/console/caps/1").contains("Only alerts"));
+    assert_eq!(console.post("/console/caps/1/delete", &[]).status, 303);
+    assert!(console.html("/console/caps/1").contains("deleted"));
+    let in_use = console.post("/console/offer-groups/1/delete", &[]);
+    assert_eq!(in_use.status, 422, "{}", in_use.body);
 }

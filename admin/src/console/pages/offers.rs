@@ -2,6 +2,7 @@
 //! where visits go that the offer refuses or forwards.
 
 mod access;
+mod caps;
 mod destination;
 mod edit;
 mod fail_traffic;
@@ -56,5 +57,6 @@ pub(super) fn routes() -> Router<ConsoleState> {
             get(forwarding_rule::show).post(forwarding_rule::save),
         )
         .route("/offers/{id}/forwarding/{rule}/delete", post(forwarding::delete))
+        .route("/offers/{id}/caps", get(caps::show).post(caps::save))
         .merge(OFFERS.routes())
 }

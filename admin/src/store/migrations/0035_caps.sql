@@ -23,6 +23,10 @@ ALTER TABLE offer ADD COLUMN is_block_already_converted INTEGER NOT NULL DEFAULT
 ALTER TABLE offer ADD COLUMN already_converted_action TEXT NOT NULL DEFAULT 'block'
     CHECK (already_converted_action IN ('block', 'fail_traffic'));
 ALTER TABLE offer ADD COLUMN session_tracking_minimum_lifespan_second INTEGER NOT NULL DEFAULT 0;
+-- The offers that ask for earlier visits, without a look at any other.
+CREATE INDEX offer_with_visit_rules ON offer (id)
+    WHERE is_caps_enabled + is_duplicate_filter_enabled + is_block_already_converted > 0
+       OR offer_group_id IS NOT NULL;
 CREATE INDEX offer_in_group ON offer (offer_group_id) WHERE offer_group_id IS NOT NULL;
 
 CREATE TABLE custom_cap (

@@ -55,8 +55,10 @@ impl Route {
 }
 
 /// Objects whose pages share the routes of `pages/catalog_object.rs`.
-const CATALOG_OBJECTS: [&str; 5] =
-    ["offers", "traffic-controls", "partners", "advertisers", "domains"];
+const CATALOG_OBJECTS: [&str; 7] =
+    ["offers", "offer-groups", "caps", "traffic-controls", "partners", "advertisers", "domains"];
+/// Those of them without a status.
+const WITHOUT_STATUS: [&str; 3] = ["offer-groups", "caps", "domains"];
 
 /// All routes; those for everybody come last.
 pub(crate) fn routes() -> Vec<Route> {
@@ -128,8 +130,9 @@ fn paths(call: &str) -> Option<(Vec<String>, &str)> {
     if let Some(rest) = call.strip_prefix("&at(\"") {
         let (action, rest) = rest.split_once('"')?;
         // A domain has no status.
-        let objects =
-            CATALOG_OBJECTS.iter().filter(|object| action != "status" || **object != "domains");
+        let objects = CATALOG_OBJECTS
+            .iter()
+            .filter(|object| action != "status" || !WITHOUT_STATUS.contains(*object));
         let paths = objects.map(|object| format!("/{object}/{{id}}/{action}"));
         return Some((paths.collect(), rest.strip_prefix(')')?));
     }

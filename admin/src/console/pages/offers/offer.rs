@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{self, AccessEntry};
-use super::{OFFERS, destination, fail_traffic, forwarding, targeting};
+use super::{OFFERS, caps, destination, fail_traffic, forwarding, targeting};
 use crate::access::Right;
 use crate::console::ConsoleState;
 use crate::console::api_client::Refusal;
@@ -14,6 +14,7 @@ use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::list::ListQuery;
 use crate::console::page::{Page, PageResult, html, notice_of};
+use crate::console::pages::caps::limits::{self, LimitUse};
 use crate::console::pages::catalog_object::{Dependents, Found, some_code};
 use crate::console::viewer::Viewer;
 use crate::console::words;
@@ -36,6 +37,9 @@ pub(super) struct OfferRow {
     session_duration: u32,
     session_tracking_lifespan_hour: u32,
     is_must_approve_conversion: bool,
+    is_caps_enabled: bool,
+    is_soft_cap: bool,
+    network_offer_group_id: u32,
     is_allow_duplicate_conversion: bool,
     append_transaction_id: bool,
     fallback_url: String,
@@ -194,6 +198,9 @@ struct OfferPage {
     visitors: Vec<(String, String)>,
     fail_traffic: String,
     forwarding: String,
+    uses: Vec<LimitUse>,
+    /// Filter of duplicates and block of converted visitors in words.
+    filters: Vec<(&'static str, String)>,
     /// Address of the tracking domain of its own; empty for the default domain.
     domain: String,
     /// The code of the test, or a code to suggest.
@@ -209,7 +216,9 @@ pub(super) async fn show(
     Path(id): Path<u32>,
     query: ListQuery,
 ) -> PageResult {
-    let found = OFFERS.find(&state, &viewer, id, &query, "?relationship=advertiser").await?;
+    let found = OFFERS
+        .find(&state, &viewer, id, &query, "?relationship=advertiser&relationship=used_caps")
+        .await?;
     let answer = match found {
         Found::Present(answer) => answer,
         Found::Deleted(page) => return Ok(page),
@@ -217,6 +226,7 @@ pub(super) async fn show(
     let visitors = targeting::summary(&answer.body["ruleset"]);
     let fail_traffic = fail_traffic::summary(&answer.body);
     let forwarding = forwarding::summary(&state, &viewer, id).await?;
+    let (uses, filters) = (limits::uses(&answer.body), caps::summary(&answer.body));
     let offer: OfferRow = serde_json::from_value(answer.body).map_err(PageError::inside)?;
     let dependents = OFFERS.dependents(&state, &viewer, id).await?;
     let (entries, _) = access::entries(&state, &viewer, id).await?;
@@ -242,6 +252,8 @@ pub(super) async fn show(
         visitors,
         fail_traffic,
         forwarding,
+        uses,
+        filters,
         domain,
         code,
         test,

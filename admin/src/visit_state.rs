@@ -1,0 +1,174 @@
+//! Sends the visit state to the daemon: counts of caps, and converted visitors.
+//!
+//! A task looks a few times a second whether something changed that the state depends on: the
+//! catalog, clicks, conversions, or a window that began. Then the state is built in one read
+//! transaction, so its counts include exactly the clicks up to its sequences, and sent. The daemon
+//! adds its own later clicks and never waits for the state.
+//!
+//! Counts of clicks before the present day are kept between two states, because only late clicks and
+//! another bot list change them.
+//!
+//! A limit that is reached is logged, once for each limit and window.
+
+mod build;
+mod click_counts;
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coupon_shared::snapshot::SnapshotError;
+use tokio_util::sync::CancellationToken;
+
+use crate::caps::ReachedLimit;
+use crate::daemon_client::{DaemonClient, DaemonError};
+use crate::store::caps::record_alert;
+use crate::store::{ReadTx, Store, StoreError, WriteTx};
+use crate::worker::{self, RetryDelays, Worker};
+use build::{BuiltState, StateBuilder, StateVersions};
+
+/// Shortest time between two states.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// A state whose counts stay the same, but include later clicks, is sent so often.
+const CURSOR_INTERVAL: Duration = Duration::from_secs(1);
+/// An unchanged state is sent so often, because a daemon may have lost the last one.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(30);
+/// Building states takes at most one part in ten of the time.
+const REST_FACTOR: u32 = 9;
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(2);
+
+/// Why no state was sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VisitStateError {
+    /// The daemon did not take the state.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The state exceeds the format's bounds.
+    #[error(transparent)]
+    Content(#[from] SnapshotError),
+}
+
+/// Starts the task; it ends with `stop`.
+pub(crate) fn start(store: Store, daemon: DaemonClient, network_id: u32, stop: CancellationToken) {
+    worker::spawn(VisitStateSender::new(store, daemon, network_id), stop);
+}
+
+struct VisitStateSender {
+    store: Store,
+    daemon: DaemonClient,
+    /// Taken out while a state is built.
+    builder: Option<StateBuilder>,
+    network_id: u32,
+    /// Versions of the last built state.
+    seen: Option<StateVersions>,
+    sent: Option<SentState>,
+    alerted: HashSet<(u32, &'static str, Range<u64>)>,
+    took: Duration,
+}
+
+struct SentState {
+    state: BuiltState,
+    at: Instant,
+}
+
+impl Worker for VisitStateSender {
+    const NAME: &'static str = "sending of the visit state";
+    const RETRY_DELAYS: RetryDelays = RetryDelays { shortest: INTERVAL, longest: LONGEST_BACK_OFF };
+    type Error = VisitStateError;
+
+    async fn step(&mut self) -> Result<(), VisitStateError> {
+        let began = Instant::now();
+        let versions = self.store.read(StateVersions::read).await?;
+        let is_due = self.sent.as_ref().is_some_and(|sent| sent.at.elapsed() >= REPEAT_INTERVAL);
+        if !is_due && self.seen.as_ref().is_some_and(|seen| seen.is_current(&versions)) {
+            self.took = Duration::ZERO;
+            return Ok(());
+        }
+        let built = self.build().await?;
+        self.took = began.elapsed();
+        self.seen = Some(versions);
+        let Some(state) = built else { return Ok(()) };
+        let reached = state.reached().to_vec();
+        if !self.send_changed(state).await? {
+            // The later clicks are sent with a state in a moment.
+            self.seen = None;
+        }
+        Ok(self.alert(&reached).await?)
+    }
+
+    async fn wait_for_work(&mut self) {
+        tokio::time::sleep(INTERVAL.max(self.took * REST_FACTOR)).await;
+    }
+
+    fn reset_after(&mut self, _error: &VisitStateError) {
+        (self.seen, self.sent) = (None, None);
+    }
+}
+
+impl VisitStateSender {
+    fn new(store: Store, daemon: DaemonClient, network_id: u32) -> VisitStateSender {
+        VisitStateSender {
+            store,
+            daemon,
+            builder: None,
+            network_id,
+            seen: None,
+            sent: None,
+            alerted: HashSet::new(),
+            took: Duration::ZERO,
+        }
+    }
+
+    /// The present state; `None` for a network without rules that need one.
+    async fn build(&mut self) -> Result<Option<BuiltState>, StoreError> {
+        let mut builder = self.builder.take().unwrap_or_default();
+        let network_id = self.network_id;
+        let work = move |connection: &ReadTx<'_>| {
+            let built = builder.build(connection, network_id)?;
+            Ok::<_, StoreError>((builder, built))
+        };
+        let (builder, built) = self.store.read(work).await?;
+        self.builder = Some(builder);
+        Ok(built)
+    }
+
+    /// Sends the state if it says something new. Returns whether the daemon has all of it.
+    async fn send_changed(&mut self, state: BuiltState) -> Result<bool, VisitStateError> {
+        if let Some(sent) = &self.sent
+            && sent.state.has_same_counts(&state)
+        {
+            let (age, has_cursor) = (sent.at.elapsed(), sent.state.has_same_cursor(&state));
+            let interval = if has_cursor { REPEAT_INTERVAL } else { CURSOR_INTERVAL };
+            if age < interval {
+                return Ok(has_cursor);
+            }
+        }
+        let bytes = Bytes::from(state.published().encode()?);
+        self.daemon.send_visit_state(bytes).await?;
+        self.sent = Some(SentState { state, at: Instant::now() });
+        Ok(true)
+    }
+
+    /// Logs limits that are reached, each once for its window.
+    async fn alert(&mut self, limits: &[(ReachedLimit, Range<u64>)]) -> Result<(), StoreError> {
+        for (reached, window) in limits {
+            let ReachedLimit { cap_id, metric, .. } = *reached;
+            if !self.alerted.insert((cap_id, metric.as_str(), window.clone())) {
+                continue;
+            }
+            let window = window.clone();
+            let record = move |tx: &WriteTx<'_>| record_alert(tx, cap_id, metric, &window);
+            if self.store.write(record).await? {
+                tracing::warn!(limit = %reached, "cap reached");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
