@@ -35,6 +35,7 @@ mod advertisers;
 mod affiliates;
 mod api_keys;
 mod audit;
+mod blocked_values;
 mod bot_list;
 mod coupon_codes;
 mod custom_caps;
@@ -45,6 +46,7 @@ mod meta;
 mod offer_groups;
 mod offers;
 mod partner_api_key;
+mod partner_blocked_values;
 mod partner_coupon_codes;
 mod partner_pixels;
 mod partner_traffic;
@@ -53,6 +55,7 @@ mod postbacks;
 mod privacy;
 mod reports;
 mod settings;
+mod smart_switch;
 mod tracking_domains;
 mod traffic_controls;
 mod uploads;
@@ -108,7 +111,9 @@ fn rules() -> (Access, OpenApiRouter<AppState>) {
         .merge(offer_groups::routes())
         .merge(custom_caps::routes())
         .merge(forwarding_rules::routes())
-        .merge(traffic_controls::routes());
+        .merge(traffic_controls::routes())
+        .merge(smart_switch::routes())
+        .merge(blocked_values::routes());
     (Access::edited_by(Right::EditCatalog), routes)
 }
 
@@ -130,6 +135,7 @@ async fn refuse_for_old_daemons(
 fn partners() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(partner_coupon_codes::routes())
+        .merge(partner_blocked_values::routes())
         .merge(partner_api_key::routes())
         .merge(partner_pixels::routes())
         .merge(partner_traffic::routes())

@@ -42,6 +42,7 @@ mod problems;
 mod row_code;
 pub(crate) mod ruleset;
 mod settings;
+mod smart_switch;
 pub(crate) mod text;
 pub(crate) mod time_zones;
 pub(crate) mod tracking_link;
@@ -82,6 +83,12 @@ pub use problems::{FieldError, Problems};
 pub use row_code::{FoldedKey, RowCode};
 pub use ruleset::Ruleset;
 pub use settings::{CodeLeakGuard, LeakAction, SecondFactorPolicy, Settings, today};
+pub use smart_switch::{
+    BlockedValue, BlockedValueFacts, BlockedValueStatus, ConditionOperator, CountedStatus,
+    DataCollectionThreshold, LookbackWindow, MAX_RULES, MAX_VALUE_BYTES, MetricReading,
+    RunFrequency, SmartSwitchAction, SmartSwitchCondition, SmartSwitchMetric, SmartSwitchRule,
+    SmartSwitchStatus, SwitchVariable, TargetedEntity, Unblock, UnblockMode,
+};
 pub use tracking_link::{LinkFacts, LinkState, TrackingLink, tracking_link};
 pub use traffic_control::{
     TargetingAction, TrafficControl, TrafficControlStatus, TrafficControlType,

@@ -30,6 +30,7 @@ mod qr;
 mod report;
 mod secret;
 mod sign_in;
+mod switch_labels;
 mod typed_period;
 mod viewer;
 mod words;

@@ -19,6 +19,7 @@ pub mod idempotency;
 mod advertisers;
 mod affiliates;
 pub mod api_keys;
+pub mod blocked_values;
 pub mod bot_list;
 pub mod coupon_codes;
 pub mod custom_caps;
@@ -30,6 +31,7 @@ mod offers;
 mod own_address;
 pub mod pixels;
 pub mod settings;
+mod smart_switch;
 mod traffic_controls;
 pub mod visibility;
 

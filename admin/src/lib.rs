@@ -53,6 +53,7 @@ pub mod conversions;
 mod outgoing;
 pub mod partner_postbacks;
 pub mod places;
+pub mod smart_switch;
 
 pub mod acme;
 

@@ -23,6 +23,7 @@
 //! A second worker, the [`daemon_notifier`], tells the daemon about each publication and tracks the
 //! served generation. A hanging daemon therefore delays no publication.
 
+mod blocked_values;
 mod catalog_rows;
 mod content;
 mod controls;

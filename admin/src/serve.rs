@@ -47,6 +47,7 @@ use crate::partner_postbacks;
 use crate::places::PlaceLists;
 use crate::privacy;
 use crate::publish::{self, PublisherHandle};
+use crate::smart_switch;
 use crate::store::Store;
 use crate::uploads::Uploads;
 use crate::visit_state;
@@ -116,6 +117,13 @@ impl Admin {
             bounds,
             stop(),
         );
+        let smart_switch = smart_switch::start(
+            store.clone(),
+            publisher.clone(),
+            intake.clone(),
+            postbacks.clone(),
+            stop(),
+        );
         let privacy = privacy::start(store.clone(), archive.clone(), config.privacy, stop());
         let jobs = jobs::start(store.clone(), publisher.clone(), disk.clone(), stop());
         let bounds = config.uploads.clone();
@@ -149,6 +157,7 @@ impl Admin {
             archive,
             intake,
             pixels,
+            smart_switch,
             privacy,
             postbacks,
             certificates,

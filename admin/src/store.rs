@@ -72,12 +72,14 @@ pub mod conversions;
 pub mod facts;
 pub mod postbacks;
 
+pub mod blocked_values;
 pub mod blocks;
 pub mod bot_list;
 pub mod click_archive;
 pub mod click_terms;
 pub mod labels;
 pub mod rollups;
+pub mod smart_switch;
 
 pub use casefold::casefolded;
 pub use transactions::{DedicatedConnection, OpenTransaction, ReadTx, StagingTx, WriteTx};

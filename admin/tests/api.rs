@@ -90,6 +90,8 @@ mod networks_postbacks;
 mod networks_privacy;
 #[path = "api/networks/reporting.rs"]
 mod networks_reporting;
+#[path = "api/networks/smartswitch.rs"]
+mod networks_smartswitch;
 #[path = "api/networks/trafficcontrols.rs"]
 mod networks_trafficcontrols;
 #[path = "api/networks/uploads.rs"]

@@ -60,6 +60,8 @@ mod preferences;
 mod reports;
 #[path = "console/security.rs"]
 mod security;
+#[path = "console/smart_switch.rs"]
+mod smart_switch;
 #[path = "console/snippets.rs"]
 mod snippets;
 #[path = "console/structure_of_pages.rs"]

@@ -73,6 +73,8 @@ mod restore_faults;
 mod sdk;
 #[path = "end_to_end/secrets.rs"]
 mod secrets;
+#[path = "end_to_end/smart_switch.rs"]
+mod smart_switch;
 #[path = "end_to_end/strangers.rs"]
 mod strangers;
 #[path = "end_to_end/targeting.rs"]

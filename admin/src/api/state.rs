@@ -19,6 +19,7 @@ use crate::partner_postbacks::PartnerPostbacks;
 use crate::places::PlaceLists;
 use crate::privacy::PrivacyHandle;
 use crate::publish::PublisherHandle;
+use crate::smart_switch::SmartSwitch;
 use crate::store::Store;
 use crate::uploads::Uploads;
 
@@ -53,6 +54,8 @@ pub struct AppState {
     pub uploads: Uploads,
     /// Sender of partner postbacks.
     pub pixels: PartnerPostbacks,
+    /// Runs SmartSwitch rules.
+    pub smart_switch: SmartSwitch,
     /// State of certificates.
     pub certificates: AcmeHandle,
     /// Databases of places.
@@ -92,6 +95,7 @@ parts! {
     jobs: JobsHandle,
     uploads: Uploads,
     pixels: PartnerPostbacks,
+    smart_switch: SmartSwitch,
     certificates: AcmeHandle,
     geo: Arc<GeoWatcher>,
     places: PlaceLists,

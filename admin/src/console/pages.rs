@@ -17,6 +17,7 @@ use super::viewer::Viewer;
 
 mod advertisers;
 mod audit;
+mod blocked_values;
 mod bots;
 mod caps;
 mod catalog_object;
@@ -39,6 +40,7 @@ mod postbacks;
 mod privacy;
 mod search;
 mod settings;
+mod smart_switch;
 mod status;
 mod traffic_controls;
 mod uploads;
@@ -51,6 +53,8 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(jobs::routes())
         .merge(settings::routes())
         .merge(bots::routes())
+        .merge(smart_switch::routes())
+        .merge(blocked_values::routes())
         .merge(privacy::routes())
         .merge(partner_postbacks::routes())
         .merge(users::routes())

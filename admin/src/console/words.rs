@@ -8,6 +8,18 @@ use crate::catalog::FieldError;
 
 /// Fields of the API and the labels of their inputs; longer names first where one begins another.
 const LABELS: &[(&str, &str)] = &[
+    ("targeted_entity_ids", "Targets"),
+    ("targeted_entity_type", "Traffic"),
+    ("rule_status", "Status"),
+    ("run_frequency", "Runs"),
+    ("data_lookback_window", "Measured time before a run"),
+    ("min_clicks", "Clicks at least"),
+    ("min_conversions", "Sales at least"),
+    ("conversion_statuses", "Counted sales"),
+    ("delay_minutes", "Minutes after a warning"),
+    ("is_dry_run", "Dry run"),
+    ("after_hours", "Hours"),
+    ("blocked_value_status", "Status"),
     ("network_offer_payout_revenue_id", "Entry"),
     ("network_offer_ids", "Offers"),
     ("network_affiliate_ids", "Partners"),

@@ -323,6 +323,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
             return Ok(PostbackDecision::unidentified(proposed));
         }
         let fraud_flag = self.check_fraud_rules(incoming, &mut proposed)?;
+        self.hold_code(&mut proposed)?;
         if self.check_caps(incoming, &mut proposed)?
             && let (Relation::Repeats(at), mut known) =
                 self.find_existing(incoming.fields, &mut proposed)?

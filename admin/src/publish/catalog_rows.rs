@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 
+use super::blocked_values::KnownBlocks;
 use super::controls::KnownControls;
 use super::error::ContentError;
 use super::offer_rules::{PublishedRules, ZonesNeeded};
@@ -75,6 +76,7 @@ pub(super) struct KnownOffers {
     /// By offer id.
     left_out: BTreeMap<u32, Vec<LeftOut>>,
     controls: KnownControls,
+    blocks: KnownBlocks,
 }
 
 impl KnownOffers {
@@ -86,12 +88,14 @@ impl KnownOffers {
                 self.revisions.insert(id, revision);
             }
         }
-        self.controls.update(connection)
+        self.controls.update(connection)?;
+        self.blocks.update(connection)
     }
 
     fn all_left_out(&self) -> Vec<LeftOut> {
         let of_offers = self.left_out.values().flatten();
-        of_offers.chain(self.controls.left_out()).cloned().collect()
+        let of_rules = self.controls.left_out().chain(self.blocks.left_out());
+        of_offers.chain(of_rules).cloned().collect()
     }
 
     fn put(&mut self, row: &OfferRow) {
@@ -122,6 +126,8 @@ impl KnownOffers {
     fn rules(&mut self) -> Result<Vec<Rule>, ContentError> {
         let mut rules: Vec<Rule> = self.controls.rules().collect();
         self.controls.write_positions(&mut self.offers);
+        self.blocks.write_positions(rules.len() as u32 + 1, &mut self.offers);
+        rules.extend(self.blocks.rules());
         for (id, published) in &self.rules {
             let first = rules.len() as u32 + 1;
             rules.extend_from_slice(&published.rules);

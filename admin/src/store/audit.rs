@@ -66,19 +66,19 @@ audit_words! {
 audit_words! {
     /// Kinds of objects.
     AuditObjects:
-        "address" "advertiser" "affiliate" "api_key" "bot_list" "certificate" "click" "click_archive"
+        "address" "advertiser" "affiliate" "api_key" "blocked_value" "bot_list" "certificate" "click" "click_archive"
         "conversion" "coupon_code" "custom_cap" "forwarding_rule" "job" "offer" "offer_group" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
-        "postback" "settings" "store" "tracking_domain" "traffic_control" "unidentified_postback" "user"
+        "postback" "settings" "smart_switch_rule" "store" "tracking_domain" "traffic_control" "unidentified_postback" "user"
 }
 
 audit_words! {
     /// Actions.
     AuditActions:
-        "adjusted" "approved" "changed" "counted" "created" "deleted" "erased" "generated" "invalid"
-        "invited" "password_reset" "password_set" "pending" "rejected" "removed" "replayed"
+        "adjusted" "approved" "blocked" "changed" "counted" "created" "deleted" "erased" "generated" "invalid"
+        "invited" "password_reset" "password_set" "pending" "rejected" "released" "removed" "replayed"
         "requested" "restored" "reverted" "rotated" "searched" "session_ended" "sign_in_failed"
         "signed_in" "stopped"
-        "totp_off" "totp_on" "totp_reset" "truncated"
+        "totp_off" "totp_on" "totp_reset" "truncated" "warned"
 }
 
 /// A field of an object, before and after a change.

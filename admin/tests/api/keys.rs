@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 82] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 89] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -129,6 +129,13 @@ const NETWORK_ROUTES: [(&str, &[&str]); 82] = [
     ("botlist", &["GET", "PUT", "DELETE"]),
     ("botlist/check", &["GET"]),
     ("pixels", &["GET", "POST"]),
+    ("smartswitchrules", &["GET", "POST"]),
+    ("smartswitchrules/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("smartswitchrules/9/restore", &["POST"]),
+    ("smartswitchrules/9/runs", &["GET", "POST"]),
+    ("smartswitchrules/9/preview", &["GET"]),
+    ("blockedvalues", &["GET", "POST"]),
+    ("blockedvalues/9", &["GET", "PATCH"]),
     ("postbacks", &["GET"]),
     ("privacy/erase", &["POST"]),
     ("reporting/entity", &["POST"]),

@@ -59,6 +59,13 @@ fn world() -> World {
         });
         network.done("POST", "trafficcontrols", control);
     }
+    for (value, partner) in [("annas", 1), ("MARK value", 2)] {
+        let block = json!({
+            "variable": "sub3", "value": value, "network_affiliate_id": partner,
+            "notes": "MARK about it",
+        });
+        network.done("POST", "blockedvalues", block);
+    }
     for partner in [1, 2] {
         let pixel = json!({
             "network_affiliate_id": partner, "pixel_status": "active", "description": "MARK pixel",

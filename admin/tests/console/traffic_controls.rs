@@ -200,6 +200,13 @@ fn a_partner_sees_what_is_blocked_of_its_traffic() {
     ] {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }
+    let block = json!({"variable": "sub4", "value": "Bad", "notes": "Our notes"});
+    console.network.done("POST", "blockedvalues", block);
+    let shown = page(&anna);
+    assert!(
+        shown.contains("Sub id 4") && shown.contains("<bdi class=\"code\">bad</bdi>"),
+        "{shown}"
+    );
     for part in ["value 200", "over", "Our notes"] {
         assert!(!shown.split_once("<main").unwrap().1.contains(part), "{part} is in {shown}");
     }

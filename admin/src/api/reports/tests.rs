@@ -117,25 +117,34 @@ impl Api {
             network,
             geo: Arc::clone(&geo),
         };
+        let bounds = crate::conversions::postback_ingest::Bounds {
+            disk: Disk::new(dir.path(), 0),
+            unidentified_max_bytes: 1 << 20,
+        };
+        let postbacks = crate::conversions::postback_ingest::start(
+            store.clone(),
+            archive.clone(),
+            intake.clone(),
+            client(),
+            1,
+            bounds,
+            stop.clone(),
+        );
         let state = AppState {
+            smart_switch: crate::smart_switch::start(
+                store.clone(),
+                publisher.clone(),
+                intake.clone(),
+                postbacks.clone(),
+                stop.clone(),
+            ),
             events: EventFeed::start(sources, CancellationToken::new(), stop.clone()),
             certificates: certificates.unwrap(),
             places: crate::places::PlaceLists::new(Arc::clone(&geo)),
             geo,
             disk,
             jobs: crate::jobs::JobsHandle::default(),
-            postbacks: crate::conversions::postback_ingest::start(
-                store.clone(),
-                archive.clone(),
-                intake.clone(),
-                client(),
-                1,
-                crate::conversions::postback_ingest::Bounds {
-                    disk: Disk::new(dir.path(), 0),
-                    unidentified_max_bytes: 1 << 20,
-                },
-                stop.clone(),
-            ),
+            postbacks,
             uploads,
             publisher,
             privacy: privacy::start(store.clone(), archive.clone(), FOR_EVER, stop.clone()),

@@ -34,13 +34,15 @@ const ACTORS: [(&str, &str); 4] = [
 ];
 
 /// Kinds of objects, and the pages of those that have one.
-const OBJECTS: [(&str, &str, &str); 26] = [
+const OBJECTS: [(&str, &str, &str); 28] = [
     ("coupon_code", "Coupon code", "/console/coupon-codes/"),
     ("job", "Job", "/console/jobs/"),
     ("offer", "Offer", "/console/offers/"),
     ("forwarding_rule", "Forwarding rule", ""),
     ("offer_group", "Offer group", "/console/offer-groups/"),
     ("custom_cap", "Cap", "/console/caps/"),
+    ("smart_switch_rule", "SmartSwitch rule", "/console/smart-switch/"),
+    ("blocked_value", "Blocked value", ""),
     ("affiliate", "Partner", "/console/partners/"),
     ("offer_visibility", "Access of a partner", ""),
     ("advertiser", "Advertiser", "/console/advertisers/"),
@@ -63,7 +65,7 @@ const OBJECTS: [(&str, &str, &str); 26] = [
     ("store", "Store", ""),
 ];
 
-const ACTIONS: [(&str, &str); 29] = [
+const ACTIONS: [(&str, &str); 32] = [
     ("created", "Created"),
     ("changed", "Changed"),
     ("deleted", "Deleted"),
@@ -87,6 +89,9 @@ const ACTIONS: [(&str, &str); 29] = [
     ("totp_reset", "Second factor reset"),
     ("requested", "Requested"),
     ("stopped", "Stopped"),
+    ("blocked", "Blocked"),
+    ("warned", "Warned"),
+    ("released", "Released"),
     ("reverted", "Revert requested"),
     ("searched", "Searched"),
     ("erased", "Erased"),

@@ -12,12 +12,15 @@ use crate::console::ConsoleState;
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::page::{Page, PageResult, html};
+use crate::console::switch_labels::{VARIABLES, label};
 use crate::console::viewer::Viewer;
 use crate::console::words;
 
 /// Active controls with their values.
 const API: &str =
     "/v1/affiliates/trafficcontrols?relationship=values&filter=status%3Dactive&page_size=200";
+/// Values that rules or people blocked.
+const BLOCKED_VALUES: &str = "/v1/affiliates/blockedvalues";
 /// Most values of a control on the page.
 const MAX_VALUES: usize = 200;
 
@@ -72,6 +75,34 @@ impl OwnControl {
     }
 }
 
+/// A blocked value as partners see it.
+#[derive(Debug, Deserialize)]
+struct OwnBlock {
+    variable: String,
+    value: String,
+    network_offer_ids: Option<Vec<u32>>,
+    time_blocked: i64,
+}
+
+impl OwnBlock {
+    fn variable(&self) -> String {
+        label(VARIABLES, &self.variable)
+    }
+
+    fn value(&self) -> String {
+        match self.variable.as_str() {
+            "affiliate" => "All of your visits".into(),
+            "country" => self.value.to_ascii_uppercase(),
+            _ => format::visible(&self.value),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct BlockList {
+    blocked_values: Vec<OwnBlock>,
+}
+
 #[derive(Deserialize)]
 struct ControlList {
     traffic_controls: Vec<OwnControl>,
@@ -82,13 +113,14 @@ struct ControlList {
 struct BlockedTrafficPage {
     page: Page,
     controls: Vec<OwnControl>,
+    blocks: Vec<OwnBlock>,
     /// Ids and names of the partner's offers.
     offers: Vec<(u32, String)>,
 }
 
 impl BlockedTrafficPage {
-    fn offer_names(&self, control: &OwnControl) -> String {
-        let Some(ids) = &control.relationship.network_offer_ids else { return "All".into() };
+    fn offer_names(&self, ids: &Option<Vec<u32>>) -> String {
+        let Some(ids) = ids else { return "All".into() };
         let name = |id: &u32| {
             let found = self.offers.iter().find(|(offer, _)| offer == id);
             found.map_or_else(|| format!("Offer {id}"), |(_, name)| name.clone())
@@ -102,8 +134,9 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult {
     let today = catalog::today(viewer.time_zone()).to_string();
     let mut controls = list.traffic_controls;
     controls.retain(|control| !control.has_ended(&today));
+    let BlockList { blocked_values: blocks } = state.api.get(&viewer, BLOCKED_VALUES).await?;
     let codes = own_codes(&state, &viewer).await?;
     let offers = codes.iter().map(|code| (code.network_offer_id, code.offer_name())).collect();
     let page = Page::new(&viewer, Menu::PortalTraffic, "Blocked traffic");
-    Ok(html(&BlockedTrafficPage { page, controls, offers }))
+    Ok(html(&BlockedTrafficPage { page, controls, blocks, offers }))
 }

@@ -7,6 +7,7 @@ use crate::attribution::error_code::ErrorCode;
 use crate::attribution::evaluation::ProposedConversion;
 use crate::attribution::fraud_rules::{self, CodeUsage, HOURS_BEFORE};
 use crate::attribution::status::Status;
+use crate::store::blocked_values::{self, HeldScope};
 use crate::store::{StoreError, facts};
 
 impl ConversionWriter<'_, '_> {
@@ -35,6 +36,27 @@ impl ConversionWriter<'_, '_> {
             proposed.steps.note(finding.sign.as_str(), &finding.detail);
         }
         Ok(finding.sign.as_str().into())
+    }
+
+    /// Holds the conversion if conversions of its code are held by a rule or by hand.
+    pub(super) fn hold_code(&self, proposed: &mut ProposedConversion) -> Result<(), StoreError> {
+        let code = proposed.partial.coupon_code.to_ascii_lowercase();
+        let counts = matches!(proposed.status, Status::Approved | Status::Pending);
+        if !counts || code.is_empty() {
+            return Ok(());
+        }
+        let scope = HeldScope {
+            folded_code: &code,
+            offer_id: proposed.partial.offer_id.unwrap_or_default(),
+            advertiser_id: proposed.partial.advertiser_id.unwrap_or_default(),
+            affiliate_id: proposed.partial.affiliate_id.unwrap_or_default(),
+        };
+        if let Some((id, rule)) = blocked_values::hold_on(self.tx, &scope)? {
+            let author = if rule.is_empty() { "by hand".into() } else { format!("by `{rule}`") };
+            let detail = format!("conversions of the code are held {author}: blocked value {id}");
+            proposed.hold(ErrorCode::HeldForReview, detail);
+        }
+        Ok(())
     }
 
     fn code_usage(&mut self, incoming: Incoming<'_>) -> Result<CodeUsage, StoreError> {

@@ -55,8 +55,16 @@ impl Route {
 }
 
 /// Objects whose pages share the routes of `pages/catalog_object.rs`.
-const CATALOG_OBJECTS: [&str; 7] =
-    ["offers", "offer-groups", "caps", "traffic-controls", "partners", "advertisers", "domains"];
+const CATALOG_OBJECTS: [&str; 8] = [
+    "offers",
+    "offer-groups",
+    "caps",
+    "traffic-controls",
+    "smart-switch",
+    "partners",
+    "advertisers",
+    "domains",
+];
 /// Those of them without a status.
 const WITHOUT_STATUS: [&str; 3] = ["offer-groups", "caps", "domains"];
 
