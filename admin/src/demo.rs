@@ -8,6 +8,7 @@
 //! several demos run side by side, and a long path does not exceed the limit of socket names.
 
 mod daemon;
+mod places;
 mod sample_network;
 
 use std::io::IsTerminal;
@@ -29,6 +30,8 @@ use crate::store::rows::{self, Query};
 use crate::store::{Store, WriteTx, meta};
 use crate::{json, keys, publish};
 use daemon::Daemon;
+use places::{AMERICAN, GERMAN};
+use sample_network::BLOCKED_SOURCE;
 
 /// Options of the demo.
 #[derive(Debug)]
@@ -56,13 +59,18 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let data = make_folder(&options.data)?;
     let runtime = runtime_folder(&data)?;
+    let mut geo = options.geo;
+    if geo.databases.is_empty() {
+        let now = u32::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
+        geo.databases = vec![places::write(&data, now)?];
+    }
     let config = Config {
         listen: options.admin,
         data_dir: data.join("admin"),
         daemon_socket: runtime.join("coupond.sock"),
         log: LogConfig { filter: "warn".into() },
         limits: options.limits,
-        geo: options.geo,
+        geo,
         ..Config::default()
     };
     // Opened first, because it locks the folder: a second demo must not disturb the first.
@@ -209,7 +217,17 @@ fn next_commands(daemon: &Daemon, admin: &Admin, config: &Config) -> String {
          curl -H \"X-Eflow-API-Key: $KEY\" $API/couponcodes\n  \
          curl -H \"X-Eflow-API-Key: $KEY\" -H 'Content-Type: application/json' \\\n    \
          -d '{{\"from\": \"{today}\", \"to\": \"{today}\", \"columns\": [{{\"column\": \"coupon_code\"}}]}}' \\\n    \
-         $API/reporting/entity\n  \
+         $API/reporting/entity\n\n  \
+         # A German, an American, a source that is blocked, and an explanation:\n  \
+         curl -i -A '{BROWSER}' -H 'X-Forwarded-For: {GERMAN}' http://{visitors}/HELLO25\n  \
+         curl -i -A '{BROWSER}' -H 'X-Forwarded-For: {AMERICAN}' http://{visitors}/HELLO25\n  \
+         curl -i -A '{BROWSER}' 'http://{visitors}/insta1?source_id={BLOCKED_SOURCE}'\n  \
+         {program} explain HELLO25 --ip {AMERICAN} --data {data}\n\n  \
+         # The fourth visitor of a day is too late:\n  \
+         for visitor in 1 2 3 4; do\n    \
+         curl -s -o /dev/null -w '%{{http_code}}\\n' -A '{BROWSER}' \\\n      \
+         -H \"X-Forwarded-For: 203.0.113.$visitor\" http://{visitors}/FLASH3\n  \
+         done\n\n  \
          {program} explain WINTER25 --data {data}\n  \
          {program} api-key create --role read-only --data {data}\n"
     )

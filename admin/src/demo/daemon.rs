@@ -86,6 +86,8 @@ impl Daemon {
             .arg(&self.runtime)
             .env("COUPOND_ACCEPT_ANY_HOST", "true")
             .env("COUPOND_GEO_DATABASES", self.geo_databases())
+            // So that a request from this machine can stand for a visitor from elsewhere.
+            .env("COUPOND_TRUSTED_PROXIES", "127.0.0.0/8,::1")
             .env("COUPOND_LOG_LEVEL", "warn")
             .stdin(Stdio::null())
             // Ctrl-C must reach only this process, which then stops the daemon.

@@ -8,19 +8,21 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::accounts::{self, LinkToken, UserEdit};
-use crate::catalog::{Advertiser, Affiliate, Offer};
+use crate::catalog::{Advertiser, Affiliate, Offer, TrafficControl};
 use crate::edit::{self, EditError, coupon_codes};
 use crate::json;
 use crate::store::WriteTx;
 use crate::store::rows::{self, Query};
 
 /// Codes of the sample, and the case that each one demonstrates.
-pub(super) const SAMPLE_CODES: [(&str, &str); 7] = [
+pub(super) const SAMPLE_CODES: [(&str, &str); 9] = [
     ("insta1", "partner Insta Style"),
     ("snapdog", "same offer, partner Snap Dog"),
     ("WINTER25", "with start and end date"),
     ("PANTS35", "HTML description"),
     ("thebestdeal2012", "three offers of one partner; ?oid= picks one"),
+    ("HELLO25", "one offer for Germany, one for the United States"),
+    ("FLASH3", "for three visitors a day"),
     ("LATER10", "no partner yet: does not redirect"),
     ("SUMMER24", "expired: does not redirect"),
 ];
@@ -44,6 +46,18 @@ pub(super) fn create(tx: &WriteTx<'_>, today: Date) -> Result<(), EditError> {
     for deal in deals {
         code(tx, deal, insta, "thebestdeal2012", json!({}))?;
     }
+    for (name, path, country) in
+        [("Hello Germany", "hallo", "DE"), ("Hello America", "hello", "US")]
+    {
+        let ruleset =
+            json!({"countries": [{"country_code": country, "targeting_type": "include"}]});
+        let hello = offer_with(tx, shop, name, path, json!({"ruleset": ruleset}))?;
+        code(tx, hello, insta, "HELLO25", json!({}))?;
+    }
+    let three_a_day = json!({"is_caps_enabled": true, "daily_click_cap": 3});
+    let flash = offer_with(tx, shop, "Flash Sale", "flash", three_a_day)?;
+    code(tx, flash, snap, "FLASH3", json!({}))?;
+    block_source(tx)?;
     code(tx, jackets, 0, "LATER10", json!({}))?;
     code(tx, jackets, snap, "SUMMER24", json!({"end_date": "2024-09-01"}))
 }
@@ -95,18 +109,45 @@ fn affiliate(tx: &WriteTx<'_>, name: &str) -> Result<u32, EditError> {
     Ok(edit::create(tx, &object)?.now.id)
 }
 
+/// A source whose visits no offer takes.
+pub(super) const BLOCKED_SOURCE: &str = "leaky-deals";
+
+fn block_source(tx: &WriteTx<'_>) -> Result<(), EditError> {
+    let control: TrafficControl = read(json!({
+        "name": "Sites that print leaked codes",
+        "status": "active",
+        "control_type": "blacklist",
+        "is_apply_all_affiliates": true,
+        "is_apply_all_offers": true,
+        "variables": ["source_id"],
+        "values": [BLOCKED_SOURCE],
+    }))?;
+    edit::create(tx, &control).map(drop)
+}
+
 fn offer(tx: &WriteTx<'_>, advertiser: u32, name: &str, path: &str) -> Result<u32, EditError> {
+    offer_with(tx, advertiser, name, path, json!({}))
+}
+
+fn offer_with(
+    tx: &WriteTx<'_>,
+    advertiser: u32,
+    name: &str,
+    path: &str,
+    more: Value,
+) -> Result<u32, EditError> {
     let url = format!(
         "https://www.example.com/{path}?transaction_id={{transaction_id}}\
          &coupon_code={{coupon_code}}&sub1={{sub1}}"
     );
-    let object: Offer = read(json!({
+    let object = json!({
         "name": name,
         "offer_status": "active",
         "visibility": "public",
         "network_advertiser_id": advertiser,
         "destination_url": url,
-    }))?;
+    });
+    let object: Offer = read(with(object, more))?;
     Ok(edit::create(tx, &object)?.now.id)
 }
 
@@ -117,16 +158,21 @@ fn code(
     code: &str,
     more: Value,
 ) -> Result<(), EditError> {
-    let mut object = json!({
+    let object = json!({
         "coupon_code": code,
         "coupon_status": "active",
         "network_offer_id": offer,
         "network_affiliate_id": affiliate,
     });
+    coupon_codes::create(tx, read(with(object, more))?).map(drop)
+}
+
+/// The object with more fields.
+fn with(mut object: Value, more: Value) -> Value {
     if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
         object.extend(more);
     }
-    coupon_codes::create(tx, read(object)?).map(drop)
+    object
 }
 
 fn read<T: DeserializeOwned>(object: Value) -> Result<T, EditError> {

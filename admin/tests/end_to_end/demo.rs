@@ -95,8 +95,17 @@ fn the_commands_that_a_demo_prints_work_when_they_are_pasted_and_its_first_click
     let parent = tempfile::tempdir().unwrap();
     let demo = Demo::start(&parent.path().join("a folder's"));
     let said = pasted(&demo.commands);
-    for expected in ["HTTP/1.1 302", "\"coupon_codes\"", "\"summary\"", "302 to the offer", "cpk_"]
-    {
+    for expected in [
+        "HTTP/1.1 302",
+        "\"coupon_codes\"",
+        "\"summary\"",
+        "302 to the offer",
+        "cpk_",
+        "example.com/hallo",
+        "example.com/hello",
+        "HTTP/1.1 404",
+        "302\n302\n302\n404\n",
+    ] {
         assert!(said.contains(expected), "no {expected} in\n{said}");
     }
     wait_for("the click in the report", || (clicks_of(&demo, "WINTER25") == 1).then_some(()));
