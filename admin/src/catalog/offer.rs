@@ -408,6 +408,7 @@ impl Offer {
         let mut warnings = empty_macro_warnings(&self.destination_url);
         warnings.extend(self.ruleset.warnings());
         warnings.extend(self.duplicate_filter_warning());
+        warnings.extend(self.refusal_warnings());
         warnings.extend(self.fail_traffic_warnings());
         for (index, entry) in self.payout_revenue.iter().enumerate() {
             warnings.extend(
@@ -437,6 +438,29 @@ impl Offer {
 }
 
 impl Offer {
+    /// A refusal that wants fail traffic where there is none.
+    fn refusal_warnings(&self) -> impl Iterator<Item = String> {
+        let refusals = [
+            (
+                self.is_duplicate_filter_enabled,
+                self.duplicate_filter_targeting_action,
+                "duplicate_filter_targeting_action",
+            ),
+            (
+                self.is_block_already_converted,
+                self.already_converted_action,
+                "already_converted_action",
+            ),
+        ];
+        let has_fail_traffic = self.is_fail_traffic_enabled;
+        let without = refusals.into_iter().filter(move |(is_on, action, _)| {
+            *is_on && *action == RefusalAction::FailTraffic && !has_fail_traffic
+        });
+        without.map(|(.., field)| {
+            format!("{field}: acts as block, because is_fail_traffic_enabled is false")
+        })
+    }
+
     /// Thousands of visitors of a mobile network or an office share an address.
     fn duplicate_filter_warning(&self) -> Option<String> {
         let is_by_address = self.session_definition == SessionDefinition::Ip;

@@ -178,6 +178,10 @@ async fn offers_keep_their_caps_filters_and_blocks() {
     for (name, value) in fields.as_object().unwrap() {
         assert_eq!(&saved[name], value, "{name}");
     }
+    let warnings = saved["warnings"].to_string();
+    for field in ["duplicate_filter_targeting_action", "already_converted_action"] {
+        assert!(warnings.contains(&format!("{field}: acts as block")), "{warnings}");
+    }
     let again = network.put("offers/1", saved.clone()).await.done();
     assert_eq!(again["daily_click_cap"], saved["daily_click_cap"]);
     let plain = network.put("offers/1", offer("Winter")).await.done();
