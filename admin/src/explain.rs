@@ -19,6 +19,7 @@ use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
+use coupon_shared::visit_state::PublishedState;
 use coupon_shared::visit_target::{Host, Parameter, Parameters, lenient_code_from_path};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 use crate::catalog::{RowCode, parse_base_url};
 use crate::store::{ReadTx, StoreError, coupon_codes};
 
+mod earlier_visits;
 mod explanation;
 mod text;
 mod visitor;
@@ -33,6 +35,7 @@ mod visitor;
 pub use explanation::{ExplainedHop, ExplainedRow, Explanation, ExplanationStep, FallbackUrl};
 pub use visitor::{ExplainedFacts, ExplainedRule, FactSource};
 
+use earlier_visits::EarlierVisits;
 use visitor::{SimulatedLink, SimulatedVisitor};
 
 /// The published index, opened in memory.
@@ -143,18 +146,28 @@ impl std::str::FromStr for Moment {
     }
 }
 
+/// What is known beside the published index.
+#[derive(Clone, Copy)]
+pub struct Knowledge<'a> {
+    /// Databases of places.
+    pub databases: &'a Databases,
+    /// Counts of caps and converted visitors; `None` if no rule asks for them.
+    pub state: Option<&'a PublishedState>,
+}
+
 /// Explains a visit. `base_url` belongs to the code's link and applies when the visit names no
 /// host; `now`, in Unix seconds, applies when the visit names no time.
 #[must_use]
 pub fn explain(
     index: &PublishedIndex,
-    databases: &Databases,
+    Knowledge { databases, state }: Knowledge<'_>,
     visit: &SimulatedVisit,
     base_url: Option<&str>,
     now: i64,
 ) -> Explanation {
     let time = visit.time.map_or(now, Moment::unix_seconds);
     let mut explanation = Explanation::nothing_yet(index, time);
+    explanation.state_as_of = state.map_or(0, |state| (state.made_unix_ms / 1000).cast_signed());
     let domain = match find_domain(index, &visit.host, base_url) {
         Ok((domain, result)) => {
             explanation.add_step("host", result);
@@ -176,7 +189,8 @@ pub fn explain(
         code: typed.as_bytes(),
         key: index.catalog().click_id_key(),
     };
-    let visitor = SimulatedVisitor::new(visit, databases, link);
+    let earlier = EarlierVisits { state, unix_seconds: time };
+    let visitor = SimulatedVisitor::new(visit, databases, link, earlier);
     explanation.facts = ExplainedFacts::new(&visitor);
     let (typed_bytes, referer) = (typed.as_bytes(), visit.referer.as_bytes());
     let language = visit.language.as_bytes();
@@ -286,6 +300,7 @@ impl Explanation {
             rows: Vec::new(),
             facts: ExplainedFacts::default(),
             rules: Vec::new(),
+            state_as_of: 0,
             path: Vec::new(),
             network_coupon_code_id: 0,
             reason: "",

@@ -101,7 +101,7 @@ impl Admin {
         let daemon = DaemonClient::new(&config.daemon_socket);
         let (network_id, stop) = (config.network_id, || background.clone());
         let publisher = publish::start(store.clone(), network_id, daemon.clone(), stop());
-        visit_state::start(store.clone(), daemon.clone(), network_id, stop());
+        let visit_state = visit_state::start(store.clone(), daemon.clone(), network_id, stop());
         let intake = click_ingest::start(store.clone(), archive.clone(), daemon.clone(), stop());
         let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
         let bounds = conversions::postback_ingest::Bounds {
@@ -158,6 +158,7 @@ impl Admin {
             intake,
             pixels,
             smart_switch,
+            visit_state,
             privacy,
             postbacks,
             certificates,

@@ -2,23 +2,26 @@
 //!
 //! A task looks a few times a second whether something changed that the state depends on: the
 //! catalog, clicks, conversions, or a window that began. Then the state is built in one read
-//! transaction, so its counts include exactly the clicks up to its sequences, and sent. The daemon
-//! adds its own later clicks and never waits for the state.
+//! transaction, so that the counts include exactly the clicks up to the sequences in the state, and
+//! sent. The daemon adds later clicks by itself and never waits for the state.
 //!
 //! Counts of clicks before the present day are kept between two states, because only late clicks and
-//! another bot list change them.
+//! another bot list change these counts.
 //!
-//! A limit that is reached is logged, once for each limit and window.
+//! Reached limits are logged, once for each limit and window.
 
 mod build;
 mod click_counts;
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coupon_shared::snapshot::SnapshotError;
+use coupon_shared::visit_state::PublishedState;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::caps::ReachedLimit;
@@ -30,7 +33,7 @@ use build::{BuiltState, StateBuilder, StateVersions};
 
 /// Shortest time between two states.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// A state whose counts stay the same, but include later clicks, is sent so often.
+/// Interval between states with the same counts that include later clicks.
 const CURSOR_INTERVAL: Duration = Duration::from_secs(1);
 /// An unchanged state is sent so often, because a daemon may have lost the last one.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(30);
@@ -52,9 +55,41 @@ pub(crate) enum VisitStateError {
     Content(#[from] SnapshotError),
 }
 
+/// The state that was built last, for explanations of visits.
+#[derive(Debug, Clone, Default)]
+pub struct VisitStateHandle(Arc<watch::Sender<Option<Arc<PublishedState>>>>);
+
+impl VisitStateHandle {
+    /// `None` while no rule of the network asks for a state.
+    #[must_use]
+    pub fn last(&self) -> Option<Arc<PublishedState>> {
+        self.0.borrow().clone()
+    }
+
+    fn show(&self, state: Option<&BuiltState>) {
+        self.0.send_replace(state.map(BuiltState::share));
+    }
+}
+
 /// Starts the task; it ends with `stop`.
-pub(crate) fn start(store: Store, daemon: DaemonClient, network_id: u32, stop: CancellationToken) {
-    worker::spawn(VisitStateSender::new(store, daemon, network_id), stop);
+pub(crate) fn start(
+    store: Store,
+    daemon: DaemonClient,
+    network_id: u32,
+    stop: CancellationToken,
+) -> VisitStateHandle {
+    let handle = VisitStateHandle::default();
+    worker::spawn(VisitStateSender::new(store, daemon, network_id, handle.clone()), stop);
+    handle
+}
+
+/// The state now; `None` for a network without rules that need one.
+pub(crate) fn read(
+    connection: &ReadTx<'_>,
+    network_id: u32,
+) -> Result<Option<Arc<PublishedState>>, StoreError> {
+    let built = StateBuilder::default().build(connection, network_id)?;
+    Ok(built.as_ref().map(BuiltState::share))
 }
 
 struct VisitStateSender {
@@ -63,6 +98,7 @@ struct VisitStateSender {
     /// Taken out while a state is built.
     builder: Option<StateBuilder>,
     network_id: u32,
+    handle: VisitStateHandle,
     /// Versions of the last built state.
     seen: Option<StateVersions>,
     sent: Option<SentState>,
@@ -91,6 +127,7 @@ impl Worker for VisitStateSender {
         let built = self.build().await?;
         self.took = began.elapsed();
         self.seen = Some(versions);
+        self.handle.show(built.as_ref());
         let Some(state) = built else { return Ok(()) };
         let reached = state.reached().to_vec();
         if !self.send_changed(state).await? {
@@ -110,12 +147,18 @@ impl Worker for VisitStateSender {
 }
 
 impl VisitStateSender {
-    fn new(store: Store, daemon: DaemonClient, network_id: u32) -> VisitStateSender {
+    fn new(
+        store: Store,
+        daemon: DaemonClient,
+        network_id: u32,
+        handle: VisitStateHandle,
+    ) -> VisitStateSender {
         VisitStateSender {
             store,
             daemon,
             builder: None,
             network_id,
+            handle,
             seen: None,
             sent: None,
             alerted: HashSet::new(),
@@ -136,7 +179,7 @@ impl VisitStateSender {
         Ok(built)
     }
 
-    /// Sends the state if it says something new. Returns whether the daemon has all of it.
+    /// Sends a state that says something new. Returns whether the daemon has the whole state.
     async fn send_changed(&mut self, state: BuiltState) -> Result<bool, VisitStateError> {
         if let Some(sent) = &self.sent
             && sent.state.has_same_counts(&state)

@@ -12,9 +12,10 @@ use utoipa_axum::routes;
 use super::error::ApiError;
 use super::request::Json;
 use super::state::AppState;
-use crate::explain::{Explanation, SimulatedVisit, explain};
+use crate::explain::{Explanation, Knowledge, SimulatedVisit, explain};
 use crate::publish::{FolderError, PublisherHandle};
 use crate::store::Store;
+use crate::visit_state::VisitStateHandle;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(explain_visit))
@@ -26,6 +27,7 @@ async fn explain_visit(
     State(store): State<Store>,
     State(publisher): State<PublisherHandle>,
     State(geo): State<Arc<GeoWatcher>>,
+    State(visit_state): State<VisitStateHandle>,
     Json(visit): Json<SimulatedVisit>,
 ) -> Result<axum::Json<Explanation>, ApiError> {
     let link = visit.clone();
@@ -33,7 +35,9 @@ async fn explain_visit(
     let work = tokio::task::spawn_blocking(move || {
         let index = publisher.open_index()?;
         let (databases, now) = (geo.databases().current(), Timestamp::now().as_second());
-        Ok(explain(&index, &databases, &visit, base_url.as_deref(), now))
+        let state = visit_state.last();
+        let knowledge = Knowledge { databases: &databases, state: state.as_deref() };
+        Ok(explain(&index, knowledge, &visit, base_url.as_deref(), now))
     });
     match work.await {
         Ok(Ok(explanation)) => Ok(axum::Json(explanation)),

@@ -22,6 +22,7 @@ use crate::publish::PublisherHandle;
 use crate::smart_switch::SmartSwitch;
 use crate::store::Store;
 use crate::uploads::Uploads;
+use crate::visit_state::VisitStateHandle;
 
 /// The state of the router. Each handler takes single parts.
 #[derive(Clone)]
@@ -58,6 +59,8 @@ pub struct AppState {
     pub smart_switch: SmartSwitch,
     /// State of certificates.
     pub certificates: AcmeHandle,
+    /// Counts of caps and converted visitors.
+    pub visit_state: VisitStateHandle,
     /// Databases of places.
     pub geo: Arc<GeoWatcher>,
     /// The places that they know.
@@ -97,6 +100,7 @@ parts! {
     pixels: PartnerPostbacks,
     smart_switch: SmartSwitch,
     certificates: AcmeHandle,
+    visit_state: VisitStateHandle,
     geo: Arc<GeoWatcher>,
     places: PlaceLists,
     events: EventFeed,

@@ -9,8 +9,8 @@ use clap::Args;
 use coupon_geo::LiveDatabases;
 use jiff::Timestamp;
 
-use crate::explain::{Explanation, Moment, SimulatedVisit, explain};
-use crate::{publish, store};
+use crate::explain::{Explanation, Knowledge, Moment, SimulatedVisit, explain};
+use crate::{publish, store, visit_state};
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
@@ -59,7 +59,9 @@ pub(super) fn run(
         oid: args.oid,
         host: args.host,
     };
-    let base_url = visit.base_url(&*store::connect_existing(dir)?.begin_read()?)?;
+    let connection = store::connect_existing(dir)?;
+    let reading = connection.begin_read()?;
+    let base_url = visit.base_url(&reading)?;
     let index = publish::published(dir).map_err(|error| match error.is_missing() {
         true => anyhow::anyhow!(
             "nothing is published in {} yet: start coupon-admin there once",
@@ -72,7 +74,10 @@ pub(super) fn run(
     for problem in databases.problems() {
         eprintln!("{problem}");
     }
-    let explanation = explain(&index, &databases.current(), &visit, base_url.as_deref(), now);
+    let state = visit_state::read(&reading, index.manifest().network_id)?;
+    let databases = databases.current();
+    let knowledge = Knowledge { databases: &databases, state: state.as_deref() };
+    let explanation = explain(&index, knowledge, &visit, base_url.as_deref(), now);
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&explanation)?),
         false => print(&visit.code, &explanation),

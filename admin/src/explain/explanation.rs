@@ -21,6 +21,9 @@ pub struct Explanation {
     pub rows: Vec<ExplainedRow>,
     /// Everything known of the visitor.
     pub facts: ExplainedFacts,
+    /// When the counts of caps and the converted visitors were known, in Unix seconds; 0 if no rule
+    /// asks for them. coupond counts on from there.
+    pub state_as_of: i64,
     /// The offers on the visit's way: the code's, then those it was forwarded or failed over to.
     pub path: Vec<ExplainedHop>,
     /// The rules of the code's offers that the visit got to, each with its verdict.

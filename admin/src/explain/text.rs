@@ -6,9 +6,11 @@ use coupon_rules::ruleset::{Dimension, Verdict};
 use coupon_rules::text_match::Variable;
 use coupon_shared::civil_day::{Day, UNIX_DAYS_OF_DAY_0};
 use coupon_shared::decision::{Candidate, DecidedClick, Reason};
+use coupon_shared::visit_state::CapWindow;
 use jiff::ToSpan;
 use jiff::civil::date;
 
+use super::earlier_visits::ReachedWindow;
 use super::explanation::{ExplainedHop, Explanation};
 use super::visitor::{ExplainedFacts, ExplainedRule};
 
@@ -176,6 +178,31 @@ pub(super) fn because(
         (true, _) => format!("the visitor's {name} is unknown"),
         (false, "") => format!("the visitor's {name} is none of those"),
         (false, value) => format!("the visitor's {name} is {value}"),
+    }
+}
+
+/// The limit of a cap that is reached.
+pub(super) fn cap(reached: Option<&ReachedWindow>) -> String {
+    let Some(ReachedWindow { window, clicks }) = reached else {
+        return "no limit is reached, as far as coupon-admin has counted".into();
+    };
+    let period = match window {
+        CapWindow::Daily => "today",
+        CapWindow::Weekly => "this week",
+        CapWindow::Monthly => "this month",
+        CapWindow::Global => "in all",
+    };
+    match clicks {
+        Some((count, limit)) => format!("{count} of {limit} clicks are used {period}"),
+        None => format!("conversions, payout or revenue are at their limit {period}"),
+    }
+}
+
+/// The state of a visitor whom a block of converted visitors asks about.
+pub(super) fn converted(has_converted: bool) -> &'static str {
+    match has_converted {
+        true => "a conversion came from a click of this visitor on the offer",
+        false => "no conversion of this visitor on the offer is known",
     }
 }
 

@@ -4,20 +4,26 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use coupon_geo::Databases;
 use coupon_rules::agent::{Agent, ClientHints};
+use coupon_rules::caps::Cap;
 use coupon_rules::control::Control;
 use coupon_rules::facts::VisitorFacts;
 use coupon_rules::language;
 use coupon_rules::place::{Place, PlaceParts};
 use coupon_rules::ruleset::{Dimension, PreparedRuleset, Refusal, Verdict};
+use coupon_rules::sessions::SessionDefinition;
 use coupon_rules::text_match::Variable;
+use coupon_rules::visit_state::VisitState;
 use coupon_shared::decision::{Candidate, Reason, today};
 use coupon_shared::dice::dice;
-use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::catalog::rules::OfferRule;
+use coupon_shared::snapshot::catalog::{ArchivedOffer, CatalogFile};
+use coupon_shared::snapshot::level::CodeRecord;
 use coupon_shared::transaction_id::ClickIdKey;
 use coupon_shared::visit_target::Parameters;
+use coupon_shared::visitor_key::{VisitorKey, VisitorKeys};
 use serde::Serialize;
 
+use super::earlier_visits::EarlierVisits;
 use super::{SimulatedVisit, text};
 use crate::catalog::click_error_code;
 
@@ -30,6 +36,7 @@ pub(super) struct SimulatedVisitor<'a> {
     language: &'a [u8],
     referer: &'a [u8],
     link: SimulatedLink<'a>,
+    pub(super) earlier: EarlierVisits<'a>,
 }
 
 /// The link that a simulated visitor follows.
@@ -48,6 +55,7 @@ impl<'a> SimulatedVisitor<'a> {
         visit: &'a SimulatedVisit,
         databases: &'a Databases,
         link: SimulatedLink<'a>,
+        earlier: EarlierVisits<'a>,
     ) -> SimulatedVisitor<'a> {
         let header = |wanted: &str| {
             let found = visit.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
@@ -68,7 +76,15 @@ impl<'a> SimulatedVisitor<'a> {
             language: or_header(&visit.language, "Accept-Language").as_bytes(),
             referer: or_header(&visit.referer, "Referer").as_bytes(),
             link,
+            earlier,
         }
+    }
+}
+
+impl SimulatedVisitor<'_> {
+    /// The visitor's key under a session definition.
+    pub(super) fn visitor_key(&self, definition: SessionDefinition) -> VisitorKey {
+        VisitorKeys::new(&self.link.key).identify(definition, self.address, self.user_agent)
     }
 }
 
@@ -102,6 +118,10 @@ impl VisitorFacts for SimulatedVisitor<'_> {
 
     fn dice(&self, offer: u32) -> u64 {
         dice(&self.link.key, self.address, self.user_agent, offer)
+    }
+
+    fn visit_state(&self) -> &dyn VisitState {
+        self
     }
 }
 
@@ -186,8 +206,10 @@ pub struct ExplainedRule {
     pub network_ruleset_id: u32,
     /// The traffic control or SmartSwitch rule, as clicks name it; 0 for another rule.
     pub network_traffic_control_id: u32,
+    /// The cap; 0 for another rule.
+    pub network_cap_id: u32,
     /// The part of the ruleset, such as `place` or `language`; or `traffic_control`,
-    /// `smart_switch`, `blocked`.
+    /// `smart_switch`, `blocked`, `cap`, `group_cap`, `already_converted`, `duplicate`.
     pub kind: &'static str,
     /// `passed` or `refused`.
     pub verdict: &'static str,
@@ -227,7 +249,12 @@ impl Questions<'_> {
         let Some(offer) = row.reached.offer else { return Vec::new() };
         let everywhere = self.catalog.controls_everywhere().iter();
         let rules = everywhere.chain(self.catalog.rules_of(offer));
-        rules.flat_map(|rule| self.explain_rule(row, rule)).collect()
+        let mut explained: Vec<_> = rules.flat_map(|rule| self.explain_rule(row, rule)).collect();
+        let CodeRecord { code_id, partner_id, .. } = row.row;
+        let caps = self.catalog.caps_of(code_id, partner_id, offer).filter(|cap| cap.can_refuse());
+        explained.extend(caps.map(|cap| self.explain_cap(row.reached.offer_id, cap)));
+        explained.extend(self.explain_visitor_rules(offer));
+        explained
     }
 
     fn explain_rule(&self, row: &Candidate<'_>, rule: &OfferRule) -> Vec<ExplainedRule> {
@@ -268,6 +295,39 @@ impl Questions<'_> {
         }
     }
 
+    fn explain_cap(&self, network_offer_id: u32, cap: &Cap) -> ExplainedRule {
+        let reached = self.visitor.earlier.reached_window(cap);
+        let reason = if cap.is_group { Reason::GroupCap } else { Reason::Cap };
+        ExplainedRule {
+            network_cap_id: cap.id,
+            kind: reason.as_str(),
+            because: text::cap(reached.as_ref()),
+            ..ExplainedRule::with_reason(network_offer_id, reached.map(|_| reason))
+        }
+    }
+
+    /// The rules on earlier visits and conversions of the visitor.
+    fn explain_visitor_rules(&self, offer: &ArchivedOffer) -> Vec<ExplainedRule> {
+        let offer_id = offer.id.to_native();
+        let rules = self.catalog.visitor_rules_of(offer);
+        let has_converted = self.visitor.has_converted(offer_id, &rules.session);
+        let converted = rules.already_converted.map(|_| {
+            let reason = has_converted.then_some(Reason::AlreadyConverted);
+            ExplainedRule {
+                kind: Reason::AlreadyConverted.as_str(),
+                because: text::converted(has_converted).into(),
+                ..ExplainedRule::with_reason(offer_id, reason)
+            }
+        });
+        let repeats = rules.duplicates.map(|_| ExplainedRule {
+            kind: Reason::Duplicate.as_str(),
+            is_unknown: true,
+            because: "only coupond knows which visitors came before".into(),
+            ..ExplainedRule::with_reason(offer_id, None)
+        });
+        converted.into_iter().chain(repeats).collect()
+    }
+
     fn explain_control(
         &self,
         network_offer_id: u32,
@@ -300,6 +360,7 @@ impl ExplainedRule {
             network_offer_id,
             network_ruleset_id: 0,
             network_traffic_control_id: 0,
+            network_cap_id: 0,
             kind: "",
             verdict: if reason.is_some() { "refused" } else { "passed" },
             is_unknown: false,

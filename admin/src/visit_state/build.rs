@@ -55,13 +55,17 @@ fn now_ms() -> u64 {
 
 /// A state with the limits that it reaches.
 pub(super) struct BuiltState {
-    published: PublishedState,
+    published: Arc<PublishedState>,
     reached: Vec<(ReachedLimit, Range<u64>)>,
 }
 
 impl BuiltState {
     pub(super) fn published(&self) -> &PublishedState {
         &self.published
+    }
+
+    pub(super) fn share(&self) -> Arc<PublishedState> {
+        Arc::clone(&self.published)
     }
 
     /// Reached limits of the present windows, in Unix milliseconds.
@@ -157,7 +161,7 @@ impl StateBuilder {
             }
         }
         published.caps.sort_unstable_by_key(|cap| (cap.cap_id, cap.window, cap.bounds.starts));
-        Ok(Some(BuiltState { published, reached }))
+        Ok(Some(BuiltState { published: Arc::new(published), reached }))
     }
 
     fn converted(

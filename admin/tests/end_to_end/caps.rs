@@ -77,6 +77,20 @@ impl Shop {
         codes
     }
 
+    /// Waits until `explain` answers as coupond does, and names these rules as those that refuse.
+    fn wait_for_explanation(&self, code: &str, visitor: u8, status: u16, refused: &[&str]) {
+        let visit = json!({"code": code, "ip": format!("198.51.100.{visitor}"),
+            "user_agent": FIREFOX});
+        wait_for("the same answer by explain", || {
+            let explained = self.network.done("POST", "explain", visit.clone());
+            let rules = explained["rules"].as_array().unwrap().iter();
+            let refusing = rules.filter(|rule| rule["verdict"] == "refused");
+            let kinds: Vec<_> = refusing.map(|rule| rule["kind"].as_str().unwrap()).collect();
+            (explained["status"] == status && kinds == refused).then_some(())
+        });
+        assert_eq!(self.status(code, visitor), status);
+    }
+
     fn postback(&self, query: &str) -> Value {
         let request = format!(
             "GET /?nid=1&{query} HTTP/1.1\r\nHost: {0}\r\nAccept: application/json\r\n\
@@ -137,7 +151,7 @@ fn of_visitors_at_once_a_click_cap_takes_exactly_its_number_and_counts_unique_cl
     assert_eq!((count(&statuses, 302), count(&statuses, 404)), (3, 2), "{statuses:?}");
     assert_eq!(shop.error_codes(10), [0, 0, 0, 0, 0, 0, 0, 0, 2, 2]);
     // Visitors who were counted do not use the cap up again, and it stays reached.
-    assert_eq!(shop.status("PARALLEL", 9), 404);
+    shop.wait_for_explanation("PARALLEL", 9, 404, &["cap"]);
 }
 
 /// Case 59.
@@ -234,6 +248,7 @@ fn a_group_counts_the_clicks_of_all_its_offers() {
     }
     assert_eq!((shop.status("WINTER25", 1), shop.status("OTHER", 2)), (302, 404));
     assert_eq!(shop.error_codes(2), [0, 3]);
+    shop.wait_for_explanation("OTHER", 3, 404, &["group_cap"]);
     shop.network.done(
         "PATCH",
         "offergroups/1?wait=live",
@@ -253,6 +268,8 @@ fn a_code_and_a_partner_have_caps_of_their_own() {
     assert_eq!(shop.statuses("SUMMER", [1, 2]), [302, 404]);
     assert_eq!(shop.status("WINTER25", 3), 302);
     assert_eq!(shop.error_codes(3), [0, 0, 2]);
+    shop.wait_for_explanation("SUMMER", 4, 404, &["cap"]);
+    shop.wait_for_explanation("WINTER25", 3, 302, &[]);
     let cap = json!({"name": "Anna", "network_offer_id": 1, "network_affiliate_id": 1,
         "daily_click_cap": 3});
     shop.network.done("POST", "custom/caps?wait=live", cap);
@@ -294,11 +311,13 @@ fn a_converted_visitor_is_refused_until_the_conversion_is_rejected() {
     let began = Instant::now();
     shop.wait_for_status("WINTER25", 1, 404);
     assert!(began.elapsed() < Duration::from_secs(10));
-    assert_eq!(shop.status("WINTER25", 2), 302);
+    shop.wait_for_explanation("WINTER25", 1, 404, &["already_converted"]);
+    shop.wait_for_explanation("WINTER25", 2, 302, &[]);
     wait_for("the click in the report", || {
         let clicks = shop.network.clicks();
         clicks.iter().any(|click| click["error_code"] == 27).then_some(())
     });
     shop.decide(&verdict, "rejected");
     shop.wait_for_status("WINTER25", 1, 302);
+    shop.wait_for_explanation("WINTER25", 1, 302, &[]);
 }

@@ -138,6 +138,7 @@ impl Api {
                 postbacks.clone(),
                 stop.clone(),
             ),
+            visit_state: crate::visit_state::VisitStateHandle::default(),
             events: EventFeed::start(sources, CancellationToken::new(), stop.clone()),
             certificates: certificates.unwrap(),
             places: crate::places::PlaceLists::new(Arc::clone(&geo)),

@@ -79,6 +79,11 @@ async fn add_controls(network: &Running) {
         });
         network.post("trafficcontrols", control).await.done();
     }
+    for (partner, value) in [(1, "ANNA10"), (2, "MARKS-SOURCE")] {
+        let blocked = json!({"variable": "source_id", "value": value,
+            "network_affiliate_id": partner, "notes": "mark my words"});
+        network.post("blockedvalues", blocked).await.done();
+    }
 }
 
 /// One approved and one pending conversion of Anna's, an invalid one and a refund with her code,
@@ -260,6 +265,13 @@ fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>>
         ("get", "/trafficcontrols/{id}") => {
             got([1, 2, 3].map(|id| format!("/v1/affiliates/trafficcontrols/{id}")))
         }
+        ("get", "/blockedvalues") => got([
+            "",
+            "?network_affiliate_id=2",
+            "?filter=network_affiliate_id=2",
+            "?page=1&page_size=2000",
+        ]
+        .map(|query| format!("{template}{query}"))),
         ("post", "/blockedvariables") => {
             let over =
                 [json!({}), json!({"network_offer_id": 2}), json!({"network_affiliate_id": 2})];
