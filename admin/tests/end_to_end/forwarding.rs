@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use crate::conversions::decided;
-use crate::programs::wait_for;
+use crate::programs::{today, wait_for};
 use crate::targeting::{LONDON, MILTON, PERSON, Targeted, Visitor, country, from, include};
 
 /// Where a visit of offer A ends.
@@ -101,15 +101,17 @@ impl Offers {
         [from(LONDON), from(MILTON)].map(|visitor| self.way("CODE", visitor))
     }
 
-    /// Offer, error code and number of each kind of click.
-    fn clicks(&self, visits: usize) -> HashMap<(u64, u64), usize> {
+    /// The number of clicks by offer, error code and former offer.
+    fn clicks(&self, visits: usize) -> HashMap<(u64, u64, u64), usize> {
         let clicks = wait_for("all clicks", || {
             Some(self.targeted.network.clicks()).filter(|clicks| clicks.len() == visits)
         });
         let mut counts = HashMap::new();
         for click in clicks {
             let offer = click["relationship"]["offer"]["network_offer_id"].as_u64().unwrap_or(0);
-            *counts.entry((offer, click["error_code"].as_u64().unwrap())).or_default() += 1;
+            let number = |field: &str| click[field].as_u64().unwrap();
+            let kind = (offer, number("error_code"), number("previous_network_offer_id"));
+            *counts.entry(kind).or_default() += 1;
         }
         counts
     }
@@ -155,8 +157,18 @@ fn a_refused_visitor_gets_the_first_offer_that_takes_the_visitor() {
     assert_eq!(offers.ways(), [FALLBACK, FALLBACK]);
 
     let [a, b, c, d] = ["A", "B", "C", "D"].map(|name| offers.ids[name]);
-    let expected = [((a, 9), 6), ((a, 1), 2), ((b, 0), 1), ((c, 0), 8), ((d, 0), 1)];
+    let expected = [((a, 9, 0), 6), ((a, 1, 0), 2), ((b, 0, a), 1), ((c, 0, a), 8), ((d, 0, a), 1)];
     assert_eq!(offers.clicks(18), HashMap::from(expected));
+    let mut question = today();
+    question["columns"] = json!([{"column": "offer"}]);
+    let report = offers.done("POST", "reporting/entity", &question);
+    let count = |id: u64, measure: &str| {
+        let is_row = |row: &&Value| row["columns"][0]["id"] == id.to_string();
+        let row = report["table"].as_array().unwrap().iter().find(is_row).unwrap();
+        row["reporting"][measure].clone()
+    };
+    assert_eq!([count(a, "fail_traffic_click"), count(a, "gross_click")], [10, 8], "{report}");
+    assert_eq!([count(c, "fail_traffic_click"), count(c, "gross_click")], [0, 8], "{report}");
 }
 
 #[test]
@@ -206,7 +218,7 @@ fn the_network_ends_fail_traffic_and_decides_about_paused_offers() {
     offers.done("PATCH", "settings?wait=live", &on);
     assert_eq!(offers.ways(), [FALLBACK.to_owned(), destination("B")]);
     let [a, b] = ["A", "B"].map(|name| offers.ids[name]);
-    let expected = [((a, 9), 3), ((a, 1006), 3), ((b, 0), 4)];
+    let expected = [((a, 9, 0), 2), ((a, 9, a), 1), ((a, 1006, 0), 3), ((b, 0, a), 4)];
     assert_eq!(offers.clicks(10), HashMap::from(expected));
 }
 
