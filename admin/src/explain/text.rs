@@ -142,6 +142,7 @@ pub(super) fn rules(rules: &[ExplainedRule]) -> String {
         (1, 0) => "one rule was asked, and lets the visitor pass".into(),
         (all, 0) => format!("{all} rules were asked, and all let the visitor pass"),
         (1, _) => "one rule was asked, and refuses the visitor".into(),
+        (all, 1) => format!("{all} rules were asked, and one of them refuses the visitor"),
         (all, refused) => {
             format!("{all} rules were asked, and {refused} of them refuse the visitor")
         }
