@@ -48,7 +48,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0033_traffic_controls.sql"),
     include_str!("migrations/0034_forwarding.sql"),
     include_str!("migrations/0035_caps.sql"),
-    include_str!("migrations/0037_smart_switch.sql"),
+    include_str!("migrations/0036_smart_switch.sql"),
 ];
 
 /// Migrates the database to this program's schema.
