@@ -163,7 +163,8 @@ fn a_refused_visitor_gets_the_first_offer_that_takes_the_visitor() {
     question["columns"] = json!([{"column": "offer"}]);
     let report = offers.done("POST", "reporting/entity", &question);
     let count = |id: u64, measure: &str| {
-        let is_row = |row: &&Value| row["columns"][0]["id"] == id.to_string();
+        let id = id.to_string();
+        let is_row = |row: &&Value| row["columns"][0]["id"] == id.as_str();
         let row = report["table"].as_array().unwrap().iter().find(is_row).unwrap();
         row["reporting"][measure].clone()
     };
