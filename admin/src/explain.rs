@@ -13,11 +13,11 @@ use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::{CodeError, FoldedCode};
 use coupon_shared::decision::{
     Answer, Candidate, DecidedClick, DetourKind, Visit, Visitor, candidates, decide,
-    fallback_chain, not_a_code, today,
+    fallback_chain, not_a_code, passed_offers, today,
 };
 use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::index::Index;
-use coupon_shared::snapshot::catalog::ArchivedDomain;
+use coupon_shared::snapshot::catalog::{ArchivedDomain, CatalogFile};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 use coupon_shared::visit_state::PublishedState;
 use coupon_shared::visit_target::{Host, Parameter, Parameters, lenient_code_from_path};
@@ -331,7 +331,7 @@ impl Explanation {
         self.add_step("time", format!("it is {} in the network's time zone", self.day));
         self.rows = rows.iter().map(|row| explain_row(row, click.row.code_id)).collect();
         self.add_step("choice", text::choice(&rows, &click, visit.offer_id));
-        self.path = explain_path(&rows, &click, visit.offer_id.is_some());
+        self.path = explain_path(catalog, visit, &rows, &click, sample.time);
         self.add_step("path", text::path(&self.path));
         self.rules = visitor::rules(catalog, &rows, sample.visitor, &self.facts, sample.time);
         self.add_step("rules", text::rules(&self.rules));
@@ -429,22 +429,27 @@ fn is_failed_over(click: Option<&DecidedClick>) -> bool {
 
 /// The offers on the way of the chosen row.
 fn explain_path(
+    catalog: &CatalogFile,
+    visit: &Visit<'_, '_, SimulatedVisitor<'_>>,
     rows: &[Candidate<'_>],
     click: &DecidedClick,
-    is_asked_for: bool,
+    time: i64,
 ) -> Vec<ExplainedHop> {
     let Some(at) = rows.iter().position(|row| row.row.code_id == click.row.code_id) else {
         return Vec::new();
     };
     let chosen = &rows[at];
-    let begins_by = match (is_asked_for, at) {
+    let begins_by = match (visit.offer_id.is_some(), at) {
         (true, _) => "oid",
         (false, 0) => "code",
         (false, _) => "sibling",
     };
     let hop = |network_offer_id, via, outcome| ExplainedHop { network_offer_id, via, outcome };
     let forwarding = DetourKind::Forwarding.as_str();
-    let passed = chosen.reached.passed().map(|offer_id| (offer_id, "forwarded"));
+    // A row that is not asked for, or whose code does not run, leads nowhere.
+    let is_forwarded = chosen.reached.forwarded_by != 0;
+    let passed = passed_offers(catalog, visit, &chosen.row, time).filter(|_| is_forwarded);
+    let passed = passed.map(|offer_id| (offer_id, "forwarded"));
     let way = passed.chain([(chosen.reached.offer_id, chosen.reason.as_str())]);
     let vias = std::iter::once(begins_by).chain(std::iter::repeat(forwarding));
     let mut path: Vec<_> =

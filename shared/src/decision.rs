@@ -200,6 +200,17 @@ pub fn candidates<'a, 'f, F: VisitorFacts>(
     Some(rows.iter().map(move |row| checks.candidate(row, wanted)))
 }
 
+/// The offers that a visit of this row passes before the one that it reaches, for `explain`.
+pub fn passed_offers<F: VisitorFacts>(
+    catalog: &CatalogFile,
+    visit: &Visit<'_, '_, F>,
+    row: &CodeRecord,
+    now: i64,
+) -> impl Iterator<Item = u32> + use<F> {
+    let checks = Checks { catalog, visitor: visit.visitor, moment: Moment::new(catalog, now) };
+    checks.way(row).passed()
+}
+
 /// The network's civil day at a moment in Unix seconds.
 pub fn today(catalog: &CatalogFile, now: i64) -> Day {
     Day::at(now, catalog.utc_offset_at(now))
@@ -343,7 +354,7 @@ impl<'a> Candidate<'a> {
             previous_advertiser_id: self.advertiser_id(),
             failed_reason: Some(self.reason),
         };
-        match checks.fail_over(&self.row, &self.reached, group, facts)? {
+        match checks.fail_over(&self.row, group, facts)? {
             FailedOver::Offer { redirect_id, offer, destination } => {
                 let row = CodeRecord { offer_id: offer.id.to_native(), ..self.row };
                 let click = DecidedClick {

@@ -90,7 +90,7 @@ impl DetourKind {
     }
 }
 
-/// The offer that a visit reached by forwarding.
+/// The offer that a visit reached by forwarding. Small, because every visit carries one.
 #[derive(Clone, Copy)]
 pub struct Reached<'a> {
     /// The offer, if the catalog has it.
@@ -98,37 +98,50 @@ pub struct Reached<'a> {
     pub offer_id: u32,
     /// Id of the last rule that forwarded, 0 for none.
     pub forwarded_by: u32,
-    /// The offers before, then zeros.
-    passed: [u32; MAX_HOPS],
 }
 
 impl<'a> Reached<'a> {
     /// The offer of the row itself.
     #[inline]
     pub(super) fn row(row: &CodeRecord, offer: Option<&'a ArchivedOffer>) -> Reached<'a> {
-        Reached { offer, offer_id: row.offer_id, forwarded_by: 0, passed: [0; MAX_HOPS] }
+        Reached { offer, offer_id: row.offer_id, forwarded_by: 0 }
     }
 
     /// The offer's advertiser, 0 if the catalog lacks the offer.
     pub fn advertiser_id(&self) -> u32 {
         self.offer.map_or(0, |offer| offer.advertiser_id.to_native())
     }
+}
 
-    /// The offers before this one.
-    pub fn passed(&self) -> impl Iterator<Item = u32> {
+/// The way of a visit to the offer that it reached.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) reached: Reached<'a>,
+    /// The offers before, then zeros.
+    passed: [u32; MAX_HOPS],
+}
+
+impl<'a> Way<'a> {
+    fn start(reached: Reached<'a>) -> Way<'a> {
+        Way { reached, passed: [0; MAX_HOPS] }
+    }
+
+    /// The offers before the reached one.
+    pub(super) fn passed(&self) -> impl Iterator<Item = u32> + use<> {
         self.passed.into_iter().filter(|offer_id| *offer_id != 0)
     }
 
     /// The next offer of the way; `None` at the end of a way that is too long or comes back.
-    fn hop(&self, to: &'a ArchivedOffer, by: u32) -> Option<Reached<'a>> {
+    fn hop(&self, to: &'a ArchivedOffer, by: u32) -> Option<Way<'a>> {
         let offer_id = to.id.to_native();
-        if offer_id == self.offer_id || self.passed.contains(&offer_id) {
+        if offer_id == self.reached.offer_id || self.passed.contains(&offer_id) {
             return None;
         }
         let free = self.passed.iter().position(|passed| *passed == 0)?;
         let mut passed = self.passed;
-        passed[free] = self.offer_id;
-        Some(Reached { offer: Some(to), offer_id, forwarded_by: by, passed })
+        passed[free] = self.reached.offer_id;
+        let reached = Reached { offer: Some(to), offer_id, forwarded_by: by };
+        Some(Way { reached, passed })
     }
 }
 
@@ -143,21 +156,27 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
     #[inline]
     pub(super) fn follow_forwarding(&self, row: &CodeRecord, from: Reached<'a>) -> Reached<'a> {
         match from.offer {
-            Some(offer) if !offer.rules.is_empty() => self.follow_rules(row, from),
+            Some(offer) if !offer.rules.is_empty() => {
+                self.follow_rules(row, Way::start(from)).reached
+            }
             _ => from,
         }
     }
 
-    fn follow_rules(&self, row: &CodeRecord, from: Reached<'a>) -> Reached<'a> {
-        let partner = self.catalog.partner(row.partner_id).filter(|partner| partner.active);
-        let Some(partner) = partner else { return from };
-        std::iter::successors(Some(from), |reached| self.next_hop(partner, reached))
-            .last()
-            .unwrap_or(from)
+    /// The way that forwarding rules lead from the row's own offer.
+    pub(super) fn way(&self, row: &CodeRecord) -> Way<'a> {
+        let own = Reached::row(row, self.catalog.offer(row.offer_id));
+        self.follow_rules(row, Way::start(own))
     }
 
-    fn next_hop(&self, partner: &ArchivedPartner, reached: &Reached<'a>) -> Option<Reached<'a>> {
-        let (offer, facts) = (reached.offer?, self.visitor.facts()?);
+    fn follow_rules(&self, row: &CodeRecord, from: Way<'a>) -> Way<'a> {
+        let partner = self.catalog.partner(row.partner_id).filter(|partner| partner.active);
+        let Some(partner) = partner else { return from };
+        std::iter::successors(Some(from), |way| self.next_hop(partner, way)).last().unwrap_or(from)
+    }
+
+    fn next_hop(&self, partner: &ArchivedPartner, way: &Way<'a>) -> Option<Way<'a>> {
+        let (offer, facts) = (way.reached.offer?, self.visitor.facts()?);
         if !offer.active && !self.catalog.lead_on_from_paused_offers() {
             return None;
         }
@@ -168,22 +187,23 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
             let to = self.catalog.offer(rule.destination_offer).filter(|_| fires)?;
             self.check_terms(to, partner).is_ok().then_some((to, rule.id))
         })?;
-        reached.hop(to, by)
+        way.hop(to, by)
     }
 
     /// The way out by the fail traffic of the offer that refused.
     pub(super) fn fail_over(
         &self,
         row: &CodeRecord,
-        refused: &Reached<'a>,
         group: FailGroup,
         facts: &F,
     ) -> Option<FailedOver<'a>> {
+        let way = self.way(row);
+        let refused = way.reached;
         let OfferFailTraffic { is_by_weight, ends_at_network_url, redirects } =
             self.catalog.fail_traffic_of(refused.offer?)?;
         let possible = || {
             redirects.iter().filter_map(|redirect| {
-                let offer = self.accepting_offer(row, refused, redirect, group, facts)?;
+                let offer = self.accepting_offer(row, &way, redirect, group, facts)?;
                 Some((redirect, offer))
             })
         };
@@ -205,7 +225,7 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
     fn accepting_offer(
         &self,
         row: &CodeRecord,
-        refused: &Reached<'a>,
+        way: &Way<'a>,
         redirect: &PreparedFailRedirect,
         group: FailGroup,
         facts: &F,
@@ -213,7 +233,7 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
         let is_meant = redirect.groups & group as u8 != 0
             && redirect.ruleset.check(facts, self.catalog, self.moment.unix_seconds).is_ok();
         let offer = self.catalog.offer(redirect.offer).filter(|_| is_meant)?;
-        let reached = self.follow_forwarding(row, refused.hop(offer, 0)?);
+        let Way { reached, .. } = self.follow_rules(row, way.hop(offer, 0)?);
         self.check_run(&CodeRecord { code_id: NO_CODE, ..*row }, &reached).ok()?;
         reached.offer
     }
