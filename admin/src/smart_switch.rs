@@ -8,7 +8,7 @@
 //!   or with clicks whose conversions are late, would block good traffic. A skipped run is recorded.
 //! - A run acts in one transaction: blocked values, audit, record of the run, change sequence of the
 //!   publication.
-//! - [`plan`] bounds what a run may do.
+//! - [`mod@plan`] bounds what a run may do.
 //!
 //! Blocks change no earlier click or conversion.
 

@@ -313,7 +313,7 @@ impl CountedCaps {
         }
     }
 
-    /// The bytes of [`Tag::CountedCaps`].
+    /// The bytes of [`coupon_shared::click::Tag::CountedCaps`].
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
