@@ -31,6 +31,7 @@ use crate::agent::{Browser, Device, Platform};
 use crate::facts::{Clocks, VisitorFacts};
 use crate::language;
 use crate::place::{Place, PlaceParts, ProxyKinds};
+use crate::text_match;
 use addresses::AddressRanges;
 use hours::Hours;
 use number_set::NumberSet;
@@ -239,7 +240,9 @@ impl IspEntry {
         match self {
             IspEntry::Asn(asn) => *asn == place.isp.asn,
             IspEntry::Name(name) => name.eq_ignore_ascii_case(place.isp.name),
-            IspEntry::Contains(part) => contains_ignoring_case(place.isp.name, part),
+            IspEntry::Contains(part) => {
+                text_match::contains(place.isp.name.as_bytes(), part.as_bytes())
+            }
         }
     }
 }
@@ -253,12 +256,6 @@ impl CarrierEntry {
             CarrierEntry::Name(name) => name.eq_ignore_ascii_case(place.isp.name),
         }
     }
-}
-
-fn contains_ignoring_case(text: &str, lower: &str) -> bool {
-    text.as_bytes()
-        .windows(lower.len().max(1))
-        .any(|part| part.eq_ignore_ascii_case(lower.as_bytes()))
 }
 
 impl Ruleset {

@@ -206,7 +206,8 @@ fn ends_with(text: &[u8], lower: &[u8]) -> bool {
     tail_at.is_some_and(|at| text[at..].eq_ignore_ascii_case(lower))
 }
 
-fn contains(text: &[u8], lower: &[u8]) -> bool {
+/// Whether a part of the text equals the text in lower case, in any case of its letters.
+pub(crate) fn contains(text: &[u8], lower: &[u8]) -> bool {
     text.windows(lower.len().max(1)).any(|part| part.eq_ignore_ascii_case(lower))
 }
 
