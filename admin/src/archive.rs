@@ -4,11 +4,15 @@
 //! positions and rollups in the store are derived from the archive and can be rebuilt. Only click
 //! ingest appends. Reports read concurrently, and only frames recorded in the store. Removals take
 //! out personal fields, and whole segments by age; nothing else changes.
+//!
+//! The archive also hands out the databases of places, because every reader of clicks needs them: an
+//! archived click has an address and no place.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use coupon_geo::{Databases, LiveDatabases};
 use coupon_shared::click::block::{Block, DecodedBlock, PersonalAction};
 use coupon_shared::click::{Click, ClickError};
 use coupon_shared::framed_log::{FrameReader, FramedLog, FramedLogError, Options};
@@ -66,6 +70,7 @@ pub enum ArchiveError {
 pub struct Archive {
     folder: Arc<Path>,
     log: Arc<Mutex<FramedLog>>,
+    databases: Option<Arc<LiveDatabases>>,
 }
 
 impl Archive {
@@ -83,7 +88,18 @@ impl Archive {
                 "cut an unfinished append off the click archive"
             );
         }
-        Ok(Archive { folder: folder.into(), log: Arc::new(Mutex::new(log)) })
+        Ok(Archive { folder: folder.into(), log: Arc::new(Mutex::new(log)), databases: None })
+    }
+
+    /// The same archive with databases that tell the places of its clicks.
+    #[must_use]
+    pub fn with_databases(self, databases: Arc<LiveDatabases>) -> Archive {
+        Archive { databases: Some(databases), ..self }
+    }
+
+    /// The databases of places in service; none without any.
+    pub(crate) fn databases(&self) -> Arc<Databases> {
+        self.databases.as_ref().map(|databases| databases.current()).unwrap_or_default()
     }
 
     /// Appends blocks durably, all or none; returns their sequences.

@@ -40,6 +40,7 @@ pub mod bot_list;
 pub mod click_pay;
 pub mod click_terms;
 mod recent_visits;
+pub mod visit_place;
 
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ use click_terms::{TermsHistory, TermsRevision};
 use recent_visits::RecentVisits;
 
 pub use agent::IdentifiedAgent;
+pub use visit_place::VisitPlace;
 
 /// Number of visits, of all visitors, after which a visit is forgotten.
 pub const SESSION_HISTORY: u32 = 4_000_000;

@@ -4,8 +4,10 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use coupon_geo::LiveDatabases;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use tracing_subscriber::EnvFilter;
@@ -184,7 +186,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Certificates => certificates::run(&config()?.data_dir)?,
         Command::RebuildReports => {
             let config = config()?;
-            start(&config.log.filter, rebuild_reports(&config.data_dir))?;
+            let program = rebuild_reports(&config.data_dir, &config.geo.databases);
+            start(&config.log.filter, program)?;
         }
         Command::Erase(args) => {
             let config = config()?;
@@ -266,16 +269,19 @@ fn rebuild_progress(blocks: u64) -> ProgressBar {
     ProgressBar::new(blocks).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-async fn rebuild_reports(dir: &Path) -> anyhow::Result<()> {
+async fn rebuild_reports(dir: &Path, geo_databases: &[PathBuf]) -> anyhow::Result<()> {
     // Fails without a store; opening the data folder would create one.
     drop(store::connect_existing(dir)?);
     let (store, archive, _lock) = serve::open_data(dir)?;
+    let places = Arc::new(LiveDatabases::open(geo_databases));
+    let archive = archive.with_databases(Arc::clone(&places));
     let rebuilt = store.clone();
     let progress = rebuild_progress(archive.block_count());
     let clicks =
         click_ingest::rebuild_with_progress(store, archive, |blocks| progress.inc(blocks)).await?;
     progress.finish_and_clear();
-    let conversions = conversions::recount(&rebuilt).await?;
+    let recount = move |tx: &WriteTx<'_>| conversions::recount_with_places(tx, &places.current());
+    let conversions = rebuilt.write(recount).await?;
     println!("counted {clicks} clicks and {conversions} conversions");
     Ok(())
 }

@@ -288,7 +288,7 @@ impl ClickIngest {
         }
         let classifier = self.counter.classifier().await?;
         let append = move |archive: &Archive| {
-            let mut batch = Batch::after(cursor, classifier);
+            let mut batch = Batch::after(cursor, classifier, archive.databases());
             let (new, refused) = batch.add_new(&answer.blocks);
             batch.assign_frames(archive.append(&new)?.start);
             Ok((batch, refused))

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use coupon_geo::Databases;
 use coupon_rules::agent::Agent;
 use coupon_shared::click::{Click, ClickHead, Tag};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
@@ -14,7 +15,7 @@ use coupon_shared::visitor_key::VisitorKey;
 
 use crate::archive::{Archive, ArchiveError};
 use crate::attribution::evidence::{ClickEvidence, ClickFacts};
-use crate::classification;
+use crate::classification::{self, VisitPlace};
 use crate::store::blocks::{self, BlockRow};
 use crate::store::{ReadTx, Store, StoreError, meta};
 
@@ -26,15 +27,18 @@ pub(crate) struct FoundClick {
     /// The values of its tags, in the order of [`Tag::ALL`].
     tags: Vec<Vec<u8>>,
     pub(crate) address: String,
+    /// By the databases in service at the look-up.
+    pub(crate) place: VisitPlace,
 }
 
 impl FoundClick {
-    fn from_record(click: &Click<'_>) -> FoundClick {
+    fn from_record(click: &Click<'_>, databases: &Databases) -> FoundClick {
         FoundClick {
             head: click.head,
             code: click.code.to_vec(),
             tags: Tag::ALL.map(|tag| click.tag(tag).unwrap_or_default().to_vec()).into(),
             address: click.address().map_or_else(String::new, |address| address.to_string()),
+            place: VisitPlace::find(click.head.kind, click.address(), databases),
         }
     }
 
@@ -175,8 +179,10 @@ fn read_clicks(archive: &Archive, mut plans: Vec<LookupPlan>) -> Result<ClickLoo
     plans.sort_by_key(|plan| plan.blocks.first().map(|block| block.archive_sequence));
     let mut archived = archive.block_reader();
     let mut clicks = ClickLookup::default();
+    let databases = archive.databases();
     for LookupPlan { id, blocks, otherwise } in plans {
-        let found = archived.find(&blocks, id, |click| Box::new(FoundClick::from_record(click)))?;
+        let read = |click: &Click<'_>| Box::new(FoundClick::from_record(click, &databases));
+        let found = archived.find(&blocks, id, read)?;
         clicks.known.insert(id, found.map_or(otherwise, LookupResult::Found));
     }
     Ok(clicks)

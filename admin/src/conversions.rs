@@ -24,7 +24,7 @@ mod stored_conversion;
 mod stored_refund;
 
 mod count;
-pub use count::{recount, recount_if_outdated};
+pub use count::{recount, recount_if_outdated, recount_with_places};
 
 /// Unix milliseconds now.
 fn now_ms() -> u64 {

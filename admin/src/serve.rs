@@ -89,6 +89,10 @@ impl Admin {
     pub async fn open(config: &Config) -> anyhow::Result<Admin> {
         let dir = config.data_dir.clone();
         let (store, archive, lock) = tokio::task::spawn_blocking(move || open_data(&dir)).await??;
+        let paths = config.geo.databases.clone();
+        // Reading and checking large files takes a while.
+        let geo = Arc::new(tokio::task::spawn_blocking(move || GeoWatcher::start(&paths)).await??);
+        let archive = archive.with_databases(Arc::clone(geo.databases()));
         if let Some(count @ 1..) = conversions::recount_if_outdated(&store).await? {
             tracing::info!(conversions = count, "conversions counted again by newer rules");
         }
@@ -132,9 +136,6 @@ impl Admin {
         let (pixels, sending) = partner_postbacks::start(store.clone(), &config.pixels, stop())?;
         let certificates =
             acme::start(store.clone(), publisher.clone(), daemon, &config.acme, stop())?;
-        let paths = config.geo.databases.clone();
-        // Reading and checking large files takes a while.
-        let geo = Arc::new(tokio::task::spawn_blocking(move || GeoWatcher::start(&paths)).await??);
         let auth = AuthConfig::new(config);
         let key_uses = auth.key_uses().clone();
         key_uses.flush_regularly(store.clone(), stop());

@@ -147,7 +147,7 @@ fn incomplete(
     let lag_ms = now.unix_ms.saturating_sub(clicks.passed_unix_ms);
     let last_poll_ms = postbacks.last_pull.map_or(0, |at| u64::try_from(at).unwrap_or(0) * 1_000);
     if !is_classified {
-        return Some("visits are being classified again by a changed bot list".into());
+        return Some("visits are being classified again".into());
     }
     if lag_ms > LONGEST_LAG_MS {
         return Some(behind("click ingest", clicks.passed_unix_ms, lag_ms));

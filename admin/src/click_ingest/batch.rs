@@ -1,13 +1,15 @@
 //! Blocks that are counted together.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
+use coupon_geo::Databases;
 use coupon_shared::click::block::Block;
 use coupon_shared::click::{ClickError, ClickHead, StreamId, VisitKind};
 use coupon_shared::decision::Reason;
 use coupon_shared::feed::{self, Cursor};
 
-use crate::classification::Classifier;
+use crate::classification::{Classifier, VisitPlace};
 use crate::store::blocks::{self, BlockRow};
 use crate::store::click_archive::RetainedRange;
 use crate::store::rollups::Rollups;
@@ -24,6 +26,7 @@ pub(super) struct Batch {
     classifier: Classifier,
     rows: Vec<BlockRow>,
     rollups: Rollups,
+    databases: Arc<Databases>,
     /// Advanced streams, with their skipped sequences.
     moved: BTreeMap<StreamId, u64>,
     clicks: u64,
@@ -34,13 +37,19 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn after(cursor: Cursor, classifier: Classifier) -> Batch {
+    /// A batch after the clicks of a cursor, whose places these databases tell.
+    pub(super) fn after(
+        cursor: Cursor,
+        classifier: Classifier,
+        databases: Arc<Databases>,
+    ) -> Batch {
         Batch {
             cursor,
             kept: RetainedRange::default(),
             classifier,
             rows: Vec::new(),
             rollups: Rollups::default(),
+            databases,
             moved: BTreeMap::new(),
             clicks: 0,
             last_click_ms: None,
@@ -91,7 +100,8 @@ impl Batch {
             if self.kept.has(frame, click.head.unix_ms) {
                 continue;
             }
-            self.rollups.count(&click, &classification);
+            let place = VisitPlace::find(click.head.kind, click.address(), &self.databases);
+            self.rollups.count(&click, &classification, &place);
             self.remember(&click.head);
             self.clicks += 1;
             self.last_click_ms = self.last_click_ms.max(Some(click.head.unix_ms));
@@ -127,6 +137,7 @@ impl Batch {
             clicks,
             last_click_ms,
             clicked,
+            databases: _,
             kept: _,
         } = self;
         let terms_through = classifier.last_terms_id();

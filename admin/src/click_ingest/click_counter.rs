@@ -10,8 +10,9 @@ use super::batch::{Batch, CountedBatch};
 use super::{ClickIngestError, ClickIngestStatus, MAX_BYTES, now_ms, replay};
 use crate::archive::{Archive, ArchiveError};
 use crate::classification::Classifier;
+use crate::classification::visit_place::place_sources;
 use crate::store::blocks::{self, BlockRow};
-use crate::store::{ReadTx, Store, StoreError, bot_list, click_archive};
+use crate::store::{ReadTx, Store, StoreError, WriteTx, bot_list, click_archive};
 
 pub(super) struct ClickCounter {
     store: Store,
@@ -137,7 +138,8 @@ impl ClickCounter {
         let classifier = self.classifier().await?;
         let count = move |archive: &Archive| {
             let next = next.max(archive.sequences().start);
-            let (mut batch, mut bytes) = (Batch::after(cursor, classifier).without(state.kept), 0);
+            let batch = Batch::after(cursor, classifier, archive.databases());
+            let (mut batch, mut bytes) = (batch.without(state.kept), 0);
             let mut frames = archive.reader(next)?;
             while bytes < MAX_BYTES
                 && let Some(frame) = frames.next_frame()?
@@ -181,7 +183,12 @@ impl ClickCounter {
 
     pub(super) async fn start_rebuild(&self) -> Result<(), StoreError> {
         self.reset_classifier();
-        self.store.write(click_archive::begin_rebuild).await
+        let sources = place_sources(&self.archive.databases());
+        let begin = move |tx: &WriteTx<'_>| {
+            bot_list::set_place_sources(tx, &sources)?;
+            click_archive::begin_rebuild(tx)
+        };
+        self.store.write(begin).await
     }
 }
 

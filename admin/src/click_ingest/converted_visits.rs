@@ -65,7 +65,9 @@ async fn reclassify(
     let clicks = ClickLookup::look_up(store, archive, ids.clone(), PassedMs::default()).await?;
     let write = store.write(move |tx| {
         for found in ids.iter().filter_map(|id| clicks.found(id)) {
-            found.as_click(|click| turn_into_click(tx, click)).unwrap_or(Ok(false))?;
+            found
+                .as_click(|click| turn_into_click(tx, click, &found.place))
+                .unwrap_or(Ok(false))?;
         }
         then(tx)
     });

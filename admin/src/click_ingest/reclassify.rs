@@ -1,5 +1,5 @@
-//! Classifies the archive again, by another bot list or newer rules of the program, while clicks
-//! arrive and reports are read.
+//! Classifies the archive again, by another bot list, newer rules of the program or a new database
+//! of places, while clicks arrive and reports are read.
 //!
 //! It processes the counted frames in order, a bounded number at a time, and counts them beside the
 //! present counts; `store::bot_list` describes the end. Each step is one transaction with its
@@ -13,11 +13,14 @@ use super::click_counter::ClickCounter;
 use super::converted_visits::reclassify_next_converted_visits;
 use super::{ClickIngestError, replay};
 use crate::archive::{Archive, ArchiveError};
-use crate::classification::Classifier;
 use crate::classification::bot_list::BotList;
+use crate::classification::visit_place::place_sources;
+use crate::classification::{Classifier, VisitPlace};
+use crate::conversions::recount_with_places;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::bot_list::{self, PendingWork};
 use crate::store::rollups::Rollups;
+use crate::store::{Store, WriteTx};
 
 /// Blocks per step.
 const STEP_BLOCKS: usize = if cfg!(test) { 3 } else { 1_000 };
@@ -26,12 +29,15 @@ const STEP_BLOCKS: usize = if cfg!(test) { 3 } else { 1_000 };
 pub(super) struct Reclassifier {
     /// Classifier that has seen exactly the frames before the next one.
     classifier: Option<Classifier>,
+    /// As the store knows them; `None` after a start.
+    place_sources: Option<String>,
 }
 
 impl Reclassifier {
     /// Does a part of the work; returns whether more is left.
     pub(super) async fn step(&mut self, counter: &ClickCounter) -> Result<bool, ClickIngestError> {
         let (store, archive) = (counter.store(), counter.archive());
+        self.record_place_sources(store, archive).await?;
         match store.read(bot_list::pending_work).await? {
             PendingWork::UpToDate => return Ok(false),
             PendingWork::Start => {
@@ -46,6 +52,21 @@ impl Reclassifier {
         Ok(true)
     }
 
+    /// Tells the store when databases of places came or went.
+    async fn record_place_sources(
+        &mut self,
+        store: &Store,
+        archive: &Archive,
+    ) -> Result<(), ClickIngestError> {
+        let sources = place_sources(&archive.databases());
+        if self.place_sources.as_ref() != Some(&sources) {
+            let wanted = sources.clone();
+            store.write(move |tx| bot_list::set_place_sources(tx, &wanted)).await?;
+            self.place_sources = Some(sources);
+        }
+        Ok(())
+    }
+
     async fn classify_from(
         &mut self,
         counter: &ClickCounter,
@@ -56,7 +77,14 @@ impl Reclassifier {
         let rows = store.read(move |c| blocks::from(c, from, STEP_BLOCKS)).await?;
         let Some(next) = rows.last().map(|row| row.archive_sequence + 1) else {
             self.classifier = None;
-            store.write(bot_list::put_in_force).await?;
+            let databases = archive.databases();
+            let finish = move |tx: &WriteTx<'_>| {
+                if bot_list::is_judging_other_places(tx)? {
+                    recount_with_places(tx, &databases)?;
+                }
+                bot_list::put_in_force(tx)
+            };
+            store.write(finish).await?;
             counter.reset_classifier();
             return Ok(());
         };
@@ -87,11 +115,13 @@ fn count(
     rows: &[BlockRow],
 ) -> Result<(Classifier, Rollups), ArchiveError> {
     let (mut archived, mut rollups) = (archive.block_reader(), Rollups::judged_again());
+    let databases = archive.databases();
     for row in rows {
         let decoded = archived.read(row.archive_sequence)?;
         for click in decoded.clicks().skip(row.repeated()) {
             let classification = classifier.classify(&click);
-            rollups.count(&click, &classification);
+            let place = VisitPlace::find(click.head.kind, click.address(), &databases);
+            rollups.count(&click, &classification, &place);
         }
     }
     Ok((classifier, rollups))

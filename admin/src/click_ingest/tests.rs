@@ -1,7 +1,9 @@
 //! Click ingest against a fake daemon, with a real archive and a real store.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use coupon_geo::LiveDatabases;
 use coupon_shared::click::block::Block;
 use coupon_shared::click::{StreamId, VisitKind};
 use coupon_shared::decision::Reason;
@@ -337,6 +339,86 @@ async fn whatever_is_cut_repeated_or_killed_is_counted_as_a_rebuild_counts_it() 
     }
 }
 
+/// Visits by the values of a dimension.
+async fn visits_by(admin: &Admin, value_dimension: ValueDimension) -> Vec<(String, i64)> {
+    let question = Question {
+        slots: 0..u64::MAX >> 1,
+        by: vec![],
+        spans: vec![],
+        value_dimension,
+        filters: vec![],
+    };
+    let ask = move |connection: &crate::store::ReadTx<'_>| {
+        let mut sums = BTreeMap::new();
+        rollups::query(connection, &question, |_, _, value, _, measures| {
+            *sums.entry(value.to_owned()).or_insert(0) += measures.gross;
+        })?;
+        sums.retain(|_, sum| *sum != 0);
+        Ok::<_, StoreError>(sums.into_iter().collect())
+    };
+    admin.store().read(ask).await.unwrap()
+}
+
+/// Puts a database into service as if it had been written a while ago.
+fn install(name: &str, path: &std::path::Path, live: &LiveDatabases) {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/geo/tests/data");
+    std::fs::copy(std::path::Path::new(data).join(name), path).unwrap();
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).unwrap();
+    live.reload_changed();
+}
+
+#[tokio::test]
+async fn past_clicks_get_places_when_a_database_comes_and_keep_them_when_it_goes() {
+    let daemon = FakeDaemon::start();
+    let at = |address| Sample { address: Some(address), ..Sample::at(NOON_MS) };
+    let london = at([81, 2, 69, 142]);
+    let server = Sample { kind: VisitKind::Server, ..london };
+    daemon.put(block(STREAM, 1, &[london, at([216, 160, 83, 56]), server, at([10, 0, 0, 1])]));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("places.mmdb");
+    let live = Arc::new(LiveDatabases::open(std::slice::from_ref(&path)));
+    let admin_with = |dir: TempDir| {
+        let archive = Archive::open(dir.path()).unwrap().with_databases(Arc::clone(&live));
+        let store = Store::open(dir.path()).unwrap();
+        Admin { intake: ClickIngest::new(store, archive, daemon.client.clone()), dir }
+    };
+    let mut admin = admin_with(tempfile::tempdir().unwrap());
+    admin.intake.pull().await.unwrap();
+    let row = |value: &str, count| (value.to_owned(), count);
+    assert_eq!(visits_by(&admin, ValueDimension::Country).await, [row("", 4)]);
+
+    install("GeoIP2-Country-Test.mmdb", &path, &live);
+    while admin.intake.reclassify().await.unwrap() {}
+    let countries = [row("", 2), row("GB", 1), row("US", 1)];
+    assert_eq!(visits_by(&admin, ValueDimension::Country).await, countries);
+    install("GeoIP2-City-Test.mmdb", &path, &live);
+    while admin.intake.reclassify().await.unwrap() {}
+    assert_eq!(visits_by(&admin, ValueDimension::Country).await, countries);
+    assert_eq!(
+        visits_by(&admin, ValueDimension::Region).await,
+        [row("", 2), row("GB-ENG", 1), row("US-WA", 1)]
+    );
+    let cities = [row("", 2), row("London, GB-ENG", 1), row("Milton, US-WA", 1)];
+    assert_eq!(visits_by(&admin, ValueDimension::City).await, cities);
+    let live_counts = everything(&admin.store()).await;
+    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
+    assert_eq!(everything(&admin.store()).await, live_counts);
+
+    // Without a database the counts stay; clicks that come meanwhile get theirs when one is back.
+    let mut admin = admin.restarted(&daemon);
+    daemon.put(block(STREAM, 5, &[london]));
+    admin.intake.pull().await.unwrap();
+    let without = [row("", 3), row("London, GB-ENG", 1), row("Milton, US-WA", 1)];
+    assert_eq!(visits_by(&admin, ValueDimension::City).await, without);
+    let Admin { dir, intake } = admin;
+    drop(intake);
+    let mut admin = admin_with(dir);
+    while admin.intake.reclassify().await.unwrap() {}
+    let with = [row("", 2), row("London, GB-ENG", 2), row("Milton, US-WA", 1)];
+    assert_eq!(visits_by(&admin, ValueDimension::City).await, with);
+}
+
 #[tokio::test]
 async fn a_bots_visit_that_brought_a_sale_is_turned_into_a_click_once() {
     let daemon = FakeDaemon::start();
@@ -350,7 +432,8 @@ async fn a_bots_visit_that_brought_a_sale_is_turned_into_a_click_once() {
     let turn = move |at: usize| {
         let decoded = Block::parse(&bytes).unwrap().decode().unwrap();
         move |tx: &crate::store::WriteTx<'_>| {
-            rollups::turn_into_click(tx, &decoded.clicks().nth(at).unwrap())
+            let place = crate::classification::VisitPlace::default();
+            rollups::turn_into_click(tx, &decoded.clicks().nth(at).unwrap(), &place)
         }
     };
     let store = admin.store();

@@ -107,6 +107,8 @@ const LABELS: &[(&str, &str)] = &[
     ("filter_id_value", "Filter"),
     ("source_id", "Source"),
     ("device_type", "Device"),
+    ("region", "Region"),
+    ("city", "City"),
     ("platform", "System"),
     ("os_version", "Version of the system"),
     ("error_code", "Reason"),

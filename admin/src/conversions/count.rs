@@ -1,6 +1,9 @@
 //! The report measures of a conversion, and the difference that a change makes.
 
+use coupon_geo::Databases;
+
 use crate::catalog::Money;
+use crate::classification::VisitPlace;
 use crate::store::conversions::{self, Conversion, Filters, Status};
 use crate::store::rollups::{self, ConversionCount, Measures, ValueDimension};
 use crate::store::{ReadTx, Store, StoreError, WriteTx};
@@ -57,6 +60,15 @@ pub async fn recount(store: &Store) -> Result<u64, StoreError> {
     store.write(count_all).await
 }
 
+/// The same, after a look-up of the places that are not known yet.
+///
+/// # Errors
+/// On an error of the store.
+pub fn recount_with_places(tx: &WriteTx<'_>, databases: &Databases) -> Result<u64, StoreError> {
+    conversions::fill_places(tx, |address| VisitPlace::look_up(address, databases))?;
+    count_all(tx)
+}
+
 fn count_all(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
     if rollups::are_conversions_outdated(tx, RULES_VERSION)? {
         conversions::fill_agents(tx)?;
@@ -104,6 +116,11 @@ fn measures_by_currency(conversion: &Conversion) -> [(String, Measures); 2] {
 }
 
 fn values(conversion: &Conversion) -> Vec<(ValueDimension, String)> {
+    let place = VisitPlace {
+        country: conversion.country.clone(),
+        region: conversion.region.clone(),
+        city: conversion.city.clone(),
+    };
     let values = [
         (ValueDimension::Sub(1), &conversion.sub1),
         (ValueDimension::Sub(2), &conversion.sub2),
@@ -111,7 +128,9 @@ fn values(conversion: &Conversion) -> Vec<(ValueDimension, String)> {
         (ValueDimension::Sub(4), &conversion.sub4),
         (ValueDimension::Sub(5), &conversion.sub5),
         (ValueDimension::DeviceType, &conversion.device_type),
-        (ValueDimension::Country, &conversion.country),
+        (ValueDimension::Country, &place.country),
+        (ValueDimension::Region, &place.region_value()),
+        (ValueDimension::City, &place.city_value()),
         (ValueDimension::Platform, &conversion.platform),
         (ValueDimension::Browser, &conversion.browser),
         (ValueDimension::SourceId, &conversion.source_id),

@@ -994,6 +994,26 @@ async fn conversions_of_an_earlier_program_are_counted_again_once() {
     assert_eq!(super::recount_if_outdated(&network.store).await.unwrap(), None);
 }
 
+#[tokio::test]
+async fn conversions_get_the_places_of_their_clicks_when_a_database_comes() {
+    let mut network = Network::new().await;
+    let id = network.click(NOON_MS);
+    let sample = Sample { address: Some([81, 2, 69, 142]), ..Sample::at(NOON_MS) };
+    network.arrive(STREAM, 1, &[sample]);
+    network.until_clicks(1).await;
+    let made = network.one(&format!("nid=1&transaction_id={id}&amount=50")).await;
+    assert_eq!(network.conversions_by(ValueDimension::Country).await, one_of(""));
+    let path =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/geo/tests/data/GeoIP2-City-Test.mmdb");
+    let databases = coupon_geo::LiveDatabases::open(&[path.into()]).current();
+    let recount = move |tx: &WriteTx<'_>| super::recount_with_places(tx, &databases);
+    assert_eq!(network.store.write(recount).await.unwrap(), 1);
+    assert_eq!(network.conversions_by(ValueDimension::Country).await, one_of("GB"));
+    assert_eq!(network.conversions_by(ValueDimension::City).await, one_of("London, GB-ENG"));
+    let row = network.conversion(&made.conversion_id.unwrap().to_string()).await.conversion;
+    assert_eq!((row.region.as_str(), row.city.as_str()), ("ENG", "London"));
+}
+
 fn one_of(value: &str) -> BTreeMap<String, i64> {
     BTreeMap::from([(value.to_owned(), 1)])
 }

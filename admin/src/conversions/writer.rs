@@ -445,7 +445,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
     ) -> Result<(), StoreError> {
         let id = proposed.attributed.as_ref().and_then(|attributed| attributed.transaction_id);
         let Some(found) = id.and_then(|id| clicks.found(&id)) else { return Ok(()) };
-        let cleared = found.as_click(|click| turn_into_click(self.tx, click));
+        let cleared = found.as_click(|click| turn_into_click(self.tx, click, &found.place));
         cleared.unwrap_or(Ok(false)).map(drop)
     }
 

@@ -27,6 +27,10 @@ pub enum Facet {
     Browser,
     /// Two letters.
     Country,
+    /// Such as `US-WA`.
+    Region,
+    /// Such as `Milton, US-WA`.
+    City,
     /// The click's `source_id`.
     SourceId,
     /// The conversion's status.
@@ -40,7 +44,7 @@ pub enum Facet {
 }
 
 /// All facets, in the order of error texts.
-const ALL_FACETS: [Facet; 18] = [
+const ALL_FACETS: [Facet; 20] = [
     Facet::Offer,
     Facet::Affiliate,
     Facet::Advertiser,
@@ -54,6 +58,8 @@ const ALL_FACETS: [Facet; 18] = [
     Facet::Platform,
     Facet::Browser,
     Facet::Country,
+    Facet::Region,
+    Facet::City,
     Facet::SourceId,
     Facet::Status,
     Facet::TransactionId,
@@ -85,7 +91,7 @@ impl ReportKind {
             Facet::DeviceType | Facet::Platform | Facet::Browser | Facet::SourceId => {
                 self != ReportKind::Conversions
             }
-            Facet::Country => self == ReportKind::Counts,
+            Facet::Country | Facet::Region | Facet::City => self != ReportKind::Conversions,
             Facet::Status | Facet::TransactionId | Facet::OrderId | Facet::Event => {
                 self == ReportKind::Conversions
             }
@@ -111,6 +117,8 @@ impl Facet {
             Facet::Platform => "platform",
             Facet::Browser => "browser",
             Facet::Country => "country",
+            Facet::Region => "region",
+            Facet::City => "city",
             Facet::SourceId => "source_id",
             Facet::Status => "status",
             Facet::TransactionId => "transaction_id",
@@ -149,8 +157,16 @@ impl Facet {
             Facet::Browser => Some(ValueDimension::Browser),
             Facet::SourceId => Some(ValueDimension::SourceId),
             Facet::Country => Some(ValueDimension::Country),
+            Facet::Region => Some(ValueDimension::Region),
+            Facet::City => Some(ValueDimension::City),
             _ => None,
         }
+    }
+
+    /// Whether the value is a place of the visitor.
+    #[must_use]
+    pub fn is_place(self) -> bool {
+        matches!(self, Facet::Country | Facet::Region | Facet::City)
     }
 
     /// The tag of the text in click records.
@@ -169,10 +185,13 @@ impl Facet {
     /// Compares two texts of this facet.
     pub(super) fn is_same(self, one: &str, other: &str) -> bool {
         match self {
-            // Only closed sets ignore case. Partners may use subs that differ in case alone.
-            Facet::DeviceType | Facet::Platform | Facet::Browser | Facet::Country => {
-                one.eq_ignore_ascii_case(other)
-            }
+            // Partners may use subs that differ in case alone.
+            Facet::DeviceType
+            | Facet::Platform
+            | Facet::Browser
+            | Facet::Country
+            | Facet::Region
+            | Facet::City => one.eq_ignore_ascii_case(other),
             _ => one == other,
         }
     }

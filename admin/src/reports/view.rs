@@ -134,12 +134,14 @@ impl View {
             | Facet::Advertiser
             | Facet::OrderId
             | Facet::Platform
-            | Facet::Browser => self == View::Network,
+            | Facet::Browser
+            | Facet::City => self == View::Network,
             Facet::Offer
             | Facet::CouponCode
             | Facet::Sub(_)
             | Facet::DeviceType
             | Facet::Country
+            | Facet::Region
             | Facet::SourceId
             | Facet::Status
             | Facet::TransactionId
@@ -149,7 +151,10 @@ impl View {
 
     /// The facets of the report, as far as this view shows them.
     pub(super) fn facets(self, report: ReportKind) -> Vec<Facet> {
-        report.facets().filter(|facet| self.shows(*facet)).collect()
+        // A filter of single clicks would tell the place of each, which partners do not see.
+        let tells_places = self == View::Network || report == ReportKind::Counts;
+        let is_shown = |facet: &Facet| self.shows(*facet) && (tells_places || !facet.is_place());
+        report.facets().filter(is_shown).collect()
     }
 
     /// The statuses of the conversions in this view.
@@ -255,6 +260,9 @@ mod tests {
                 "sale_currency_id",
                 "platform",
                 "browser",
+                "country",
+                "region",
+                "city",
                 "adv1",
                 "adv2",
                 "adv3",
@@ -308,8 +316,9 @@ mod tests {
         };
         let others = [Facet::Affiliate, Facet::Advertiser];
         let agents = [Facet::Platform, Facet::Browser];
-        assert_eq!(hidden(ReportKind::Clicks), [others, agents].concat());
-        assert_eq!(hidden(ReportKind::Counts), [others, agents].concat());
+        let places = [Facet::Country, Facet::Region, Facet::City];
+        assert_eq!(hidden(ReportKind::Clicks), [&others[..], &agents, &places].concat());
+        assert_eq!(hidden(ReportKind::Counts), [&others[..], &agents, &[Facet::City]].concat());
         assert_eq!(hidden(ReportKind::Conversions), [&others[..], &[Facet::OrderId]].concat());
     }
 

@@ -1,10 +1,14 @@
 //! The bot list: the configured one, the one in force, and the progress of classifying the archive
-//! again by another list or by newer rules of the program.
+//! again by another list, by newer rules of the program, or with further databases of places.
 //!
 //! One list is in force at a time, for all counts and all new visits. After a change, the archive
 //! is classified by the new list beside the present counts. When this has caught up, both change
 //! places in one transaction. So reports never mix two lists, and are complete throughout. Days
 //! with removed or changed clicks keep their counts.
+//!
+//! A database of places that was not there before is a reason to classify again; a newer file of the
+//! same type is none, and a missing database takes no place from counted visits. New visits are
+//! counted by the databases in service.
 //!
 //! Afterwards visits with approved conversions are reclassified as clicks, one by one: the list
 //! decides which of them were bots.
@@ -111,18 +115,20 @@ pub fn covers_slot(connection: &ReadTx<'_>, slot: u64) -> Result<bool, StoreErro
 
 /// The next work.
 pub fn pending_work(connection: &ReadTx<'_>) -> Result<PendingWork, StoreError> {
-    let sql = "SELECT ifnull(wanted, ?1), in_force, judging, next_frame, turned_through, rules \
-               FROM bot_list";
+    let sql = "SELECT ifnull(wanted, ?1), in_force, judging, next_frame, turned_through, rules, \
+               wanted_places = places, wanted_places = judging_places FROM bot_list";
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row([built_in_text()], |row| {
         let (wanted, in_force) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
         let judging = row.get_ref(2)?.as_str_or_null()?;
+        let (has_places, judges_places): (bool, bool) = (row.get(6)?, row.get(7)?);
+        let is_outdated = wanted != in_force || row.get::<_, u32>(5)? != RULES_VERSION;
         Ok(match (judging, row.get(4)?) {
-            (Some(judging), _) if judging == wanted => {
+            (Some(judging), _) if judging == wanted && judges_places => {
                 PendingWork::Classify(BotList::compiled(wanted), row.get(3)?)
             }
             (Some(_), _) => PendingWork::Start,
-            _ if wanted != in_force || row.get::<_, u32>(5)? != RULES_VERSION => PendingWork::Start,
+            _ if is_outdated || !has_places => PendingWork::Start,
             (None, Some(through)) => PendingWork::MarkConverted(through),
             (None, None) => PendingWork::UpToDate,
         })
@@ -146,10 +152,11 @@ pub fn progress(connection: &ReadTx<'_>) -> Result<Progress, StoreError> {
 }
 
 /// Starts classifying the archive by the configured list from its first frame, or stops if this
-/// list is in force under the program's rules.
+/// list is in force under the program's rules and with all places.
 pub fn start_classifying(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     rollups::delete_judged_again(tx)?;
-    let sql = "UPDATE bot_list SET next_frame = 0, judging = iif(rules = ?2, \
+    let sql = "UPDATE bot_list SET next_frame = 0, judging_places = wanted_places, \
+               judging = iif(rules = ?2 AND wanted_places = places, \
                nullif(ifnull(wanted, ?1), in_force), ifnull(wanted, ?1))";
     tx.execute(sql, (built_in_text(), RULES_VERSION))?;
     Ok(())
@@ -166,15 +173,48 @@ pub fn put_in_force(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let from_slot = click_archive::first_as_recorded(tx)?;
     rollups::take_judged_again(tx, from_slot)?;
     let sql = "UPDATE bot_list SET in_force = judging, in_force_from_slot = ?1, judging = NULL, \
-               next_frame = 0, turned_through = 0, rules = ?2";
+               places = judging_places, next_frame = 0, turned_through = 0, rules = ?2";
     tx.execute(sql, (from_slot, RULES_VERSION))?;
     Ok(())
+}
+
+/// Records which databases of places are in service, one a line. Those beyond the ones that told the
+/// places of the counts make the archive be classified again.
+pub fn set_place_sources(tx: &WriteTx<'_>, sources: &str) -> Result<(), StoreError> {
+    let counted = place_sources(tx)?;
+    let has_clicks = "SELECT EXISTS (SELECT 1 FROM click_block)";
+    let has_clicks: bool = tx.query_row(has_clicks, [], |row| row.get(0))?;
+    let is_new = |source: &str| !counted.lines().any(|known| known == source);
+    // Visits counted from now on may lack a part, so the return of a database is news.
+    let is_counted = !has_clicks || !sources.lines().any(is_new);
+    let sql = "UPDATE bot_list SET wanted_places = ?1, places = iif(?2, ?1, places)";
+    tx.execute(sql, (sources, is_counted))?;
+    Ok(())
+}
+
+/// The databases that told the places of the counts, one a line.
+pub fn place_sources(connection: &ReadTx<'_>) -> Result<String, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT places FROM bot_list")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// The databases of places in service, one a line.
+pub fn place_sources_in_service(connection: &ReadTx<'_>) -> Result<String, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT wanted_places FROM bot_list")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// Whether the classification under way finds places that the counts lack.
+pub fn is_judging_other_places(connection: &ReadTx<'_>) -> Result<bool, StoreError> {
+    let sql = "SELECT places <> judging_places FROM bot_list";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
 /// Puts the configured list in force, before a recount from a quarter hour on.
 pub(super) fn put_in_force_for_rebuild(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     rollups::delete_judged_again(tx)?;
     let sql = "UPDATE bot_list SET judging = NULL, next_frame = 0, turned_through = 0, \
+               places = wanted_places, \
                in_force_from_slot = iif(in_force = ifnull(wanted, ?1) AND rules = ?3, \
                in_force_from_slot, ?2), in_force = ifnull(wanted, ?1), rules = ?3";
     tx.execute(sql, (built_in_text(), from_slot, RULES_VERSION))?;

@@ -5,6 +5,7 @@
 //! outlive the click.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use coupon_rules::agent::{Agent, ClientHints};
@@ -15,6 +16,7 @@ use super::audit::FieldChange;
 use super::{ReadTx, StoreError, WriteTx, bot_list, caps};
 use crate::catalog::Money;
 use crate::catalog::words::words;
+use crate::classification::VisitPlace;
 
 mod leaks;
 mod list;
@@ -238,6 +240,10 @@ columns! {
         uid: String,
         /// Of the click: two upper-case letters; empty if unknown.
         country: String,
+        /// Of the click: ISO 3166-2 without the country, else the name; empty if unknown.
+        region: String,
+        /// Of the click: in English; empty if unknown.
+        city: String,
         /// Of the click: a word of [`coupon_rules::agent::Device`].
         device_type: String,
         /// Of the click: a name of [`coupon_rules::agent::Platform`]; empty if unknown.
@@ -439,6 +445,33 @@ pub fn fill_agents(tx: &WriteTx<'_>) -> Result<(), StoreError> {
         for (number, user_agent) in rows {
             let agent = Agent::identify(user_agent.as_bytes(), &ClientHints::default());
             update.execute((number, agent.platform.as_str(), agent.browser.as_str()))?;
+        }
+    }
+}
+
+/// Looks up the places of all visitors whose city is not known.
+pub fn fill_places(
+    tx: &WriteTx<'_>,
+    look_up: impl Fn(IpAddr) -> VisitPlace,
+) -> Result<(), StoreError> {
+    let sql = "SELECT number, click_address FROM conversion \
+               WHERE number > ?1 AND city = '' AND click_address <> '' \
+               ORDER BY number LIMIT 10000";
+    let mut update = tx.prepare_cached(
+        "UPDATE conversion SET country = ?2, region = ?3, city = ?4 WHERE number = ?1",
+    )?;
+    let mut after = 0;
+    loop {
+        let mut statement = tx.prepare_cached(sql)?;
+        let rows = statement.query_map([after], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows: Vec<(u32, String)> = rows.collect::<Result<_, _>>()?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        after = *last;
+        for (number, address) in rows {
+            let place = address.parse().map(&look_up).unwrap_or_default();
+            if place != VisitPlace::default() {
+                update.execute((number, place.country, place.region, place.city))?;
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ use coupon_shared::click::Click;
 use coupon_shared::transaction_id::TransactionId;
 
 use super::{ReadTx, StoreError, WriteTx, bot_list, click_terms};
-use crate::classification::{self, Classification, VisitClass};
+use crate::classification::{self, Classification, VisitClass, VisitPlace};
 use collect::Collection;
 use pack::Numbers;
 
@@ -51,11 +51,15 @@ pub enum ValueDimension {
     Browser,
     /// `source_id` of the link.
     SourceId,
+    /// As [`VisitPlace::region_value`].
+    Region,
+    /// As [`VisitPlace::city_value`].
+    City,
 }
 
 impl ValueDimension {
     /// The breakdowns with a value.
-    pub const VALUED: [ValueDimension; 10] = [
+    pub const VALUED: [ValueDimension; 12] = [
         ValueDimension::Sub(1),
         ValueDimension::Sub(2),
         ValueDimension::Sub(3),
@@ -66,13 +70,21 @@ impl ValueDimension {
         ValueDimension::Platform,
         ValueDimension::Browser,
         ValueDimension::SourceId,
+        ValueDimension::Region,
+        ValueDimension::City,
     ];
 
-    /// Whether partners choose the values, so that a day keeps only some and counts the rest as
-    /// [`OTHER`].
+    /// Whether a day of a partner keeps only some values and counts the rest as [`OTHER`]: partners
+    /// choose the values, or a database has very many.
     #[must_use]
     pub fn is_limited(self) -> bool {
-        matches!(self, ValueDimension::Sub(_) | ValueDimension::SourceId)
+        matches!(
+            self,
+            ValueDimension::Sub(_)
+                | ValueDimension::SourceId
+                | ValueDimension::Region
+                | ValueDimension::City
+        )
     }
 
     /// Stored number; never changes.
@@ -85,6 +97,8 @@ impl ValueDimension {
             ValueDimension::Platform => 18,
             ValueDimension::Browser => 19,
             ValueDimension::SourceId => 20,
+            ValueDimension::Region => 21,
+            ValueDimension::City => 22,
         }
     }
 }
@@ -349,8 +363,13 @@ fn delete_turned(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
 /// repeat changes nothing. Must be called again after each recount of the visit.
 ///
 /// The visit must be counted already, found through the store's positions. A visit of a day outside
-/// the present bot list's range keeps its class.
-pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, StoreError> {
+/// the present bot list's range keeps its class. With another place than the visit was counted for,
+/// as by a newer database, two places show the change.
+pub fn turn_into_click(
+    tx: &WriteTx<'_>,
+    click: &Click<'_>,
+    place: &VisitPlace,
+) -> Result<bool, StoreError> {
     let bots = bot_list::in_force(tx)?;
     let terms = click_terms::history_of_offers(tx, [click.head.offer_id])?;
     let before = classification::classify_without_history(click, &bots, &terms, false);
@@ -363,8 +382,8 @@ pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, Stor
     if is_new {
         let after = classification::classify_without_history(click, &bots, &terms, true);
         let mut turned = Collection::new(MeasureSource::Clicks);
-        turned.click(click, &before, -measures(&before));
-        turned.click(click, &after, measures(&after));
+        turned.click(click, &before, place, -measures(&before));
+        turned.click(click, &after, place, measures(&after));
         turned.write(tx)?;
     }
     Ok(is_new)
@@ -386,11 +405,16 @@ impl Rollups {
         Rollups(Collection::new(MeasureSource::JudgedAgain))
     }
 
-    /// Counts a click by its classification.
-    pub fn count(&mut self, click: &Click<'_>, classification: &Classification) {
-        self.0.click(click, classification, measures(classification));
+    /// Counts a click by its classification and its place.
+    pub fn count(
+        &mut self,
+        click: &Click<'_>,
+        classification: &Classification,
+        place: &VisitPlace,
+    ) {
+        self.0.click(click, classification, place, measures(classification));
         if classification.class != VisitClass::Impression {
-            self.0.failed_over(click, classification);
+            self.0.failed_over(click, classification, place);
         }
     }
 

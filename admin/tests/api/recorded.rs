@@ -174,6 +174,8 @@ pub(crate) fn sale(id: u8) -> Conversion {
         source_id: String::new(),
         uid: String::new(),
         country: String::new(),
+        region: String::new(),
+        city: String::new(),
         device_type: String::new(),
         platform: String::new(),
         browser: String::new(),

@@ -20,8 +20,9 @@ report_body! {
     /// Period, columns and filters of the report.
     EntityRequest as EntityRequest {
     /// Breakdowns, in this order: `offer`, `affiliate`, `advertiser`,
-    /// `coupon_code`, `date`, `hour`, `currency`, and one of `country`, `device_type`, `platform`,
-    /// `browser`, `source_id` and `sub1` to `sub5`. Partners have no `affiliate`, `advertiser`,
+    /// `coupon_code`, `date`, `hour`, `currency`, and one of `country`, `region`, `city`,
+    /// `device_type`, `platform`, `browser`, `source_id` and `sub1` to `sub5`. A region is named as
+    /// `US-WA`, a city as `Milton, US-WA`. Partners have no `affiliate`, `advertiser`, `city`,
     /// `platform` and `browser`.
     columns: Vec<ColumnRequest>,
     /// Money in this currency only. Without it each row has the money of its one currency; where it
@@ -51,8 +52,13 @@ pub(super) struct EntityReport<R: utoipa::ToSchema> {
     /// Currencies with money.
     currencies: Vec<String>,
     /// There are more rows than the 10,000 that are answered without pages, or a day of a partner
-    /// had more values of a sub than the 10,000 that are counted apart; further ones are `(other)`.
+    /// had more values of a sub, region or city than the 10,000 that are counted apart; further ones
+    /// are `(other)`.
     incomplete_results: bool,
+    /// Why places are missing, where columns or filters name one; left out where nothing is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<String>,
     /// Where a page was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     paging: Option<Paging>,
@@ -159,6 +165,7 @@ impl<R: From<Sums> + utoipa::ToSchema> EntityReport<R> {
             summary: table.summary().into(),
             currencies: table.currencies_with_money.clone(),
             incomplete_results: table.is_incomplete,
+            warnings: table.warnings.clone(),
             paging: table.page.map(page_answer),
         }
     }

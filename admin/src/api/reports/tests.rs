@@ -33,7 +33,7 @@ use crate::store::conversions::tests::sample;
 use crate::store::conversions::{self, Conversion, Status};
 use crate::store::origin::Actor;
 use crate::store::rollups::{self, ConversionCount, Measures, ValueDimension};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, WriteTx, bot_list};
 use crate::uploads::Uploads;
 
 /// 2026-06-15 12:00:00 UTC.
@@ -91,7 +91,11 @@ impl Api {
         daemon.hands.lock().unwrap().blocks = blocks.to_vec();
         daemon.hands.lock().unwrap().index_dir = dir.path().join(publish::FOLDER_NAME);
         let stop = CancellationToken::new();
+        let database =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/geo/tests/data/GeoIP2-City-Test.mmdb");
+        let geo = Arc::new(GeoWatcher::start(&[database.into()]).unwrap());
         let archive = Archive::open(dir.path()).unwrap();
+        let archive = archive.with_databases(Arc::clone(geo.databases()));
         let client = || daemon.client.clone();
         let disk = Disk::new(dir.path(), 0);
         let bounds = Config::default().uploads;
@@ -107,9 +111,6 @@ impl Api {
             stop.clone(),
         );
         let network = Network { id: 1 };
-        let database =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/geo/tests/data/GeoIP2-City-Test.mmdb");
-        let geo = Arc::new(GeoWatcher::start(&[database.into()]).unwrap());
         let sources = FeedSources {
             store: store.clone(),
             archive: archive.clone(),
@@ -677,6 +678,46 @@ async fn clicks_show_the_place_of_their_address() {
     };
     let places: Vec<_> = answer["clicks"].as_array().unwrap().iter().map(place).collect();
     assert_eq!(places, [["81.2.69.142", "GB", "ENG", "London"], ["10.0.0.1", "", "", ""]]);
+}
+
+#[tokio::test]
+async fn clicks_are_counted_and_found_by_place() {
+    let at = |address| Sample { address: Some(address), ..Sample::at(NOON_MS) };
+    let (london, milton) = (at([81, 2, 69, 142]), at([216, 160, 83, 56]));
+    let api = Api::with(&[block(STREAM, 1, &[london, milton, london, at([10, 0, 0, 1])])]).await;
+    let counted = async |column: &str, filters: Value| {
+        let mut body = june(&[column]);
+        body["query"] = json!({ "filters": filters });
+        let rows = api.figures(body, &["gross_click"]).await;
+        rows.into_iter().map(|(id, of)| (id, of[0].as_i64().unwrap())).collect::<Vec<_>>()
+    };
+    let row = |id: &str, count: i64| (id.to_owned(), count);
+    let by_country = [row("GB", 2), row("", 1), row("US", 1)];
+    assert_eq!(counted("country", json!([])).await, by_country);
+    assert_eq!(counted("region", json!([filter("region", "us-wa")])).await, [row("US-WA", 1)]);
+    assert_eq!(
+        counted("city", json!([])).await,
+        [row("London, GB-ENG", 2), row("", 1), row("Milton, US-WA", 1)]
+    );
+    assert_eq!(counted("offer", json!([filter("country", "GB")])).await, [row("1", 2)]);
+    assert_eq!(api.wrong_fields("entity", june(&["country", "city"])).await, ["columns"]);
+    let (_, answer) = api.post("entity", june(&["city"])).await;
+    assert_eq!(answer.get("warnings"), None);
+    let found = async |filters: Value| {
+        let day = json!({"from": "2026-06-15", "to": "2026-06-15", "query": {"filters": filters}});
+        api.post("clicks/stream", day).await.1["clicks"].as_array().unwrap().len()
+    };
+    assert_eq!(found(json!([filter("country", "gb")])).await, 2);
+    assert_eq!(found(json!([filter("city", "Milton, US-WA"), filter("region", "US-WA")])).await, 1);
+    assert_eq!(found(json!([filter("country", "")])).await, 1);
+
+    let change = |tx: &WriteTx<'_>| bot_list::set_place_sources(tx, "");
+    api.store.write(change).await.unwrap();
+    let (_, answer) = api.post("entity", june(&["city"])).await;
+    assert_eq!(
+        answer["warnings"],
+        json!(["no database tells the city of an address: new visits have an empty city"])
+    );
 }
 
 #[tokio::test]

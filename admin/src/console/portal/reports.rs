@@ -27,6 +27,8 @@ const DIMENSIONS: &[(&str, &str)] = &[
     ("sub1", "Sub 1"),
     ("sub2", "Sub 2"),
     ("device_type", "Device"),
+    ("country", "Country"),
+    ("region", "Region"),
 ];
 
 pub(super) fn routes() -> Router<ConsoleState> {
@@ -40,6 +42,8 @@ pub(super) struct Report {
     pub(super) summary: Figures,
     #[serde(default)]
     pub(super) incomplete_results: bool,
+    #[serde(default)]
+    pub(super) warnings: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

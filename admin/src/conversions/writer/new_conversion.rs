@@ -21,6 +21,7 @@ pub(super) fn build_conversion(
     let click = partial.transaction_id.and_then(|id| clicks.found(&id));
     let of_click = |tag| click.map(|click| click.text(tag)).unwrap_or_default();
     let agent = click.and_then(FoundClick::agent);
+    let place = click.map(|click| click.place.clone()).unwrap_or_default();
     let sub = |number: usize, tag| {
         let clicked = of_click(tag);
         if clicked.is_empty() { fields.sub[number].clone() } else { clicked }
@@ -62,7 +63,9 @@ pub(super) fn build_conversion(
         sub5: sub(4, Tag::Sub5),
         source_id: of_click(Tag::SourceId),
         uid: of_click(Tag::Uid),
-        country: String::new(),
+        country: place.country,
+        region: place.region,
+        city: place.city,
         device_type: agent.map(|agent| agent.device.as_str().into()).unwrap_or_default(),
         platform: agent.map(|agent| agent.platform.as_str().into()).unwrap_or_default(),
         browser: agent.map(|agent| agent.browser.as_str().into()).unwrap_or_default(),

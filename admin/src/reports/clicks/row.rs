@@ -9,7 +9,6 @@ use std::net::IpAddr;
 
 use coupon_geo::Databases;
 use coupon_rules::agent::{Agent, Brand};
-use coupon_rules::place::PlaceParts;
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::{Detour, DetourKind, Reason};
 use coupon_shared::transaction_id::TransactionId;
@@ -19,7 +18,7 @@ use crate::catalog::click_error_code;
 use crate::classification::bot_list::BotList;
 use crate::classification::click_pay::ClickPay;
 use crate::classification::click_terms::ClickTerms;
-use crate::classification::{self, IdentifiedAgent, VisitClass};
+use crate::classification::{self, IdentifiedAgent, VisitClass, VisitPlace};
 use crate::reports::amount::Amount;
 use crate::reports::column::Column;
 use crate::reports::facet::Facet;
@@ -29,14 +28,6 @@ use crate::reports::table_export::ColumnExport;
 use crate::reports::view::{ColumnMask, PARTNER_CLICK, PARTNER_RELATED, View};
 use crate::store::rollups::Dimension;
 use crate::store::{ReadTx, StoreError, conversions, traffic_controls};
-
-/// Place of an address by the present databases; empty texts where unknown.
-#[derive(Debug, Clone, Default)]
-struct VisitorPlace {
-    country: String,
-    region: String,
-    city: String,
-}
 
 /// A click read from its archived block.
 #[derive(Debug, Clone)]
@@ -49,7 +40,7 @@ pub(super) struct ArchivedClick {
     pub(super) terms: Option<ClickTerms>,
     code: String,
     address: Option<IpAddr>,
-    place: VisitorPlace,
+    place: VisitPlace,
     subs: [String; 5],
     source_id: String,
     uid: String,
@@ -70,7 +61,7 @@ impl ArchivedClick {
             terms: None,
             code: String::from_utf8_lossy(click.code).into_owned(),
             address: click.address(),
-            place: VisitorPlace::default(),
+            place: VisitPlace::default(),
             subs: [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5].map(text),
             source_id: text(Tag::SourceId),
             uid: text(Tag::Uid),
@@ -82,16 +73,8 @@ impl ArchivedClick {
     }
 
     /// Looks the address up. An address that was recorded in part, or erased, has no exact place.
-    pub(super) fn find_place(&mut self, places: &Databases) {
-        let wanted = PlaceParts::COUNTRY | PlaceParts::REGION | PlaceParts::CITY;
-        let Some(address) = self.address else { return };
-        let place = places.look_up(address, wanted);
-        let region = place.regions[0];
-        self.place = VisitorPlace {
-            country: place.country.into(),
-            region: if region.code.is_empty() { region.name } else { region.code }.into(),
-            city: place.city.name.into(),
-        };
+    pub(super) fn find_place(&mut self, databases: &Databases) {
+        self.place = VisitPlace::find(self.head.kind, self.address, databases);
     }
 
     fn agent(&self) -> Agent {
@@ -112,8 +95,8 @@ impl ArchivedClick {
 }
 
 /// Whether a click matches the conditions. Runs before the click is copied out of its block.
-pub(super) fn matches(click: &Click<'_>, conditions: &Conditions) -> bool {
-    conditions.match_row(|facet| facet_value(click, &click.head, facet))
+pub(super) fn matches(click: &Click<'_>, conditions: &Conditions, databases: &Databases) -> bool {
+    conditions.match_row(|facet| facet_value(click, &click.head, databases, facet))
 }
 
 /// The detour of a click that fail traffic sent to another offer.
@@ -122,22 +105,43 @@ pub(super) fn failed_over(click: &Click<'_>) -> Option<Detour> {
 }
 
 /// Whether a click matches the conditions as a click of the offer that refused it.
-pub(super) fn matches_before(click: &Click<'_>, conditions: &Conditions) -> bool {
+pub(super) fn matches_before(
+    click: &Click<'_>,
+    conditions: &Conditions,
+    databases: &Databases,
+) -> bool {
     failed_over(click).is_some_and(|detour| {
         let head = ClickHead {
             offer_id: detour.previous_offer_id,
             advertiser_id: detour.previous_advertiser_id,
             ..click.head
         };
-        conditions.match_row(|facet| facet_value(click, &head, facet))
+        conditions.match_row(|facet| facet_value(click, &head, databases, facet))
     })
 }
 
-fn facet_value<'a>(click: &Click<'a>, head: &ClickHead, facet: Facet) -> FacetValue<'a> {
+fn facet_value<'a>(
+    click: &Click<'a>,
+    head: &ClickHead,
+    databases: &Databases,
+    facet: Facet,
+) -> FacetValue<'a> {
     match (facet.dimension(), facet.tag()) {
         (Some(dimension), _) => FacetValue::Id(dimension_id(head, dimension)),
         (None, Some(tag)) => FacetValue::Text(click.text(tag)),
+        (None, None) if facet.is_place() => {
+            let place = VisitPlace::find(head.kind, click.address(), databases);
+            FacetValue::Text(Cow::Owned(place_text(place, facet)))
+        }
         (None, None) => FacetValue::Text(Cow::Borrowed(agent_name(click, facet))),
+    }
+}
+
+fn place_text(place: VisitPlace, facet: Facet) -> String {
+    match facet {
+        Facet::Region => place.region_value(),
+        Facet::City => place.city_value(),
+        _ => place.country,
     }
 }
 

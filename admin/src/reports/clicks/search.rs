@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use coupon_geo::GeoWatcher;
+use coupon_geo::{Databases, GeoWatcher};
 use coupon_shared::click::{Click, VisitKind};
 use coupon_shared::decision::Reason;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
@@ -57,9 +57,9 @@ impl ClickKind {
         }
     }
 
-    fn matches(self, click: &Click<'_>, conditions: &Conditions) -> bool {
-        row::matches(click, conditions)
-            || self == ClickKind::Invalid && row::matches_before(click, conditions)
+    fn matches(self, click: &Click<'_>, conditions: &Conditions, databases: &Databases) -> bool {
+        row::matches(click, conditions, databases)
+            || self == ClickKind::Invalid && row::matches_before(click, conditions, databases)
     }
 }
 
@@ -157,7 +157,15 @@ impl ClickReader {
             View::Partner => MAX_PARTNER_ROWS,
         };
         let in_force = Arc::clone(&bots);
-        let newest = Newest { period, conditions, bots, kind, limit, clicks: BinaryHeap::new() };
+        let newest = Newest {
+            period,
+            conditions,
+            bots,
+            databases: self.geo.current(),
+            kind,
+            limit,
+            clicks: BinaryHeap::new(),
+        };
         let newest = newest.read_blocks(self).await?;
         let is_incomplete = newest.clicks.len() > limit;
         let clicks = newest.into_clicks();
@@ -183,6 +191,7 @@ impl ClickReader {
             period: Period::since(from_ms),
             conditions: Conditions::default(),
             bots: Arc::clone(&bots),
+            databases: Arc::default(),
             kind: ClickKind::All,
             limit,
             clicks: BinaryHeap::new(),
@@ -272,6 +281,7 @@ struct Newest {
     period: Period,
     conditions: Conditions,
     bots: Arc<BotList>,
+    databases: Arc<Databases>,
     kind: ClickKind,
     limit: usize,
     clicks: BinaryHeap<Reverse<Timed>>,
@@ -351,7 +361,7 @@ impl Newest {
         (self.period.from_ms..self.period.to_ms).contains(&unix_ms)
             && !self.is_too_old(unix_ms)
             && self.kind.includes(click, &self.bots)
-            && self.kind.matches(click, &self.conditions)
+            && self.kind.matches(click, &self.conditions, &self.databases)
     }
 
     /// Whether clicks of this millisecond and before cannot be among the newest any more.

@@ -85,7 +85,7 @@ static FILE_COLUMNS: [Column<ReportedConversion>; 7] = {
     [method, offer_id, offer, affiliate_id, affiliate, advertiser_id, advertiser]
 };
 
-static ALL: [Column<ReportedConversion>; 51] = [
+static ALL: [Column<ReportedConversion>; 54] = [
     Column::text("conversion_id", "", |row| row.conversion.id.to_string().into()),
     Column::unsigned("conversion_unix_timestamp", "", |row| row.conversion.unix_ms / 1_000),
     Column::unsigned("click_unix_timestamp", "0 where there was no click.", |row| {
@@ -146,6 +146,17 @@ static ALL: [Column<ReportedConversion>; 51] = [
     }),
     Column::text("platform", "As `device_type`.", |row| row.conversion.platform.as_str().into()),
     Column::text("browser", "As `device_type`.", |row| row.conversion.browser.as_str().into()),
+    Column::text("country", "As `device_type`: two letters.", |row| {
+        row.conversion.country.as_str().into()
+    }),
+    Column::text(
+        "region",
+        "As `device_type`: the code of ISO 3166-2 without the country, or the name.",
+        |row| row.conversion.region.as_str().into(),
+    ),
+    Column::text("city", "As `device_type`: in English.", |row| {
+        row.conversion.city.as_str().into()
+    }),
     Column::text("adv1", "", |row| row.conversion.adv1.as_str().into()),
     Column::text("adv2", "", |row| row.conversion.adv2.as_str().into()),
     Column::text("adv3", "", |row| row.conversion.adv3.as_str().into()),

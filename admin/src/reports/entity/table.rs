@@ -11,12 +11,13 @@ use super::breakdown::{Breakdown, GroupKey};
 use super::measures::{CURRENCY, Currencies, Group, MEASURES, Sums};
 use super::query::{CheckedQuery, EntityExtent, Order, SortKey};
 use super::tally::Tally;
+use crate::classification::visit_place::sources_have;
 use crate::reports::column::Value;
 use crate::reports::paging::{MAX_ROWS, PageInfo, page_range};
 use crate::reports::table_export::TableExport;
 use crate::reports::view::View;
-use crate::store::rollups::Dimension;
-use crate::store::{ReadTx, StoreError, labels};
+use crate::store::rollups::{Dimension, ValueDimension};
+use crate::store::{ReadTx, StoreError, bot_list, labels};
 
 type Groups = Vec<(Vec<GroupKey>, Group)>;
 
@@ -26,6 +27,8 @@ pub struct EntityTable {
     pub currencies_with_money: Vec<String>,
     /// Rows were cut, or a day had more values of a sub than the rollups keep apart.
     pub is_incomplete: bool,
+    /// Sentences about values that are not known.
+    pub warnings: Vec<String>,
     /// `None` where the query names no page.
     pub page: Option<PageInfo>,
     view: View,
@@ -62,6 +65,7 @@ impl EntityTable {
         tally: Tally,
         extent: EntityExtent,
     ) -> Result<EntityTable, StoreError> {
+        let warnings = place_warning(connection, query.family)?.into_iter().collect();
         let CheckedQuery { view, breakdowns, order, page, .. } = query;
         let Tally { mut rows, summary, currencies, is_incomplete } = tally;
         if let Some(at) = breakdowns.iter().position(|by| *by == Breakdown::Currency) {
@@ -82,6 +86,7 @@ impl EntityTable {
         Ok(EntityTable {
             currencies_with_money,
             is_incomplete: is_incomplete || is_cut,
+            warnings,
             page: page.map(|page| PageInfo { page, total_count: total_count as u64 }),
             names: names(connection, &breakdowns, &rows)?,
             view,
@@ -150,6 +155,28 @@ impl EntityRow<'_> {
     pub fn sums(&self) -> Sums {
         self.group.sums(self.table.view, &self.table.currencies)
     }
+}
+
+/// Why visits may lack the place by which they are counted.
+fn place_warning(
+    connection: &ReadTx<'_>,
+    family: ValueDimension,
+) -> Result<Option<String>, StoreError> {
+    let part = match family {
+        ValueDimension::Country => "country",
+        ValueDimension::Region => "region",
+        ValueDimension::City => "city",
+        _ => return Ok(None),
+    };
+    let has = |sources: &str| sources_have(sources, part);
+    let warning = if !has(&bot_list::place_sources_in_service(connection)?) {
+        format!("no database tells the {part} of an address: new visits have an empty {part}")
+    } else if !has(&bot_list::place_sources(connection)?) {
+        format!("earlier visits are being counted by {part}; until then their {part} is empty")
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(warning))
 }
 
 /// Gives rows without money the empty currency, and joins rows with equal keys. The rollups count a

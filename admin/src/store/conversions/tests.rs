@@ -35,6 +35,8 @@ pub(crate) fn sample(id: u8, unix_ms: u64) -> Conversion {
         source_id: String::new(),
         uid: String::new(),
         country: String::new(),
+        region: String::new(),
+        city: String::new(),
         device_type: String::new(),
         platform: String::new(),
         browser: String::new(),

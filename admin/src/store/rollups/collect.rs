@@ -1,6 +1,6 @@
 //! What a batch adds, collected in memory and written as one pack for each hour and day it touches.
 //!
-//! A value of a sub or source that is new is taken up while its day has fewer than [`MAX_VALUES`] of
+//! A value of a sub, source, region or city that is new is taken up while its day has fewer than [`MAX_VALUES`] of
 //! that value dimension and partner; from then on new ones of that partner and day count as [`OTHER`]. So
 //! values made up at random fill neither the disk nor a report, and those of one partner's visits
 //! take no other's room. Which values are taken up follows from the order of the archive alone, not
@@ -19,7 +19,7 @@ use super::{
     ConversionCount, Ids, MeasureSource, Measures, SLOT_MS, SLOTS_PER_DAY, SLOTS_PER_HOUR,
     ValueDimension,
 };
-use crate::classification::Classification;
+use crate::classification::{Classification, VisitPlace};
 
 /// Distinct values of a limited value dimension that a day of a partner has at most.
 pub(super) const MAX_VALUES: u64 = 10_000;
@@ -96,6 +96,7 @@ impl Collection {
         &mut self,
         click: &Click<'_>,
         classification: &Classification,
+        place: &VisitPlace,
         measures: Measures,
     ) {
         let head = &click.head;
@@ -105,11 +106,16 @@ impl Collection {
             affiliate: head.partner_id,
             advertiser: head.advertiser_id,
         };
-        self.visit(click, ids, classification, measures);
+        self.visit(click, ids, classification, place, measures);
     }
 
     /// Counts a visit that fail traffic sent on, for the offer that refused it.
-    pub(super) fn failed_over(&mut self, click: &Click<'_>, classification: &Classification) {
+    pub(super) fn failed_over(
+        &mut self,
+        click: &Click<'_>,
+        classification: &Classification,
+        place: &VisitPlace,
+    ) {
         let detour = click.detour().filter(|detour| detour.kind == DetourKind::FailTraffic);
         let Some(detour) = detour else { return };
         let ids = Ids {
@@ -119,7 +125,8 @@ impl Collection {
             advertiser: detour.previous_advertiser_id,
         };
         let measures = Measures { failed_over: 1, ..Measures::default() };
-        self.visit(click, ids, &Classification { pay: None, ..classification.clone() }, measures);
+        let unpaid = Classification { pay: None, ..classification.clone() };
+        self.visit(click, ids, &unpaid, place, measures);
     }
 
     fn visit(
@@ -127,6 +134,7 @@ impl Collection {
         click: &Click<'_>,
         ids: Ids,
         classification: &Classification,
+        place: &VisitPlace,
         measures: Measures,
     ) {
         let slot = click.head.unix_ms / SLOT_MS;
@@ -148,6 +156,24 @@ impl Collection {
                 self.came(value_dimension, slot, (value, ids.affiliate));
                 self.count(value_dimension, slot, ids, (value, currency), what);
             }
+        }
+        self.count_place(place, slot, ids, currency, what);
+    }
+
+    fn count_place(&mut self, place: &VisitPlace, slot: u64, ids: Ids, currency: u32, what: u32) {
+        if *place == VisitPlace::default() {
+            return;
+        }
+        let parts = [
+            (ValueDimension::Country, self.text(&place.country)),
+            (ValueDimension::Region, self.text(&place.region_value())),
+            (ValueDimension::City, self.text(&place.city_value())),
+        ];
+        for (value_dimension, value) in parts.into_iter().filter(|(_, value)| *value != 0) {
+            if value_dimension.is_limited() {
+                self.came(value_dimension, slot, (value, ids.affiliate));
+            }
+            self.count(value_dimension, slot, ids, (value, currency), what);
         }
     }
 

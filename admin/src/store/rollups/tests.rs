@@ -311,7 +311,7 @@ async fn one_partners_values_take_no_room_of_anothers() {
     use coupon_rules::agent::{Agent, ClientHints};
     use coupon_shared::click::block::Block;
 
-    use crate::classification::Classification;
+    use crate::classification::{Classification, VisitPlace};
     use crate::daemon_client::fake_daemon::{STREAM, Sample, block};
 
     let dir = tempfile::tempdir().unwrap();
@@ -332,7 +332,7 @@ async fn one_partners_values_take_no_room_of_anothers() {
         for click in Block::parse(&bytes).unwrap().decode().unwrap().clicks() {
             let agent = Agent::identify(b"", &ClientHints::default());
             let classification = Classification { class: VisitClass::Unique, agent, pay: None };
-            rollups.count(&click, &classification);
+            rollups.count(&click, &classification, &VisitPlace::default());
         }
         rollups.apply(tx)
     };

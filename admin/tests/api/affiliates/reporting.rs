@@ -199,6 +199,7 @@ fn entity_bodies() -> Vec<Value> {
         "hour",
         "currency",
         "country",
+        "region",
         "device_type",
         "sub1",
         "sub2",
@@ -210,6 +211,7 @@ fn entity_bodies() -> Vec<Value> {
         "advertiser",
         "platform",
         "browser",
+        "city",
     ];
     for column in every {
         bodies.push(june(json!({"columns": [{"column": column}]})));

@@ -124,7 +124,6 @@ pub(super) fn links(question: &Question, row: &AnswerRow) -> Vec<DrillLink> {
     let mut links: Vec<DrillLink> = narrowed.breakdowns(question).into_iter().map(by).collect();
     let is_object =
         |facet: &str| matches!(facet, "offer" | "affiliate" | "advertiser" | "coupon_code");
-    let filters_clicks = |facet: &str| facet != "country";
     let days = narrowed.days(question);
     let (text, from) = match days.len().checked_sub(MAX_CLICK_DAYS) {
         Some(first @ 1..) => {
@@ -132,7 +131,7 @@ pub(super) fn links(question: &Question, row: &AnswerRow) -> Vec<DrillLink> {
         }
         _ => ("Clicks".to_owned(), narrowed.from.clone()),
     };
-    let clicks = narrowed.list("/console/clicks", filters_clicks, &from);
+    let clicks = narrowed.list("/console/clicks", |_| true, &from);
     links.extend(clicks.map(|path| DrillLink { text, path }));
     let conversions = narrowed.list("/console/conversions", is_object, &narrowed.from);
     links.extend(conversions.map(|path| DrillLink { text: "Conversions".into(), path }));

@@ -11,7 +11,7 @@ use crate::console::words;
 pub(super) const MAX_BREAKDOWNS: usize = 3;
 
 /// Breakdowns and their names.
-pub(super) const BREAKDOWNS: [(&str, &str); 17] = [
+pub(super) const BREAKDOWNS: [(&str, &str); 19] = [
     ("coupon_code", "Code"),
     ("offer", "Offer"),
     ("affiliate", "Partner"),
@@ -22,6 +22,8 @@ pub(super) const BREAKDOWNS: [(&str, &str); 17] = [
     ("platform", "System"),
     ("browser", "Browser"),
     ("country", "Country"),
+    ("region", "Region"),
+    ("city", "City"),
     ("source_id", "Source"),
     ("currency", "Currency"),
     ("sub1", "Sub 1"),
@@ -92,8 +94,8 @@ pub(super) fn label(breakdown: &str) -> String {
 
 /// Whether the API counts by the breakdown only without others of the same kind.
 pub(super) fn is_valued(facet: &str) -> bool {
-    matches!(facet, "country" | "device_type" | "platform" | "browser" | "source_id")
-        || facet.starts_with("sub")
+    let valued = ["country", "region", "city", "device_type", "platform", "browser", "source_id"];
+    valued.contains(&facet) || facet.starts_with("sub")
 }
 
 /// Whether a breakdown is a span of time.

@@ -36,6 +36,7 @@ struct FlexPage {
     currencies: Vec<String>,
     paging: Paging,
     is_incomplete: bool,
+    warnings: Vec<String>,
     offers: Options,
     partners: Options,
     problem: Option<String>,
@@ -116,6 +117,7 @@ pub(super) async fn show(
         currencies: answer.currencies.clone(),
         paging: answer.paging,
         is_incomplete: answer.incomplete_results,
+        warnings: answer.warnings.clone(),
         problem,
     };
     Ok(report::rendered(&page, page.problem.as_ref()))

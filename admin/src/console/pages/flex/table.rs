@@ -20,6 +20,8 @@ pub(crate) struct Answer {
     #[serde(default)]
     pub(crate) incomplete_results: bool,
     #[serde(default)]
+    pub(crate) warnings: Vec<String>,
+    #[serde(default)]
     pub(crate) paging: Paging,
 }
 
