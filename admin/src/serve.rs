@@ -123,6 +123,7 @@ impl Admin {
         );
         let smart_switch = smart_switch::start(
             store.clone(),
+            archive.clone(),
             publisher.clone(),
             intake.clone(),
             postbacks.clone(),

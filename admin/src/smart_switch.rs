@@ -12,9 +12,12 @@
 //!
 //! Blocks change no earlier click or conversion.
 
+mod address_sketch;
 mod apply;
+mod archived_traffic;
 mod evaluation;
 mod plan;
+mod spoken_languages;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +29,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::{Archive, ArchiveError};
 use crate::catalog::{SmartSwitchRule, today};
 use crate::click_ingest::{ClickIngestHandle, ClickIngestStatus};
 use crate::conversions::postback_ingest::{PostbackHandle, PostbackStatus};
@@ -33,7 +37,7 @@ use crate::edit::{EditError, Editable};
 use crate::publish::PublisherHandle;
 use crate::store::rollups::SLOT_MS;
 use crate::store::rows::Stored;
-use crate::store::smart_switch::traffic::{self, Traffic, TrafficError};
+use crate::store::smart_switch::traffic::{Traffic, TrafficError};
 use crate::store::smart_switch::{
     self as stored, Finding, FindingOutcome, RuleClock, RunOutcome, SmartSwitchRun,
 };
@@ -60,12 +64,16 @@ pub enum RunError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The click archive failed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
 }
 
 /// Runs rules. Clones share the order of the runs.
 #[derive(Clone)]
 pub struct SmartSwitch {
     store: Store,
+    archive: Archive,
     publisher: PublisherHandle,
     clicks: ClickIngestHandle,
     postbacks: PostbackHandle,
@@ -76,12 +84,14 @@ pub struct SmartSwitch {
 #[must_use]
 pub fn start(
     store: Store,
+    archive: Archive,
     publisher: PublisherHandle,
     clicks: ClickIngestHandle,
     postbacks: PostbackHandle,
     stop: CancellationToken,
 ) -> SmartSwitch {
-    let switch = SmartSwitch { store, publisher, clicks, postbacks, running: Arc::default() };
+    let running = Arc::default();
+    let switch = SmartSwitch { store, archive, publisher, clicks, postbacks, running };
     worker::spawn(RuleRunner { switch: switch.clone(), is_started: false }, stop);
     switch
 }
@@ -184,8 +194,8 @@ impl SmartSwitch {
         let now = Moment::now();
         let reason = self.incomplete(now).await?;
         let slots = measured_slots(&rule.object, now.last_complete() + 1);
+        let traffic = self.measure(&rule.object, slots.clone()).await?;
         let preview = move |connection: &ReadTx<'_>| {
-            let traffic = traffic::measure(connection, &rule.object, slots.clone())?;
             let plan = plan(connection, &rule, &traffic, now)?.without_effect();
             let mut run = record(&rule, &slots, &traffic, &plan, now);
             run.outcome = RunOutcome::DryRun;
@@ -233,11 +243,7 @@ impl SmartSwitch {
         now: Moment,
     ) -> Result<SmartSwitchRun, RunError> {
         let slots = measured_slots(&rule.object, end);
-        let measured = (rule.object.clone(), slots.clone());
-        let traffic = self
-            .store
-            .read(move |c: &ReadTx<'_>| traffic::measure(c, &measured.0, measured.1))
-            .await?;
+        let traffic = self.measure(&rule.object, slots.clone()).await?;
         let tells_staff = rule.object.is_notify_employees;
         let act = move |tx: &WriteTx<'_>| act(tx, &rule, &slots, &traffic, now);
         let run = self.store.write(act).await?;
@@ -254,6 +260,14 @@ impl SmartSwitch {
             "SmartSwitch rule ran"
         );
         Ok(run)
+    }
+
+    async fn measure(
+        &self,
+        rule: &SmartSwitchRule,
+        slots: Range<u64>,
+    ) -> Result<Traffic, RunError> {
+        archived_traffic::measure(&self.store, &self.archive, rule, slots).await
     }
 
     async fn record_without_run(
@@ -366,7 +380,7 @@ fn record(
         run_id: 0,
         network_smart_switch_rule_id: rule.id,
         outcome,
-        reason: plan.withheld.clone().unwrap_or_default(),
+        reason: plan.withheld.clone().unwrap_or_else(|| traffic.remarks.join("; ")),
         time_started: now.seconds(),
         measured_from: slots.start * SLOT_MS / 1_000,
         measured_to: slots.end * SLOT_MS / 1_000,

@@ -137,9 +137,14 @@ impl From<RunError> for ApiError {
         match error {
             RunError::Edit(error) => error.into(),
             RunError::Store(error) => error.into(),
+            RunError::Archive(error) => error.into(),
             RunError::Traffic(TrafficError::Store(error)) => error.into(),
             RunError::Traffic(error @ TrafficError::TooManyValues) => {
                 let code = "smart_switch_rule.too_many_values";
+                ApiError::new(StatusCode::CONFLICT, code, error.to_string())
+            }
+            RunError::Traffic(error @ TrafficError::TooManyVisits { .. }) => {
+                let code = "smart_switch_rule.too_many_visits";
                 ApiError::new(StatusCode::CONFLICT, code, error.to_string())
             }
         }

@@ -29,6 +29,8 @@ const MAX_THRESHOLD: u32 = 1_000_000_000;
 const MAX_DELAY_MINUTES: u32 = 7 * 24 * 60;
 /// A year.
 const MAX_BLOCK_HOURS: u32 = 365 * 24;
+/// A week of clicks is read in seconds to minutes.
+const MAX_ARCHIVE_HOURS: u64 = 7 * 24;
 
 words! {
     /// The status of a SmartSwitch rule.
@@ -83,10 +85,10 @@ words! {
 }
 
 impl SwitchVariable {
-    /// Whether the rollups count visits by this variable, so that rules can measure it.
+    /// Whether visits are counted by this variable in the click archive alone.
     #[must_use]
-    pub fn is_measured(self) -> bool {
-        !matches!(self, SwitchVariable::RefererHost | SwitchVariable::Asn | SwitchVariable::Country)
+    pub fn is_archived(self) -> bool {
+        matches!(self, SwitchVariable::RefererHost | SwitchVariable::Asn)
     }
 }
 
@@ -198,12 +200,12 @@ pub struct SmartSwitchRule {
     /// The targeted objects; none for `network`.
     #[serde(default)]
     pub targeted_entity_ids: Vec<u32>,
-    /// The variable whose values are measured; not `referer_host`, `asn` or `country`, by which
-    /// visits are not counted.
+    /// The variable whose values are measured.
     pub variable: SwitchVariable,
     /// The time from one run to the next.
     pub run_frequency: RunFrequency,
-    /// The measured time before a run.
+    /// The measured time before a run: at most `7_days` with `referer_host`, `asn`, or a metric of
+    /// addresses, places or languages, which are read out of the click archive.
     pub data_lookback_window: LookbackWindow,
     /// The least traffic of a value.
     pub data_collection_threshold: DataCollectionThreshold,
@@ -273,6 +275,13 @@ impl SmartSwitchRule {
         warnings
     }
 
+    /// Whether a run has to read single clicks.
+    #[must_use]
+    pub fn reads_archive(&self) -> bool {
+        self.variable.is_archived()
+            || self.conditions.iter().any(|condition| condition.metric.is_archived())
+    }
+
     /// Whether the rule runs on this day of the network's time zone.
     #[must_use]
     pub fn runs_on(&self, today: Date) -> bool {
@@ -300,13 +309,12 @@ impl SmartSwitchRule {
     }
 
     fn check_variable(&self, problems: &mut Problems) {
-        if !self.variable.is_measured() {
-            let variable = self.variable.as_str();
-            let message = format!(
-                "visits are not counted by {variable}, so no rule can measure it; choose a sub id, \
-                 source_id, coupon_code or affiliate, or block values of {variable} by hand"
-            );
-            problems.add("variable", message);
+        if self.reads_archive() && self.data_lookback_window.hours() > MAX_ARCHIVE_HOURS {
+            let metric = self.conditions.iter().find(|condition| condition.metric.is_archived());
+            let what = metric.map_or(self.variable.as_str(), |found| found.metric.as_str());
+            let message =
+                format!("must be at most 7_days for {what}, which is read click by click");
+            problems.add("data_lookback_window", message);
         }
         let needs_code = matches!(
             self.action,
@@ -349,6 +357,12 @@ impl SmartSwitchRule {
         }
         for (at, condition) in self.conditions.iter().enumerate() {
             problems.take(&format!("conditions[{at}].value"), condition.check());
+            let is_duplicates = condition.metric == SmartSwitchMetric::DuplicateRate;
+            if self.variable.is_archived() && is_duplicates {
+                let variable = self.variable.as_str();
+                let message = format!("duplicates are not counted by {variable}");
+                problems.add(format!("conditions[{at}].metric"), message);
+            }
             let is_same = |other: &SmartSwitchCondition| {
                 (other.metric, other.operator) == (condition.metric, condition.operator)
             };

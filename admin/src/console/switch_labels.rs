@@ -7,7 +7,7 @@ use crate::console::format;
 /// Words of the API with their names.
 pub(crate) type Labels = [(&'static str, &'static str)];
 
-/// Variables that rules measure, then those that are only blocked by hand.
+/// Variables.
 pub(crate) const VARIABLES: &Labels = &[
     ("source_id", "Source"),
     ("sub1", "Sub id 1"),
@@ -22,14 +22,6 @@ pub(crate) const VARIABLES: &Labels = &[
     ("country", "Country"),
 ];
 
-/// Number of the variables that rules measure.
-const MEASURED: usize = 8;
-
-/// Variables of rules.
-pub(crate) fn measured_variables() -> &'static Labels {
-    &VARIABLES[..MEASURED]
-}
-
 pub(crate) const METRICS: &Labels = &[
     ("cvr", "Conversions in % of clicks"),
     ("clickless_share", "Sales without a click in %"),
@@ -39,6 +31,12 @@ pub(crate) const METRICS: &Labels = &[
     ("bot_rate", "Bots in % of visits"),
     ("duplicate_rate", "Duplicates in % of visits"),
     ("invalid_rate", "Refused visits in %"),
+    ("top_ip_share", "Visits from one address in %"),
+    ("distinct_ip_ratio", "Different addresses per visit"),
+    ("datacenter_share", "Visits from data centres in %"),
+    ("proxy_share", "Visits through proxies in %"),
+    ("geo_mismatch", "Visits refused for their place in %"),
+    ("language_mismatch", "Languages foreign to the country in %"),
 ];
 
 pub(crate) const OPERATORS: &Labels =
@@ -176,8 +174,5 @@ mod tests {
         assert_named::<FindingOutcome>(OUTCOMES);
         let states: Vec<&str> = STATES.iter().map(|(word, ..)| *word).collect();
         assert!(BlockedValueStatus::WORDS.iter().all(|word| states.contains(word)));
-        let measured = |word: &str| word.parse().is_ok_and(SwitchVariable::is_measured);
-        assert!(measured_variables().iter().all(|(word, _)| measured(word)));
-        assert!(VARIABLES[MEASURED..].iter().all(|(word, _)| !measured(word)));
     }
 }

@@ -191,6 +191,8 @@ pub(crate) struct Sample {
     pub(crate) sub1: &'static str,
     /// Empty for none.
     pub(crate) source_id: &'static str,
+    /// `Accept-Language`; empty for none.
+    pub(crate) language: &'static str,
 }
 
 impl Sample {
@@ -207,6 +209,7 @@ impl Sample {
             user_agent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0",
             sub1: "newsletter",
             source_id: "",
+            language: "",
         }
     }
 
@@ -246,12 +249,13 @@ pub(crate) fn block_by(
             kind: click.kind,
             rule: 0,
         };
-        let tags: [(Tag, &[u8]); 5] = [
+        let tags: [(Tag, &[u8]); 6] = [
             (Tag::Sub1, click.sub1.as_bytes()),
             (Tag::SourceId, click.source_id.as_bytes()),
             (Tag::Address, &click.address(stream, sequence)),
             (Tag::Referer, b"https://blog.example/"),
             (Tag::UserAgent, click.user_agent.as_bytes()),
+            (Tag::Language, click.language.as_bytes()),
         ];
         encode_click(&head, b"WiNtEr25", &tags, &mut record);
         builder.push(&record).unwrap();

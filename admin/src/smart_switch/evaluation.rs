@@ -69,6 +69,8 @@ fn measure(
         clicks,
         conversions,
     };
+    let signals = &traffic.signals;
+    let of_visits = |part: u64, whole: u64| percent(part, whole, whole, counted);
     let of_gross = |part: u64| percent(part, gross, gross, counted);
     match metric {
         SmartSwitchMetric::Cvr => percent(counted, traffic.valid, traffic.valid, counted),
@@ -92,6 +94,19 @@ fn measure(
         SmartSwitchMetric::BotRate => of_gross(traffic.bot),
         SmartSwitchMetric::DuplicateRate => of_gross(traffic.duplicate),
         SmartSwitchMetric::InvalidRate => of_gross(traffic.invalid),
+        SmartSwitchMetric::DistinctIpRatio => Measurement {
+            numerator: signals.distinct_addresses.into(),
+            denominator: signals.addressed.into(),
+            clicks: signals.addressed,
+            conversions: counted,
+        },
+        SmartSwitchMetric::TopIpShare => of_visits(signals.top_address, signals.addressed),
+        SmartSwitchMetric::DatacenterShare => of_visits(signals.hosting, signals.probed),
+        SmartSwitchMetric::ProxyShare => of_visits(signals.proxied, signals.probed),
+        SmartSwitchMetric::GeoMismatch => of_visits(signals.misplaced, signals.place_judged),
+        SmartSwitchMetric::LanguageMismatch => {
+            of_visits(signals.foreign_language, signals.language_known)
+        }
     }
 }
 
@@ -112,6 +127,7 @@ mod tests {
 
     use super::super::tests::rule;
     use super::*;
+    use crate::store::smart_switch::traffic::VisitSignals;
 
     fn traffic() -> ValueTraffic {
         ValueTraffic {
@@ -126,6 +142,18 @@ mod tests {
             fast: 3,
             last_hour: 2,
             usual: 3,
+            signals: VisitSignals {
+                addressed: 300,
+                distinct_addresses: 75,
+                top_address: 120,
+                probed: 300,
+                hosting: 30,
+                proxied: 60,
+                place_judged: 250,
+                misplaced: 25,
+                language_known: 80,
+                foreign_language: 60,
+            },
         }
     }
 
@@ -140,6 +168,12 @@ mod tests {
             ("bot_rate", "25", 400, 10),
             ("duplicate_rate", "10", 400, 10),
             ("invalid_rate", "15", 400, 10),
+            ("top_ip_share", "40", 300, 10),
+            ("distinct_ip_ratio", "0.25", 300, 10),
+            ("datacenter_share", "10", 300, 10),
+            ("proxy_share", "20", 300, 10),
+            ("geo_mismatch", "10", 250, 10),
+            ("language_mismatch", "75", 80, 10),
         ] {
             let rule = rule(metric, "gte", "0");
             let readings = meets(&rule, &traffic()).unwrap();

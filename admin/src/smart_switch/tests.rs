@@ -4,6 +4,7 @@ use super::*;
 use crate::catalog::{BlockedValue, BlockedValueStatus};
 use crate::store::conversions::{self, tests::sample};
 use crate::store::rollups::{ConversionCount, Measures, ValueDimension, count_conversions};
+use crate::store::smart_switch::traffic;
 
 const NOW: Moment = Moment { unix_ms: 2_000_000 * SLOT_MS + 60_000 };
 const END: u64 = 2_000_000;
@@ -103,7 +104,8 @@ fn run(
     now: Moment,
 ) -> Result<SmartSwitchRun, RunError> {
     let slots = measured_slots(&rule.object, END);
-    let traffic = traffic::measure(tx, &rule.object, slots.clone())?;
+    let databases = coupon_geo::Databases::default();
+    let traffic = traffic::measure(tx, &rule.object, slots.clone(), &databases)?;
     act(tx, rule, &slots, &traffic, now)
 }
 

@@ -212,7 +212,8 @@ pub(crate) fn contains(text: &[u8], lower: &[u8]) -> bool {
 }
 
 /// The host of an `http` address, without user, port and a dot at the end; empty if there is none.
-fn host_of_url(url: &[u8]) -> &[u8] {
+#[must_use]
+pub fn host_of_url(url: &[u8]) -> &[u8] {
     let Some(scheme_ends) = url.windows(3).position(|part| part == b"://") else { return b"" };
     let rest = &url[scheme_ends + 3..];
     let authority = until(rest, |byte| matches!(byte, b'/' | b'?' | b'#' | b'\\'));

@@ -134,6 +134,7 @@ impl Api {
         let state = AppState {
             smart_switch: crate::smart_switch::start(
                 store.clone(),
+                archive.clone(),
                 publisher.clone(),
                 intake.clone(),
                 postbacks.clone(),

@@ -29,14 +29,45 @@ words! {
         DuplicateRate = "duplicate_rate",
         /// Refused visits, in percent of all visits.
         InvalidRate = "invalid_rate",
+        /// Visits from the most frequent address, in percent of visits with an address.
+        TopIpShare = "top_ip_share",
+        /// Different addresses, as a fraction of visits with an address: 1 where all differ.
+        DistinctIpRatio = "distinct_ip_ratio",
+        /// Visits from data centres, in percent of visits with an address.
+        DatacenterShare = "datacenter_share",
+        /// Visits through a proxy, a VPN or Tor, in percent of visits with an address.
+        ProxyShare = "proxy_share",
+        /// Visits that the offer refused for their place, in percent of these and accepted ones.
+        GeoMismatch = "geo_mismatch",
+        /// Visits whose browser asks for a language that few people of the country set, in percent
+        /// of visits with a language and a known country.
+        LanguageMismatch = "language_mismatch",
     }
 }
 
 impl SmartSwitchMetric {
-    /// Whether the metric is a part of a whole, so at most 100.
+    /// The largest value of a metric that is a part of a whole.
     #[must_use]
-    pub fn is_share(self) -> bool {
-        !matches!(self, SmartSwitchMetric::Cvr | SmartSwitchMetric::Spike)
+    pub fn whole(self) -> Option<u128> {
+        match self {
+            SmartSwitchMetric::Cvr | SmartSwitchMetric::Spike => None,
+            SmartSwitchMetric::DistinctIpRatio => Some(1),
+            _ => Some(100),
+        }
+    }
+
+    /// Whether the metric is measured in the click archive.
+    #[must_use]
+    pub fn is_archived(self) -> bool {
+        matches!(
+            self,
+            SmartSwitchMetric::TopIpShare
+                | SmartSwitchMetric::DistinctIpRatio
+                | SmartSwitchMetric::DatacenterShare
+                | SmartSwitchMetric::ProxyShare
+                | SmartSwitchMetric::GeoMismatch
+                | SmartSwitchMetric::LanguageMismatch
+        )
     }
 }
 
@@ -62,7 +93,7 @@ pub struct SmartSwitchCondition {
     pub metric: SmartSwitchMetric,
     /// The comparison.
     pub operator: ConditionOperator,
-    /// A decimal: percent, or for `spike` a multiple.
+    /// A decimal: percent; for `spike` a multiple, for `distinct_ip_ratio` a fraction.
     #[schema(pattern = "^[0-9]+(\\.[0-9]{1,6})?$", example = "0.2")]
     pub value: String,
 }
@@ -76,8 +107,13 @@ pub enum ConditionValueError {
     )]
     NotADecimal(String),
     /// A share above the whole.
-    #[error("{0} is a share in percent, so at most 100")]
-    AboveWhole(&'static str),
+    #[error("{metric} is a part of a whole, so at most {whole}")]
+    AboveWhole {
+        /// The metric.
+        metric: &'static str,
+        /// Its largest value.
+        whole: u128,
+    },
     /// A quotient above all possible ones.
     #[error("must be at most {LARGEST}")]
     TooLarge,
@@ -91,8 +127,8 @@ impl SmartSwitchCondition {
     pub fn check(&self) -> Result<(), ConditionValueError> {
         let refused = || ConditionValueError::NotADecimal(self.value.chars().take(40).collect());
         let millionths = self.millionths().ok_or_else(refused)?;
-        if self.metric.is_share() && millionths > 100 * MILLION {
-            return Err(ConditionValueError::AboveWhole(self.metric.as_str()));
+        if let Some(whole) = self.metric.whole().filter(|whole| millionths > whole * MILLION) {
+            return Err(ConditionValueError::AboveWhole { metric: self.metric.as_str(), whole });
         }
         if millionths > LARGEST * MILLION { Err(ConditionValueError::TooLarge) } else { Ok(()) }
     }

@@ -34,8 +34,11 @@ fn each_wrong_field_is_named() {
         (json!({"targeted_entity_ids": []}), "targeted_entity_ids"),
         (json!({"targeted_entity_ids": [3, 1, 3]}), "targeted_entity_ids"),
         (json!({"targeted_entity_type": "network"}), "targeted_entity_ids"),
-        (json!({"variable": "referer_host"}), "variable"),
-        (json!({"variable": "country"}), "variable"),
+        (json!({"variable": "referer_host", "data_lookback_window": "14_days"}), "data_lookback_window"),
+        (json!({"variable": "asn", "conditions": [{"metric": "duplicate_rate", "operator": "gt", "value": "1"}]}), "conditions[0].metric"),
+        (json!({"data_lookback_window": "30_days", "conditions": [{"metric": "proxy_share", "operator": "gt", "value": "40"}]}), "data_lookback_window"),
+        (condition("top_ip_share", "101"), "conditions[0].value"),
+        (condition("distinct_ip_ratio", "1.1"), "conditions[0].value"),
         (json!({"action": "hold_conversions"}), "action"),
         (json!({"action": "pause_code"}), "action"),
         (json!({"data_collection_threshold": {}}), "data_collection_threshold.min_clicks"),
@@ -64,9 +67,10 @@ fn each_wrong_field_is_named() {
 
 #[test]
 fn what_is_not_measured_is_answered_with_the_metrics_that_are() {
-    let over = json!({"conditions": [{"metric": "top_ip_share", "operator": "gt", "value": "30"}]});
+    let over =
+        json!({"conditions": [{"metric": "fast_click_share", "operator": "gt", "value": "30"}]});
     let error = rule(&over).unwrap_err().to_string();
-    assert!(error.contains("`top_ip_share`") && error.contains("`bot_rate`"), "{error}");
+    assert!(error.contains("`fast_click_share`") && error.contains("`bot_rate`"), "{error}");
 }
 
 #[test]

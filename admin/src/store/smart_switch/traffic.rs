@@ -1,9 +1,12 @@
 //! The traffic of each value of a rule's variable: visits out of the rollups, conversions out of
-//! their table.
+//! their table. The visits of variables that rollups do not count are added by the run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use coupon_geo::Databases;
+use coupon_rules::place::{Place, PlaceParts};
+use coupon_rules::text_match::host_of_url;
 use foldhash::fast::RandomState;
 use rusqlite::params_from_iter;
 use rusqlite::types::Value;
@@ -31,6 +34,14 @@ pub enum TrafficError {
         "more than {MAX_VALUES} values came in the measured time; target fewer offers, or a shorter time"
     )]
     TooManyValues,
+    /// The archive has too many visits.
+    #[error(
+        "more than {limit} visits came in the measured time, and are not read one by one; choose a shorter time"
+    )]
+    TooManyVisits {
+        /// The most visits.
+        limit: u64,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -47,6 +58,42 @@ pub struct ValueKey {
     pub advertiser_id: u32,
     /// 0 with the variable `affiliate`, whose value is the partner.
     pub affiliate_id: u32,
+}
+
+/// The objects that a visit belongs to; 0 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisitIds {
+    /// The offer.
+    pub offer: u32,
+    /// The advertiser.
+    pub advertiser: u32,
+    /// The partner.
+    pub affiliate: u32,
+}
+
+/// Numbers of a value's visits in the click archive; 0 where the rule does not ask for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VisitSignals {
+    /// Visits with a recorded address.
+    pub addressed: u64,
+    /// Their different addresses.
+    pub distinct_addresses: u64,
+    /// Those of the most frequent address.
+    pub top_address: u64,
+    /// Those whose address was looked up in a database of proxies.
+    pub probed: u64,
+    /// Those from data centres.
+    pub hosting: u64,
+    /// Those through a proxy, a VPN or Tor.
+    pub proxied: u64,
+    /// Visits that the offer accepted, or refused for their place.
+    pub place_judged: u64,
+    /// Those that the offer refused for their place.
+    pub misplaced: u64,
+    /// Visits with a language and a country whose languages are known.
+    pub language_known: u64,
+    /// Those with a language that few people of the country set.
+    pub foreign_language: u64,
 }
 
 /// Numbers of a value.
@@ -74,6 +121,8 @@ pub struct ValueTraffic {
     pub last_hour: u64,
     /// Those of the [`USUAL_HOURS`] before the last hour.
     pub usual: u64,
+    /// Numbers out of the click archive.
+    pub signals: VisitSignals,
 }
 
 impl ValueTraffic {
@@ -102,9 +151,12 @@ pub struct Traffic {
     pub offers: HashMap<u32, u64, RandomState>,
     /// Visits whose value is not known.
     pub hidden_clicks: u64,
+    /// Sentences about what could not be measured.
+    pub remarks: Vec<String>,
 }
 
-/// Measures the traffic of a rule in these quarter hours.
+/// Measures the traffic of a rule in these quarter hours. The databases tell the network of an
+/// address.
 ///
 /// # Errors
 /// When the traffic has too many values, or the store fails.
@@ -112,10 +164,13 @@ pub fn measure(
     connection: &ReadTx<'_>,
     rule: &SmartSwitchRule,
     slots: Range<u64>,
+    databases: &Databases,
 ) -> Result<Traffic, TrafficError> {
     let mut traffic = Traffic::default();
-    traffic.add_visits(connection, rule, slots.clone())?;
-    traffic.add_conversions(connection, rule, &slots)?;
+    if !rule.variable.is_archived() {
+        traffic.add_visits(connection, rule, slots.clone())?;
+    }
+    traffic.add_conversions(connection, rule, &slots, databases)?;
     traffic.add_offers(connection, rule, slots)?;
     Ok(traffic)
 }
@@ -168,7 +223,8 @@ impl Traffic {
                 SwitchVariable::Affiliate => affiliate_value(affiliate),
                 _ => value,
             };
-            let Some(of_value) = self.value(rule, [offer, advertiser, affiliate], value)? else {
+            let ids = VisitIds { offer, advertiser, affiliate };
+            let Some(of_value) = self.value(rule, ids, value)? else {
                 continue;
             };
             *of_value.gross.entry(offer).or_default() += gross;
@@ -181,23 +237,13 @@ impl Traffic {
     }
 
     /// The numbers of a value; `None` for no value, or one that visits cannot be compared with.
-    fn value(
+    pub(crate) fn value(
         &mut self,
         rule: &SmartSwitchRule,
-        [offer, advertiser, affiliate]: [u32; 3],
+        ids: VisitIds,
         value: String,
     ) -> Result<Option<&mut ValueTraffic>, TrafficError> {
-        if value.is_empty() || value == OTHER || value.len() > MAX_VALUE_BYTES {
-            return Ok(None);
-        }
-        let (offer_id, advertiser_id) = match rule.targeted_entity_type {
-            TargetedEntity::Offer => (offer, 0),
-            TargetedEntity::Advertiser => (0, advertiser),
-            TargetedEntity::Affiliate | TargetedEntity::Network => (0, 0),
-        };
-        let is_partner = rule.variable == SwitchVariable::Affiliate;
-        let affiliate_id = if is_partner { 0 } else { affiliate };
-        let key = ValueKey { value, offer_id, advertiser_id, affiliate_id };
+        let Some(key) = ValueKey::new(rule, ids, value) else { return Ok(None) };
         if self.values.len() >= MAX_VALUES && !self.values.contains_key(&key) {
             return Err(TrafficError::TooManyValues);
         }
@@ -209,6 +255,7 @@ impl Traffic {
         connection: &ReadTx<'_>,
         rule: &SmartSwitchRule,
         slots: &Range<u64>,
+        databases: &Databases,
     ) -> Result<(), TrafficError> {
         let (start_ms, end_ms) = (slots.start * SLOT_MS, slots.end * SLOT_MS);
         let hour_ms = end_ms.saturating_sub(HOUR_MS);
@@ -235,10 +282,15 @@ impl Traffic {
         let mut rows = statement.query(params_from_iter(times)).map_err(StoreError::from)?;
         while let Some(row) = rows.next().map_err(StoreError::from)? {
             let read = |at: usize| row.get::<_, u32>(at).map_err(StoreError::from);
-            let ids = [read(0)?, read(1)?, read(2)?];
+            let ids = VisitIds { offer: read(0)?, advertiser: read(1)?, affiliate: read(2)? };
             let value: String = row.get(3).map_err(StoreError::from)?;
             let value = match rule.variable {
-                SwitchVariable::Affiliate => affiliate_value(ids[2]),
+                SwitchVariable::Affiliate => affiliate_value(ids.affiliate),
+                SwitchVariable::RefererHost => referer_host(value.as_bytes()),
+                SwitchVariable::Asn => value.parse().map_or_else(
+                    |_| String::new(),
+                    |address| asn_value(&databases.look_up(address, PlaceParts::ISP)),
+                ),
                 _ => value.to_ascii_lowercase(),
             };
             let status: String = row.get(4).map_err(StoreError::from)?;
@@ -294,8 +346,36 @@ impl ValueTraffic {
     }
 }
 
-fn affiliate_value(id: u32) -> String {
+impl ValueKey {
+    /// `None` for no value, or one that visits cannot be compared with.
+    pub(crate) fn new(rule: &SmartSwitchRule, ids: VisitIds, value: String) -> Option<ValueKey> {
+        if value.is_empty() || value == OTHER || value.len() > MAX_VALUE_BYTES {
+            return None;
+        }
+        let (offer_id, advertiser_id) = match rule.targeted_entity_type {
+            TargetedEntity::Offer => (ids.offer, 0),
+            TargetedEntity::Advertiser => (0, ids.advertiser),
+            TargetedEntity::Affiliate | TargetedEntity::Network => (0, 0),
+        };
+        let is_partner = rule.variable == SwitchVariable::Affiliate;
+        let affiliate_id = if is_partner { 0 } else { ids.affiliate };
+        Some(ValueKey { value, offer_id, advertiser_id, affiliate_id })
+    }
+}
+
+/// The value of a partner.
+pub(crate) fn affiliate_value(id: u32) -> String {
     if id == 0 { String::new() } else { id.to_string() }
+}
+
+/// The value of a page's address.
+pub(crate) fn referer_host(referer: &[u8]) -> String {
+    String::from_utf8_lossy(host_of_url(referer)).to_ascii_lowercase()
+}
+
+/// The value of a visitor's network.
+pub(crate) fn asn_value(place: &Place<'_>) -> String {
+    if place.isp.asn == 0 { String::new() } else { place.isp.asn.to_string() }
 }
 
 /// The breakdown of visits by a variable.
@@ -308,11 +388,11 @@ fn dimensions(variable: SwitchVariable) -> (ValueDimension, Option<Dimension>) {
         SwitchVariable::Sub5 => (ValueDimension::Sub(5), None),
         SwitchVariable::SourceId => (ValueDimension::SourceId, None),
         SwitchVariable::CouponCode => (ValueDimension::Base, Some(Dimension::Code)),
-        // Rules do not measure the last three.
-        SwitchVariable::Affiliate
-        | SwitchVariable::RefererHost
-        | SwitchVariable::Asn
-        | SwitchVariable::Country => (ValueDimension::Base, None),
+        SwitchVariable::Country => (ValueDimension::Country, None),
+        // Visits are counted by the last two in the archive alone.
+        SwitchVariable::Affiliate | SwitchVariable::RefererHost | SwitchVariable::Asn => {
+            (ValueDimension::Base, None)
+        }
     }
 }
 
@@ -326,10 +406,10 @@ fn column(variable: SwitchVariable) -> &'static str {
         SwitchVariable::Sub5 => "sub5",
         SwitchVariable::SourceId => "source_id",
         SwitchVariable::CouponCode => "folded_code",
-        SwitchVariable::Affiliate
-        | SwitchVariable::RefererHost
-        | SwitchVariable::Asn
-        | SwitchVariable::Country => "''",
+        SwitchVariable::Country => "country",
+        SwitchVariable::RefererHost => "click_referer",
+        SwitchVariable::Asn => "click_address",
+        SwitchVariable::Affiliate => "''",
     }
 }
 

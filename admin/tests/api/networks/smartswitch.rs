@@ -65,7 +65,7 @@ async fn a_rule_that_cannot_be_is_refused_with_its_field() {
             "targeted_entity_ids[0]",
         ),
         (json!({"targeted_entity_type": "partner"}), "targeted_entity_type"),
-        (json!({"variable": "asn"}), "variable"),
+        (json!({"variable": "asn", "data_lookback_window": "14_days"}), "data_lookback_window"),
         (json!({"variable": "sub6"}), "variable"),
         (json!({"run_frequency": "2_hours"}), "run_frequency"),
         (json!({"data_lookback_window": "1_year"}), "data_lookback_window"),
@@ -74,7 +74,7 @@ async fn a_rule_that_cannot_be_is_refused_with_its_field() {
             "data_collection_threshold.min_clicks",
         ),
         (condition("cvr", "low"), "conditions[0].value"),
-        (condition("geo_mismatch", "5"), "conditions[0].metric"),
+        (condition("mismatch", "5"), "conditions[0].metric"),
         (
             json!({"conditions": [{"metric": "cvr", "operator": "lt", "value": 0.2}]}),
             "conditions[0].value",

@@ -67,7 +67,7 @@ impl EditPage {
     }
 
     fn variables(&self) -> &'static Labels {
-        labels::measured_variables()
+        labels::VARIABLES
     }
 }
 
