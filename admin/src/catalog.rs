@@ -19,6 +19,7 @@ mod caps;
 mod click_error;
 mod code_change;
 mod coupon_code;
+pub(crate) mod currencies;
 mod custom_cap;
 mod day;
 mod description;

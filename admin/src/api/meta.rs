@@ -22,7 +22,7 @@ use super::state::AppState;
 use crate::catalog::ruleset::values::{
     BrandValue, BrowserValue, ConnectionValue, DeviceValue, PlatformValue, listed_versions,
 };
-use crate::catalog::{languages, time_zones};
+use crate::catalog::{currencies as named_currencies, languages, time_zones};
 use crate::places::PlaceLists;
 use crate::store::rows::Page;
 
@@ -40,6 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(browsers))
         .routes(routes!(device_brands))
         .routes(routes!(browser_languages))
+        .routes(routes!(currencies))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -140,6 +141,18 @@ struct MetaBrowserLanguage {
     language: &'static str,
 }
 
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaCurrency {
+    /// ISO 4217.
+    currency_id: &'static str,
+    /// In English.
+    name: &'static str,
+}
+
+impl Row for MetaCurrency {
+    const PLURAL: &'static str = "currencies";
+}
+
 impl Row for MetaTimeZone {
     const PLURAL: &'static str = "timezones";
 }
@@ -200,6 +213,7 @@ type OsVersions = ListOf<MetaOsVersion>;
 type Browsers = ListOf<MetaBrowser>;
 type DeviceBrands = ListOf<MetaDeviceBrand>;
 type BrowserLanguages = ListOf<MetaBrowserLanguage>;
+type Currencies = ListOf<MetaCurrency>;
 
 /// Lists all countries.
 #[utoipa::path(get, path = "/countries", responses((status = 200, body = Countries)))]
@@ -332,6 +346,13 @@ async fn browser_languages() -> Response {
         MetaBrowserLanguage { browser_language_id, language_code, language }
     });
     whole_list(rows.collect())
+}
+
+/// Lists the currencies of ISO 4217. Amounts take any three capital letters.
+#[utoipa::path(get, path = "/currencies", responses((status = 200, body = Currencies)))]
+async fn currencies() -> Response {
+    let row = |(currency_id, name)| MetaCurrency { currency_id, name };
+    whole_list(named_currencies::NAMED.into_iter().map(row).collect())
 }
 
 fn whole_list<T: Row + Serialize>(rows: Vec<T>) -> Response {

@@ -166,7 +166,7 @@ const NETWORK_ROUTES: [(&str, &[&str]); 89] = [
 ];
 
 /// Every path below `/v1/meta`; all are only read.
-const META_ROUTES: [&str; 12] = [
+const META_ROUTES: [&str; 13] = [
     "countries",
     "regions",
     "cities",
@@ -179,6 +179,7 @@ const META_ROUTES: [&str; 12] = [
     "browsers",
     "devicebrands",
     "browserlanguages",
+    "currencies",
 ];
 
 /// Paths below `/v1/affiliates`.

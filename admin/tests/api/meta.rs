@@ -119,6 +119,8 @@ async fn facts_about_visitors_have_numbers_that_rules_take() {
     assert_eq!(first(&zones, "timezones")["utc_offset"], "+14:00");
     assert_eq!(zones["timezones"][66]["timezone"], "UTC");
     assert_eq!(zones["timezones"][97]["utc_offset"], "-11:00");
+    let euro = json!({"currency_id": "EUR", "name": "Euro"});
+    assert!(get(&network, "currencies").await["currencies"].as_array().unwrap().contains(&euro));
     let pc = json!({"device_type_id": 1, "name": "PC"});
     assert!(get(&network, "devicetypes").await["device_types"].as_array().unwrap().contains(&pc));
     let android = json!({"platform_id": 1, "name": "Android"});
