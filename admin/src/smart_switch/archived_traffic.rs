@@ -1,13 +1,13 @@
-//! The traffic of each value of a rule's variable, read out of the click archive: what the rollups
-//! do not count.
+//! The traffic of each value of a rule's variable, read out of the click archive: addresses, places,
+//! languages, and variables without rollups.
 //!
 //! Rollups would have to keep a sketch of addresses for each offer, partner, value and day, also for
-//! values that no rule asks for. So a run reads the visits of its look-back window, at most
+//! values without a rule. So a run reads the visits of its look-back window, at most
 //! [`MAX_VISITS`], and only for rules with such a metric or variable. A visit costs one to two
 //! microseconds, and memory depends on the number of values alone ([`AddressSketch`]).
 //!
-//! Shares count visits with a recorded address, without impressions, prefetches and visits that a
-//! server reports. A visit that fail traffic sent on counts for the offer that it came for.
+//! Shares count visits with a recorded address, without impressions, prefetches and visits reported
+//! by servers. A visit sent on by fail traffic counts for the refusing offer.
 
 use std::collections::HashMap;
 use std::hash::Hasher;
@@ -37,7 +37,7 @@ use crate::store::smart_switch::traffic::{
 };
 use crate::store::{ReadTx, Store, bot_list};
 
-/// Visits that a run reads at most: some minutes of one core.
+/// Most visits of a run: some minutes of a core.
 const MAX_VISITS: u64 = 50_000_000;
 const BLOCKS_PER_READ: usize = 2_048;
 
@@ -63,7 +63,7 @@ pub(super) async fn measure(
     Ok(reader.read_blocks(store, archive).await?.finish())
 }
 
-/// Numbers of one value while its visits are read.
+/// Numbers of a value during the reading of its visits.
 #[derive(Debug, Default)]
 struct ValueSignals {
     addresses: AddressSketch,
@@ -77,7 +77,7 @@ struct VisitReader {
     signals: HashMap<ValueKey, ValueSignals, RandomState>,
     databases: Arc<Databases>,
     bots: Arc<BotList>,
-    /// Parts of a place that the rule asks for.
+    /// Parts of a place in the rule's conditions and variable.
     wanted: PlaceParts,
     /// In Unix milliseconds.
     span: Range<u64>,
@@ -166,7 +166,7 @@ impl VisitReader {
         }
     }
 
-    /// Counts a visit of a value that the rollups do not know.
+    /// Counts a visit of a value without rollups.
     fn count_visit(&mut self, click: &Click<'_>, value: &str) -> Result<(), TrafficError> {
         let head = &click.head;
         let ids = VisitIds {
@@ -237,7 +237,7 @@ impl VisitReader {
 }
 
 impl VisitSignals {
-    /// Only visits whose place was judged count: those that were refused before have none.
+    /// Counts visits with a judged place alone: earlier refusals leave the place unjudged.
     fn add_reason(&mut self, reason: Reason) {
         let is_misplaced = matches!(
             reason,
@@ -282,7 +282,7 @@ fn is_targeted(rule: &SmartSwitchRule, ids: VisitIds) -> bool {
     }
 }
 
-/// The ids of the offer that a visit came for.
+/// The ids of the offer before fail traffic.
 fn ids_of_wanted_offer(click: &Click<'_>) -> VisitIds {
     let ClickHead { offer_id, advertiser_id, partner_id, .. } = click.head;
     let failed_over = click.detour().filter(|detour| detour.kind == DetourKind::FailTraffic);
@@ -291,7 +291,7 @@ fn ids_of_wanted_offer(click: &Click<'_>) -> VisitIds {
     VisitIds { offer: offer.0, advertiser: offer.1, affiliate: partner_id }
 }
 
-/// Why the offer that a visit came for refused it.
+/// The decision of the offer before fail traffic.
 fn refusal(click: &Click<'_>) -> Reason {
     let failed = click.detour().and_then(|detour| detour.failed_reason);
     failed.unwrap_or(click.head.reason)
@@ -316,7 +316,7 @@ fn value_of(variable: SwitchVariable, click: &Click<'_>, place: &Place<'_>) -> S
     }
 }
 
-/// An IPv6 address counts as its network of 64 bits, all of which one visitor can use.
+/// An IPv6 address counts as its network of 64 bits, because a visitor can use the whole network.
 fn address_hash(address: IpAddr) -> u64 {
     let mut hasher = SipHasher13::new();
     match address.to_canonical() {
@@ -342,7 +342,7 @@ fn wanted_parts(rule: &SmartSwitchRule) -> PlaceParts {
     parts
 }
 
-/// A sentence about each part that no database tells.
+/// A sentence about each part without a database.
 fn missing_parts(rule: &SmartSwitchRule, databases: &Databases) -> Vec<String> {
     let missing = wanted_parts(rule) - databases.parts();
     let sentence = |part| format!("no database tells the {part} of an address");

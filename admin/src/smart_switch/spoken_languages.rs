@@ -1,5 +1,5 @@
-//! The languages that many people of a country set in their browsers, by country: official ones, and
-//! those of large minorities. English is set everywhere.
+//! Languages of browsers, by country: official languages, and the languages of large minorities.
+//! English is common everywhere.
 
 /// By country in ascending order: ISO 3166-1 alpha-2, then ISO 639-1.
 const SPOKEN: &[(&str, &str)] = &[
