@@ -192,17 +192,8 @@ pub fn explain(
     let earlier = EarlierVisits { state, unix_seconds: time };
     let visitor = SimulatedVisitor::new(visit, databases, link, earlier);
     explanation.facts = ExplainedFacts::new(&visitor);
-    let (typed_bytes, referer) = (typed.as_bytes(), visit.referer.as_bytes());
-    let language = visit.language.as_bytes();
-    let sample = Sample {
-        index,
-        typed: typed_bytes,
-        parameters: &parameters,
-        time,
-        visitor: &visitor,
-        language,
-        referer,
-    };
+    let sample =
+        Sample { index, typed: typed.as_bytes(), parameters: &parameters, time, visitor: &visitor };
     match folded {
         Err(error) => {
             explanation.add_step(
@@ -247,8 +238,6 @@ struct Sample<'a> {
     parameters: &'a Parameters,
     time: i64,
     visitor: &'a SimulatedVisitor<'a>,
-    language: &'a [u8],
-    referer: &'a [u8],
 }
 
 /// Finds the tracking domain and describes it, or returns the status that ends the visit.
@@ -400,8 +389,8 @@ impl Sample<'_> {
             ],
             source_id: parameter(Parameter::SourceId),
             uid: parameter(Parameter::Uid),
-            language: self.language,
-            referer: self.referer,
+            language: self.visitor.language,
+            referer: self.visitor.referer,
             visitor: Some(self.visitor),
         };
         let mut expanded = Vec::new();

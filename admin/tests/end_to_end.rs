@@ -51,6 +51,8 @@ mod demo;
 mod disk_space;
 #[path = "end_to_end/edits_under_fire.rs"]
 mod edits_under_fire;
+#[path = "end_to_end/explain_agrees.rs"]
+mod explain_agrees;
 #[path = "end_to_end/forwarding.rs"]
 mod forwarding;
 #[path = "end_to_end/jobs.rs"]

@@ -39,8 +39,10 @@ impl<'a> EarlierVisits<'a> {
             let limit = cap.click_limits[known.window as usize - 1];
             let is_by_clicks = limit > 0 && known.clicks >= limit;
             let clicks = is_by_clicks.then_some((known.clicks, limit));
-            let is_reached = known.is_reached || is_by_clicks;
-            is_reached.then_some(ReachedWindow { window: known.window, clicks })
+            // The count may be older than an edit that took the limits on conversions away.
+            let is_by_conversions = cap.has_conversion_limits && known.is_reached;
+            (is_by_clicks || is_by_conversions)
+                .then_some(ReachedWindow { window: known.window, clicks })
         })
     }
 }

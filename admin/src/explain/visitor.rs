@@ -33,8 +33,10 @@ pub(super) struct SimulatedVisitor<'a> {
     address: IpAddr,
     agent: Agent,
     user_agent: &'a [u8],
-    language: &'a [u8],
-    referer: &'a [u8],
+    /// `Accept-Language` as sent.
+    pub(super) language: &'a [u8],
+    /// `Referer` as sent.
+    pub(super) referer: &'a [u8],
     link: SimulatedLink<'a>,
     pub(super) earlier: EarlierVisits<'a>,
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use coupon_shared::visit_state::{CapWindow, PublishedState};
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
@@ -280,7 +281,42 @@ fn a_code_and_a_partner_have_caps_of_their_own() {
     assert_eq!(shop.status("WINTER25", 6), 302);
 }
 
-/// Cases 67 and 68.
+/// Case 60. The end of the day that the admin told is brought forward to some seconds from now.
+#[test]
+fn without_an_admin_the_next_day_takes_visits_again() {
+    let mut shop = Shop::start();
+    let berlin = json!({"time_zone": "Europe/Berlin"});
+    shop.network.done("PATCH", "settings?wait=live", berlin);
+    shop.set_offer(1, json!({"is_caps_enabled": true, "daily_click_cap": 3}));
+    assert_eq!(shop.statuses("WINTER25", 1..=4), [302, 302, 302, 404]);
+    let file = shop.network.path("daemon/visit-state");
+    let read_state = || PublishedState::decode(&std::fs::read(&file).ok()?).ok();
+    let mut state = wait_for("the counts of all clicks", || {
+        read_state().filter(|state| state.caps.iter().any(|cap| cap.clicks == 3))
+    });
+    shop.admin.stop();
+    shop.daemon.stop();
+    let day = state.caps.iter_mut().find(|cap| cap.window == CapWindow::Daily).unwrap();
+    assert_eq!(local_time_in_berlin(day.bounds.ends), "00:00:00");
+    day.bounds.ends = jiff::Timestamp::now().as_second() + 3;
+    let midnight = day.bounds.ends;
+    std::fs::write(&file, state.encode().unwrap()).unwrap();
+    shop.daemon = start_daemon(&shop.network);
+    let before_midnight = shop.status("WINTER25", 5);
+    if jiff::Timestamp::now().as_second() < midnight {
+        assert_eq!(before_midnight, 404);
+    }
+    shop.wait_for_status("WINTER25", 6, 302);
+    assert!(jiff::Timestamp::now().as_second() >= midnight);
+    assert_eq!(shop.statuses("WINTER25", 7..=9), [302, 302, 404]);
+}
+
+fn local_time_in_berlin(unix_seconds: i64) -> String {
+    let moment = jiff::Timestamp::from_second(unix_seconds).unwrap();
+    moment.in_tz("Europe/Berlin").unwrap().time().to_string()
+}
+
+/// Cases 67 to 70.
 #[test]
 fn a_filter_of_duplicates_refuses_the_same_visitor_within_the_session_only() {
     let shop = Shop::start();
@@ -295,6 +331,26 @@ fn a_filter_of_duplicates_refuses_the_same_visitor_within_the_session_only() {
     assert_eq!(shop.status("WINTER25", 2), 302);
     let codes = shop.error_codes(5);
     assert_eq!(codes, [0, 0, 0, 0, 21]);
+    // Addresses of one network of IPv6 are one visitor.
+    let visit_from = |address: &str| {
+        let request = format!(
+            "GET /WINTER25/ HTTP/1.1\r\nHost: {to}\r\nX-Forwarded-For: {address}\r\n\
+             User-Agent: {FIREFOX}\r\nConnection: close\r\n\r\n"
+        );
+        http::send(to, &request).unwrap()
+    };
+    let statuses = ["2001:db8:0:1::1", "2001:db8:0:1:ffff::9", "2001:db8:0:2::1"]
+        .map(|address| visit_from(address).status);
+    assert_eq!(statuses, [302, 404, 302]);
+    assert_eq!(shop.error_codes(8), [0, 0, 0, 0, 0, 0, 21, 21]);
+    let other = shop.create_offer("OTHER");
+    let fail_traffic = json!({
+        "duplicate_filter_targeting_action": "fail_traffic", "is_fail_traffic_enabled": true,
+        "internal_redirects": [{"redirect_network_offer_id": other}],
+    });
+    shop.set_offer(1, fail_traffic);
+    assert_eq!(visit_from("2001:db8:0:1::2").location(), "https://shop.example/OTHER");
+    assert!(visit_from("2001:db8:0:3::1").location().starts_with("https://shop.example/w?"));
 }
 
 /// Case 71.

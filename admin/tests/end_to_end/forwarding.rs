@@ -172,6 +172,36 @@ fn a_refused_visitor_gets_the_first_offer_that_takes_the_visitor() {
     assert_eq!([count(c, "fail_traffic_click"), count(c, "gross_click")], [0, 8], "{report}");
 }
 
+/// Case 46: the cap of the offer is the reason, and the redirect's ruleset decides who goes where.
+#[test]
+fn visitors_behind_a_reached_cap_go_to_the_first_redirect_that_is_for_them() {
+    let offers = Offers::start(&["A", "B", "C"]);
+    let to_b = offers.redirect("B", only_in("US"));
+    offers.fail("A", "priority", &[to_b, offers.redirect("C", json!({}))]);
+    offers.edit("A", json!({"is_caps_enabled": true, "global_click_cap": 1}));
+    assert_eq!(offers.targeted.visit("/CODE/", &PERSON).location(), destination("A"));
+    let visit = |address| offers.targeted.visit("/CODE/", &from(address)).location().to_owned();
+    assert_eq!([LONDON, MILTON].map(visit), [destination("C"), destination("B")]);
+    let [a, b, c] = ["A", "B", "C"].map(|name| offers.ids[name]);
+    let expected = [((a, 0, 0), 1), ((b, 0, a), 1), ((c, 0, a), 1)];
+    assert_eq!(offers.clicks(3), HashMap::from(expected));
+    // `explain` knows of the reached cap once the click is counted.
+    wait_for("the same way by explain", || {
+        let explained = offers.targeted.explain("CODE", &from(LONDON));
+        (explained["location"] == destination("C").as_str()).then_some(())
+    });
+    let mut question = today();
+    question["columns"] = json!([{"column": "offer"}]);
+    let report = offers.done("POST", "reporting/entity", &question);
+    let counts = |id: u64| {
+        let id = id.to_string();
+        let is_row = |row: &&Value| row["columns"][0]["id"] == id.as_str();
+        let row = report["table"].as_array().unwrap().iter().find(is_row).unwrap();
+        ["gross_click", "fail_traffic_click"].map(|measure| row["reporting"][measure].clone())
+    };
+    assert_eq!([a, b, c].map(counts), [[1, 2], [1, 0], [1, 0]], "{report}");
+}
+
 #[test]
 fn a_code_that_does_not_run_goes_nowhere_else() {
     let offers = Offers::start(&["A", "B"]);
@@ -186,15 +216,26 @@ fn a_code_that_does_not_run_goes_nowhere_else() {
     });
     offers.done("POST", "couponcodes?wait=live", &row);
     assert_eq!(offers.ways(), [FALLBACK.to_owned(), destination("A")]);
-    // Case 45: a paused code has no fail traffic.
+    // Case 45: a code that is paused, over or not begun has no fail traffic.
     offers.fail("A", "priority", &[offers.redirect("B", json!({}))]);
     assert_eq!(offers.ways(), [destination("B"), destination("A")]);
     let codes = offers.targeted.network.call("GET", "couponcodes?search=CODE", None).json();
-    for code in codes["coupon_codes"].as_array().unwrap() {
-        let path = format!("couponcodes/{}?wait=live", code["network_coupon_code_id"]);
-        offers.done("PATCH", &path, &json!({"coupon_status": "paused"}));
+    let set_codes = |change: &Value| {
+        for code in codes["coupon_codes"].as_array().unwrap() {
+            let path = format!("couponcodes/{}?wait=live", code["network_coupon_code_id"]);
+            offers.done("PATCH", &path, change);
+        }
+    };
+    for change in [
+        json!({"coupon_status": "paused"}),
+        json!({"coupon_status": "active", "end_date": "2020-01-01"}),
+        json!({"end_date": "", "start_date": "2099-01-01"}),
+    ] {
+        set_codes(&change);
+        assert_eq!(offers.ways(), [FALLBACK, FALLBACK], "{change}");
     }
-    assert_eq!(offers.ways(), [FALLBACK, FALLBACK]);
+    set_codes(&json!({"start_date": ""}));
+    assert_eq!(offers.ways(), [destination("B"), destination("A")]);
 }
 
 #[test]
@@ -383,4 +424,13 @@ fn a_sale_belongs_to_the_offer_that_the_visitor_got() {
     // Another offer than the two has no part in the click.
     let query = format!("transaction_id={}&oid=1&amount=20", click());
     assert_eq!(decided(network, &query)["error_code"], 14);
+    // Case 78: nothing was sold through a click that was refused.
+    offers.edit("A", json!({"is_fail_traffic_enabled": false}));
+    assert_eq!(offers.targeted.visit("/CODE/", &from(LONDON)).location(), FALLBACK);
+    let refused = wait_for("the refused click", || {
+        network.clicks().into_iter().find(|click| click["error_code"] == 9)
+    });
+    let query = format!("transaction_id={}&amount=20", refused["transaction_id"].as_str().unwrap());
+    let sale = decided(network, &query);
+    assert_eq!((&sale["status"], &sale["error_code"]), (&json!("invalid"), &json!(13)), "{sale}");
 }

@@ -2,7 +2,7 @@
 //! and with the click report. The databases are MaxMind's public test files.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -190,10 +190,14 @@ pub(crate) struct Targeted {
 
 impl Targeted {
     pub(crate) fn start(variables: &[(&str, &str)]) -> Targeted {
-        let (network, databases) = (Network::new(), databases());
-        let admin = network.start_admin_with(&[("COUPON_ADMIN_GEO_DATABASES", &databases)]);
+        Targeted::start_with_databases(&databases(), variables)
+    }
+
+    fn start_with_databases(databases: &str, variables: &[(&str, &str)]) -> Targeted {
+        let network = Network::new();
+        let admin = network.start_admin_with(&[("COUPON_ADMIN_GEO_DATABASES", databases)]);
         let usual =
-            [("COUPOND_GEO_DATABASES", &*databases), ("COUPOND_TRUSTED_PROXIES", "127.0.0.0/8")];
+            [("COUPOND_GEO_DATABASES", databases), ("COUPOND_TRUSTED_PROXIES", "127.0.0.0/8")];
         let daemon = network.start_daemon_with(&[&usual, variables].concat());
         network.create_winter25();
         Targeted { network, _programs: [admin, daemon] }
@@ -339,6 +343,45 @@ fn an_event_of_a_page_is_refused_like_a_visit_and_one_of_a_server_is_not_asked()
     assert_ne!(event("/sdk/click", LONDON), "");
     assert_eq!(event("/sdk/click", MILTON), "");
     assert_ne!(event("/clk", MILTON), "");
+}
+
+/// A database of one country in the form of ip-location-db: flat fields, no description, and IPv4
+/// addresses without an alias under `::ffff/96`.
+fn write_flat_database(path: &Path) {
+    let sweden = mmdb_writer::Value::map([("country_code", mmdb_writer::Value::from("SE"))]);
+    let mut writer = mmdb_writer::Writer::new("geo-whois-asn-country");
+    let network: mmdb_writer::ipnet::Ipv4Net = "89.160.20.0/24".parse().unwrap();
+    writer.insert_value(network, sweden).unwrap();
+    std::fs::write(path, writer.to_bytes().unwrap()).unwrap();
+}
+
+/// Case 15, and headers that are as long as a request may be.
+#[test]
+fn a_flat_database_and_endless_headers_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("country.mmdb");
+    write_flat_database(&path);
+    let targeted = Targeted::start_with_databases(path.to_str().unwrap(), &[]);
+    let swedes = include("countries", country("SE"));
+    let iphones = include("platforms", json!({"name": "iOS"}));
+    let germans = include("languages", json!({"language_code": "de"}));
+    targeted.create_offer("SWEDES", &both(both(swedes, iphones), germans));
+    let swede = Visitor {
+        user_agent: format!("{IPHONE} {}", "token/1.0 ".repeat(700)).trim_end().to_owned().leak(),
+        language: format!("de-AT,{}en;q=0.1", "fr;q=0.5,".repeat(800)).leak(),
+        ..from("::ffff:89.160.20.128")
+    };
+    assert!(swede.user_agent.len() > 7_000 && swede.language.len() > 7_000);
+    let elsewhere = Visitor { address: "89.160.21.1", ..swede };
+    let other_language = Visitor { language: "en".repeat(4_000).leak(), ..swede };
+    let other_agent =
+        Visitor { user_agent: "x ".repeat(4_000).trim_end().to_owned().leak(), ..swede };
+    for (visitor, status) in
+        [(swede, 302), (elsewhere, 404), (other_language, 404), (other_agent, 404)]
+    {
+        assert_eq!(targeted.visit("/SWEDES/", &visitor).status, status, "{}", visitor.address);
+        assert_eq!(targeted.explain("SWEDES", &visitor)["status"], status, "{}", visitor.address);
+    }
 }
 
 #[test]

@@ -63,6 +63,23 @@ fn one_of_two_visits_of_a_visitor_is_accepted_where_repeats_are_refused() {
     assert_eq!(live_state.status().seen_visitors, 200);
 }
 
+/// A refused click does not extend the session.
+#[test]
+fn a_session_of_a_day_ends_24_hours_after_the_last_accepted_click() {
+    let folder = tempfile::tempdir().unwrap();
+    let live_state = live(folder.path());
+    live_state.open_seen_table();
+    let session = Session { seconds: 86_400, ..Session::DEFAULT };
+    let come_after = |seconds| {
+        let unix_seconds = NOW + seconds;
+        live_state.commit(AcceptedClick { unix_seconds, session, ..accepted(1, true) }).is_ok()
+    };
+    let accepted = [0, 1, 86_399, 86_400, 86_401, 2 * 86_400 - 1, 2 * 86_400].map(come_after);
+    assert_eq!(accepted, [true, false, false, true, false, false, true]);
+    assert!(live_state.is_repeat(1, &session, NOW + 3 * 86_400 - 1));
+    assert!(!live_state.is_repeat(1, &session, NOW + 3 * 86_400));
+}
+
 #[test]
 fn without_a_table_every_visitor_is_new() {
     let folder = tempfile::tempdir().unwrap();

@@ -46,6 +46,11 @@ fn an_entry_is_answered_with_id_and_code_whichever_was_sent() {
             json!({"country_id": 227, "city_name": "Milton"}),
             json!({"country_code": "US", "city_name": "Milton"}),
         ),
+        (
+            "cities",
+            json!({"country_code": "GB", "region_code": "gb-eng", "city_name": "London"}),
+            json!({"country_code": "GB", "region_code": "ENG", "city_name": "London"}),
+        ),
         ("cities", json!({"geoname_id": 5_803_556}), json!({"geoname_id": 5_803_556})),
         ("platforms", json!({"platform_id": 2}), json!({"platform_id": 2, "name": "iOS"})),
         ("device_types", json!({"name": "pc"}), json!({"device_type_id": 1, "name": "PC"})),
@@ -95,6 +100,12 @@ fn a_value_nobody_knows_is_refused_with_a_way_to_name_it() {
             json!({"country_code": "US", "region_code": "Wash."}),
             "is no code of ISO 3166-2",
         ),
+        ("regions", json!({"country_code": "US", "region_code": "GB-ENG"}), "ISO 3166-2 in US"),
+        (
+            "cities",
+            json!({"country_code": "US", "region_code": "GB-ENG", "city_name": "London"}),
+            "ISO 3166-2 in US",
+        ),
         ("cities", json!({"city_id": 4}), "send geoname_id, or country_code and city_name"),
         ("mobile_carriers", json!({"mcc": "31"}), "send mcc and mnc"),
         ("isps", json!({"isp_name": "x", "asn": 5}), "send either isp_name or asn"),
@@ -111,6 +122,7 @@ fn a_value_nobody_knows_is_refused_with_a_way_to_name_it() {
             "send platform_id and version",
         ),
         ("os_versions", json!({"platform_id": 2, "version": "17.x"}), "is no version"),
+        ("os_versions", json!({"version": "14", "match_type": "minimum"}), "send platform_id"),
         ("languages", json!({"browser_language_id": 20}), "send language_code"),
         ("languages", json!({"language_code": "german"}), "is no language"),
         ("postal_codes", json!({"postal_code": "?"}), "is no postal code"),
@@ -147,6 +159,17 @@ fn entries_must_agree_with_one_another() {
         problems(json!({"languages": many})),
         ["languages: has 501 entries; at most 500 fit"]
     );
+    let address = |number: u32| {
+        entry(json!({"ip_from": std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string()}))
+    };
+    let addresses = |count: u32| problems(json!({"ips": Vec::from_iter((0..count).map(address))}));
+    assert_eq!(addresses(1_000), [""; 0]);
+    assert_eq!(addresses(1_001), ["ips: has 1001 entries; at most 1000 fit"]);
+    let code = |number: u32| entry(json!({"postal_code": format!("{number:05}")}));
+    let codes =
+        |count: u32| problems(json!({"postal_codes": Vec::from_iter((0..count).map(code))}));
+    assert_eq!(codes(20_000), [""; 0]);
+    assert_eq!(codes(20_001), ["postal_codes: has 20001 entries; at most 20000 fit"]);
 }
 
 #[test]

@@ -97,6 +97,19 @@ impl CountryValue {
     }
 }
 
+/// The code of a region, in upper case and without its country; empty if there is none.
+fn region_without_country(country: &str, region: &str) -> Result<String, String> {
+    let code = region.to_ascii_uppercase();
+    let code = code.strip_prefix(&format!("{country}-")).unwrap_or(&code);
+    let is_code = code.len() <= 3 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match is_code {
+        true => Ok(code.to_owned()),
+        false => Err(format!(
+            "region_code: `{region}` is no code of ISO 3166-2 in {country}, such as WA"
+        )),
+    }
+}
+
 /// A subdivision of a country.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "RegionFields")]
@@ -144,14 +157,7 @@ impl TryFrom<RegionFields> for RegionValue {
             });
         }
         let country_code = country_of(country_id, &country_code)?;
-        let code = region_code.to_ascii_uppercase();
-        let code = code.strip_prefix(&format!("{country_code}-")).unwrap_or(&code).to_owned();
-        let is_code = code.len() <= 3 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !is_code {
-            return Err(format!(
-                "region_code: `{region_code}` is no code of ISO 3166-2, such as WA"
-            ));
-        }
+        let code = region_without_country(&country_code, &region_code)?;
         if code.is_empty() {
             bounded("region_name", &region_name)?;
         }
@@ -225,7 +231,7 @@ impl TryFrom<CityFields> for CityValue {
         if geoname_id == 0 {
             bounded("city_name", &city_name)?;
         }
-        let region_code = region_code.to_ascii_uppercase();
+        let region_code = region_without_country(&country_code, &region_code)?;
         Ok(CityValue { geoname_id, country_code, region_code, city_name })
     }
 }
