@@ -9,6 +9,7 @@
 //! `-- --save` keeps the counts, and later runs print the change. Other arguments select stages by
 //! parts of their names. `COUPON_BENCH_CODES` sets the size of the index (100,000 without it).
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use coupon_benches::inputs::{AGENTS, HEAD, HEADERS, NOW, TAGS, click_records, macros, visit};
-use coupon_benches::{catalog_file, code, index_of, level_file};
+use coupon_benches::ruled::{American, Rules, test_databases};
+use coupon_benches::{catalog_file, code, index_of, level_file, ruled_index};
 use coupon_geo::LiveDatabases;
 use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
 use coupon_rules::language;
@@ -24,7 +26,7 @@ use coupon_rules::place::PlaceParts;
 use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode_click};
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, decide};
+use coupon_shared::decision::{Answer, Visit, Visitor, decide};
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::level::Level;
@@ -54,13 +56,18 @@ struct Stage {
     prepare: for<'a> fn(&'a Fixture) -> Call<'a>,
 }
 
-const STAGES: [Stage; 21] = [
+const STAGES: [Stage; 26] = [
     Stage { name: "fold", calls: 5_000, prepare: |_| fold() },
     Stage { name: "headers", calls: 2_000, prepare: |_| headers() },
     Stage { name: "lookup_hot", calls: 2_000, prepare: hot_lookup },
     Stage { name: "lookup_hit", calls: 2_000, prepare: |fixture| lookup(fixture, "") },
     Stage { name: "lookup_miss", calls: 2_000, prepare: |fixture| lookup(fixture, "q") },
     Stage { name: "decide", calls: 2_000, prepare: decision },
+    Stage { name: "decide_country", calls: 2_000, prepare: |_| ruled(Rules::Country, true) },
+    Stage { name: "decide_full_seen", calls: 2_000, prepare: |_| ruled(Rules::Full, true) },
+    Stage { name: "decide_full_new", calls: 2_000, prepare: |_| ruled(Rules::Full, false) },
+    Stage { name: "decide_3000", calls: 2_000, prepare: |_| ruled(Rules::Values3000, true) },
+    Stage { name: "decide_contains", calls: 2_000, prepare: |_| ruled(Rules::Contains100, true) },
     Stage { name: "expand", calls: 2_000, prepare: expansion },
     Stage { name: "agent", calls: 2_000, prepare: |_| agent() },
     Stage { name: "agent_recent", calls: 5_000, prepare: |_| recent_agent() },
@@ -169,6 +176,25 @@ fn decision(fixture: &Fixture) -> Call<'_> {
         let visit = visit(found[call % found.len()]);
         let decision = decide(index.catalog(), black_box(&visit), NOW);
         assert!(decision.click.is_some());
+    })
+}
+
+/// The decision about a visit of an offer with rules, which let it pass. The serving thread has
+/// seen the visitor's agent lately, or not.
+fn ruled<'a>(rules: Rules, is_agent_seen: bool) -> Call<'a> {
+    let index: &'static Index<_> = Box::leak(Box::new(ruled_index()));
+    let databases = test_databases();
+    let number = Rules::ALL.iter().position(|other| *other == rules).expect("rules of an offer");
+    let code = FoldedCode::fold(code(number as u32).as_bytes()).expect("a code");
+    let (rows, agents) = (index.lookup(&code), RefCell::<RecentAgents>::default());
+    // The first look at an agent builds the automaton.
+    black_box(Agent::identify(b"", &ClientHints::default()));
+    Box::new(move |_| {
+        let visitor = American::new(&databases, is_agent_seen.then_some(&agents));
+        let visitor = Visitor::Link(&visitor);
+        let visit = Visit { rows, offer_id: None, domain: None, visitor };
+        let decision = decide(index.catalog(), black_box(&visit), NOW);
+        assert!(matches!(decision.answer, Answer::Redirect(_)));
     })
 }
 

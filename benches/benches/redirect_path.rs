@@ -8,17 +8,19 @@ mod city_database;
 use city_database::{city_database, spread_addresses};
 use coupon_benches as fixture;
 use coupon_benches::inputs::{AGENTS, HEAD, NOW, TAGS, macros, visit};
+use coupon_benches::ruled::{American, Rules, test_databases};
 use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
 use coupon_rules::language;
 use coupon_rules::place::PlaceParts;
 use coupon_shared::click::{MAX_RECORD_LEN, encode_click};
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, decide};
+use coupon_shared::decision::{Answer, Visit, Visitor, decide};
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::level::Level;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -44,6 +46,7 @@ fn stages(c: &mut Criterion) {
     let hits = spread(count);
     lookups(c, &index, &hits);
     decision(c, &index, &hits);
+    rules(c);
     visitor(c);
     place_look_ups(c);
     transaction_id(c);
@@ -87,6 +90,33 @@ fn decision(c: &mut Criterion, index: &Index<Arc<[u8]>>, hits: &[FoldedCode]) {
             location.len()
         });
     });
+}
+
+/// Decisions about offers with rules, which let the visit pass.
+fn rules(c: &mut Criterion) {
+    let (index, databases) = (fixture::ruled_index(), test_databases());
+    let agents = RefCell::<RecentAgents>::default();
+    let (country, full, values) = (Rules::Country, Rules::Full, Rules::Values3000);
+    for (name, rules, is_agent_seen) in [
+        ("country", country, true),
+        ("full_seen", full, true),
+        ("full_new", full, false),
+        ("3000_values", values, true),
+        ("100_contains", Rules::Contains100, true),
+    ] {
+        let number = Rules::ALL.iter().position(|other| *other == rules).expect("an offer's");
+        let code = FoldedCode::fold(fixture::code(number as u32).as_bytes()).expect("a code");
+        let rows = index.lookup(&code);
+        c.bench_function(&format!("decide_{name}"), |b| {
+            b.iter(|| {
+                let visitor = American::new(&databases, is_agent_seen.then_some(&agents));
+                let visitor = Visitor::Link(&visitor);
+                let visit = Visit { rows, offer_id: None, domain: None, visitor };
+                let decision = decide(index.catalog(), black_box(&visit), NOW);
+                assert!(matches!(decision.answer, Answer::Redirect(_)));
+            });
+        });
+    }
 }
 
 fn visitor(c: &mut Criterion) {

@@ -1,6 +1,7 @@
 //! Snapshots of any size for the benchmarks, built in memory as a publication would.
 
 pub mod inputs;
+pub mod ruled;
 
 use coupon_shared::civil_day::Day;
 use coupon_shared::code::FoldedCode;
@@ -8,7 +9,8 @@ use coupon_shared::destination::Destination;
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::catalog::{
-    Catalog, CatalogFile, CatalogMeta, Offer, Partner, Visibility, WeightedDestination, ZoneOffset,
+    Catalog, CatalogFile, CatalogMeta, Offer, Partner, Rule, Visibility, WeightedDestination,
+    ZoneOffset,
 };
 use coupon_shared::snapshot::level::{CodeRecord, Level, LevelBuilder, LevelMeta};
 use coupon_shared::snapshot::manifest::{Manifest, ObjectName};
@@ -50,6 +52,11 @@ pub fn level_file(count: u32) -> Vec<u8> {
 
 /// The bytes of a catalog.
 pub fn catalog_file() -> Vec<u8> {
+    catalog_with(Vec::new())
+}
+
+/// The bytes of a catalog whose first offers have these rules, one each.
+fn catalog_with(rules: Vec<Rule>) -> Vec<u8> {
     let offer = |id: u32| {
         let url = format!(
             "https://shop{id}.example/landing?t={{transaction_id}}&c={{coupon_code}}&s={{sub1}}"
@@ -63,7 +70,7 @@ pub fn catalog_file() -> Vec<u8> {
             last_day: u16::MAX,
             destinations: vec![WeightedDestination { weight: 1, destination }],
             fallback: None,
-            rules: vec![],
+            rules: if id as usize <= rules.len() { vec![id] } else { vec![] },
         }
     };
     let catalog = Catalog {
@@ -74,7 +81,7 @@ pub fn catalog_file() -> Vec<u8> {
         partners: (1..=OFFERS).map(|id| Partner { id, active: true }).collect(),
         approvals: vec![],
         domains: vec![],
-        rules: vec![],
+        rules,
     };
     let meta = CatalogMeta { network_id: 1, lineage: LINEAGE, sequence: 1 };
     catalog.to_file(&meta).expect("a valid catalog")
@@ -85,10 +92,20 @@ pub fn index(count: u32) -> Index<Arc<[u8]>> {
     index_of(Arc::from(level_file(count)))
 }
 
+/// An index of as many codes as there are offers, of which the first have [`ruled::Rules::ALL`].
+pub fn ruled_index() -> Index<Arc<[u8]>> {
+    let rules = ruled::Rules::ALL.map(ruled::Rules::rule);
+    index_with(Arc::from(level_file(OFFERS)), &catalog_with(rules.to_vec()))
+}
+
 /// An index of this base level.
 pub fn index_of<D: AsRef<[u8]> + Clone>(level: D) -> Index<D> {
+    index_with(level, &catalog_file())
+}
+
+fn index_with<D: AsRef<[u8]> + Clone>(level: D, catalog: &[u8]) -> Index<D> {
     let level = Level::open(level).expect("a valid level");
-    let catalog = Arc::new(CatalogFile::open(&catalog_file()).expect("a valid catalog"));
+    let catalog = Arc::new(CatalogFile::open(catalog).expect("a valid catalog"));
     let manifest = Manifest {
         network_id: 1,
         lineage: LINEAGE,

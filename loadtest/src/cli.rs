@@ -605,6 +605,15 @@ pub(crate) struct FillArguments {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) affiliates: u32,
 
+    /// Offers made by this run get a ruleset with six lists, which lets most visitors pass
+    #[arg(long)]
+    pub(crate) rulesets: bool,
+
+    /// Least number of traffic controls after the run, each with 3,000 values, spread over the
+    /// offers
+    #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=400))]
+    pub(crate) controls: u32,
+
     /// Same seed, same codes
     #[arg(long, default_value = "1")]
     pub(crate) seed: u64,

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::FillArguments;
 use crate::client::Client;
@@ -19,6 +19,8 @@ const APPROVED: u32 = 100;
 const OFFERS_EACH: u32 = 20;
 /// Rows of a file that may be rejected: some generated codes exist in the sample network.
 const MAX_LEFT_OUT: u64 = 100;
+/// Most values of a control.
+const CONTROL_VALUES: u64 = 3_000;
 const BETWEEN_VISITS: Duration = Duration::from_millis(1);
 
 /// Makes offers and partners, then codes, and prints the times of each file.
@@ -26,7 +28,8 @@ pub(crate) fn fill(arguments: &FillArguments) -> anyhow::Result<()> {
     let mut admin = Client::of_admin(&arguments.network)?;
     make_domain(&mut admin, &arguments.network.host())?;
     make_partners(&mut admin, arguments.affiliates)?;
-    make_offers(&mut admin, arguments.offers)?;
+    make_offers(&mut admin, arguments)?;
+    make_controls(&mut admin, arguments)?;
     make_approvals(&mut admin, arguments)?;
     import(&mut admin, arguments)
 }
@@ -49,7 +52,8 @@ fn make_partners(admin: &mut Client, wanted: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn make_offers(admin: &mut Client, wanted: u32) -> anyhow::Result<()> {
+fn make_offers(admin: &mut Client, arguments: &FillArguments) -> anyhow::Result<()> {
+    let wanted = arguments.offers;
     if count(admin, "advertisers")? == 0 {
         let shop = json!({"name": "Shop", "account_status": "active"});
         admin.create("advertisers", &shop, "network_advertiser_id")?;
@@ -64,11 +68,52 @@ fn make_offers(admin: &mut Client, wanted: u32) -> anyhow::Result<()> {
                 "https://shop.example/landing/{number}?tid={{transaction_id}}\
                  &code={{coupon_code}}&partner={{affiliate_id}}&sub1={{sub1}}"
             ),
+            "ruleset": if arguments.rulesets { ruleset(number) } else { json!({}) },
         });
         admin.create("offers", &offer, "network_offer_id")?;
         progress.set_position(number);
     }
     progress.finish_and_clear();
+    Ok(())
+}
+
+/// Lists of a usual ruleset, which differ from offer to offer.
+fn ruleset(number: u64) -> Value {
+    let exclude = |entry: Value| {
+        let mut entry = entry;
+        entry["targeting_type"] = "exclude".into();
+        entry
+    };
+    let countries = ["AD", "AE", "AF", "AG", "AL", "AM", "AO", "AR"];
+    let countries = countries.map(|code| exclude(json!({"country_code": code})));
+    let [high, low] = [number / 256 % 256, number % 256];
+    let addresses = json!({"cidr": format!("10.{high}.{low}.0/24"), "match_type": "range"});
+    let android = json!({
+        "platform_id": 1, "version": "9", "match_type": "minimum", "targeting_type": "include",
+    });
+    json!({
+        "countries": countries, "ips": [exclude(addresses)], "os_versions": [android],
+        "device_types": [exclude(json!({"name": "Console"}))],
+        "browsers": [exclude(json!({"name": "Internet Explorer"}))],
+        "languages": [exclude(json!({"language_code": "tlh"}))],
+    })
+}
+
+/// Each control is for every n-th offer, so that together they are for all.
+fn make_controls(admin: &mut Client, arguments: &FillArguments) -> anyhow::Result<()> {
+    let there = count(admin, "trafficcontrols")?;
+    let wanted = u64::from(arguments.controls);
+    for number in there..wanted {
+        let first = number as u32 + 1;
+        let offers = (first..=arguments.offers).step_by(arguments.controls as usize);
+        let values = (0..CONTROL_VALUES).map(|value| format!("s{number}-{value}"));
+        let control = json!({
+            "name": format!("Control {number}"), "status": "active", "control_type": "blacklist",
+            "variables": ["source_id"], "values": values.collect::<Vec<String>>(),
+            "network_offer_ids": offers.collect::<Vec<u32>>(), "is_apply_all_affiliates": true,
+        });
+        admin.create("trafficcontrols", &control, "network_traffic_control_id")?;
+    }
     Ok(())
 }
 

@@ -85,7 +85,9 @@ fn said(output: &Output) -> String {
 #[test]
 fn edits_of_a_filled_network_are_measured_until_a_visitor_sees_each_of_them() {
     let demo = Demo::start();
-    let filled = demo.run("fill --codes 1500 --rows-per-file 1000 --offers 20 --affiliates 20");
+    let filled = demo.run(
+        "fill --codes 1500 --rows-per-file 1000 --offers 20 --affiliates 20 --rulesets --controls 2",
+    );
     assert!(filled.status.success(), "{}", said(&filled));
     let files: Vec<_> =
         said(&filled).lines().map(|line| line.split(':').next().unwrap().to_owned()).collect();
