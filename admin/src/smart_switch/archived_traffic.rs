@@ -3,7 +3,7 @@
 //!
 //! Rollups would have to keep a sketch of addresses for each offer, partner, value and day, also for
 //! values without a rule. So a run reads the visits of its look-back window, at most
-//! [`MAX_VISITS`], and only for rules with such a metric or variable. A visit costs one to two
+//! [`MAX_VISITS`], and only for rules with such a metric or variable. A visit costs some
 //! microseconds, and memory depends on the number of values alone ([`AddressSketch`]).
 //!
 //! Shares count visits with a recorded address, without impressions, prefetches and visits reported
