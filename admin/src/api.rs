@@ -28,8 +28,10 @@ mod misdirected;
 mod openapi;
 mod request;
 mod request_id;
+mod route_latency;
 mod schema;
 mod state;
+mod system_status;
 
 mod advertisers;
 mod affiliates;
@@ -66,7 +68,9 @@ pub use auth::{AuthConfig, Peer, SignedIn};
 pub use bodies::Bodies;
 pub use misdirected::{OverTls, ServerName};
 pub use reports::{EventFeed, FeedSources};
+pub use route_latency::RouteLatencies;
 pub use state::{AppState, Network};
+pub(crate) use system_status::SystemStatus;
 
 use crate::access::Right;
 use crate::publish::PublisherHandle;
@@ -90,6 +94,7 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
     let queries = OpenApiRouter::new()
         .merge(reports::routes())
         .merge(explain::routes())
+        .merge(system_status::routes())
         .merge(custom_caps::query_routes())
         .merge(traffic_controls::query_routes());
     [
@@ -186,6 +191,7 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn(misdirected::refuse))
         .layer(map_response(answer::harden))
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(state.latencies.clone(), route_latency::measure))
         .layer(from_fn(request_id::name))
         .with_state(state)
 }

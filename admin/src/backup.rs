@@ -22,7 +22,9 @@
 
 mod error;
 mod file_format;
+mod last;
 mod pack;
+mod rotation;
 mod unpack;
 
 #[cfg(test)]
@@ -30,5 +32,7 @@ mod tests;
 
 pub use error::BackupError;
 pub use file_format::Progress;
+pub use last::{LastBackup, last_backup, note_backup};
 pub use pack::{backup, backup_into};
+pub use rotation::{next_path, remove_surplus};
 pub use unpack::{Restored, check_finished, restore};

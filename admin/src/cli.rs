@@ -1,6 +1,5 @@
 //! The command line: options and subcommands. Submodules run the subcommands.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,12 +7,11 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use coupon_geo::LiveDatabases;
+use coupon_watch::{LogFormat, LogLevel};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use tracing_subscriber::EnvFilter;
-
 use crate::click_ingest;
-use crate::config::{Config, ConfigError, ConfigSources};
+use crate::config::{Config, ConfigError, ConfigSources, LogConfig};
 use crate::conversions;
 use crate::edit::{EditError, Saved};
 use crate::store::{DedicatedConnection, WriteTx};
@@ -28,13 +26,14 @@ mod export;
 mod import;
 mod output;
 mod sentence;
+mod status;
 mod users;
 
 pub use sentence::sentence;
 
 /// Admin sidecar of coupond: API, bulk CSV, index publication, click ingest and reports.
 #[derive(Debug, Parser)]
-#[command(name = "coupon-admin", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "coupon-admin", version = coupon_watch::BUILD_VERSION, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     options: Options,
@@ -71,6 +70,14 @@ enum Command {
     /// Serve the API (the default)
     #[command(after_help = "Example:\n  coupon-admin serve --data ./data")]
     Serve,
+    /// Show how both running programs stand: problems, warnings, lags, the last backup
+    ///
+    /// Asks coupon-admin at metrics.listen and coupond at its control socket. Ends with 0 when all is
+    /// well, with 1 when there is a problem or a program does not answer.
+    #[command(
+        after_help = "Examples:\n  coupon-admin status --config /etc/coupon/coupon-admin.toml\n  coupon-admin status --json --data ./data"
+    )]
+    Status(status::StatusArgs),
     /// Run coupond and coupon-admin together on a sample network
     ///
     /// Both programs must be in one folder. An empty data folder gets the sample network; an
@@ -138,7 +145,7 @@ enum Command {
     /// contain `admin.key`, and API keys only as hashes, so keep your keys. Keys and certificates from
     /// an ACME server are not in it: after a restore, new ones are ordered where coupond lacks them.
     #[command(
-        after_help = "Examples:\n  coupon-admin backup coupon-backup.tar.zst --data ./data\n  coupon-admin backup - | ssh backup.example.com 'cat > coupon-backup.tar.zst'"
+        after_help = "Examples:\n  coupon-admin backup coupon-backup.tar.zst --data ./data\n  coupon-admin backup --into /var/backups/coupon --keep 14\n  coupon-admin backup - | ssh backup.example.com 'cat > coupon-backup.tar.zst'"
     )]
     Backup(backup::BackupArgs),
     /// Restore a data folder from a backup
@@ -153,7 +160,11 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Check the configuration, print the resulting settings, and exit
     #[command(after_help = "Example:\n  coupon-admin check-config --config admin.toml")]
-    CheckConfig,
+    CheckConfig {
+        /// Print problems alone
+        #[arg(long)]
+        quiet: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -173,7 +184,8 @@ struct DemoArgs {
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = || cli.options.load();
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => start_serving(&config()?)?,
+        Command::Serve => serve(&config()?, cli.options.sources())?,
+        Command::Status(args) => return status::run(&config()?, &args),
         Command::Demo(args) => start_demo(&cli.options, &args)?,
         Command::Import(args) => return import::run(&config()?, args),
         Command::Export(args) => export::run(&config()?.data_dir, &args)?,
@@ -187,44 +199,46 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::RebuildReports => {
             let config = config()?;
             let program = rebuild_reports(&config.data_dir, &config.geo.databases);
-            start(&config.log.filter, program)?;
+            run_logged(&config.log, |_| program)?;
         }
         Command::Erase(args) => {
             let config = config()?;
-            start(&config.log.filter, erase::run(&config.data_dir, args))?;
+            run_logged(&config.log, |_| erase::run(&config.data_dir, args))?;
         }
-        Command::Backup(args) => backup::backup(&config()?.data_dir, &args.file)?,
+        Command::Backup(args) => backup::backup(&config()?.data_dir, &args)?,
         Command::Restore(args) => backup::restore(&args.file, &config()?)?,
-        Command::CheckConfig => check_config(&config()?)?,
+        Command::CheckConfig { quiet } => check_config(&config()?, quiet)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Options {
     fn load(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::load(&ConfigSources {
+        Config::load(&self.sources())
+    }
+
+    fn sources(&self) -> ConfigSources {
+        let dir = self.data.as_ref().map(|dir| ("data_dir".to_owned(), dir.display().to_string()));
+        ConfigSources {
             file: self.config.clone(),
             env: coupon_config::environment(),
-            ..ConfigSources::default()
-        })?;
-        if let Some(dir) = &self.data {
-            config.data_dir.clone_from(dir);
+            arguments: dir.into_iter().collect(),
         }
-        Ok(config)
     }
 }
 
 /// Prints the settings, and reads the databases of places as a start does.
-fn check_config(config: &Config) -> anyhow::Result<()> {
-    print!("{config}");
-    for line in coupon_geo::check_files(&config.geo.databases)? {
-        println!("# {line}");
+fn check_config(config: &Config, quiet: bool) -> anyhow::Result<()> {
+    let databases = coupon_geo::check_files(&config.geo.databases)?;
+    if !quiet {
+        print!("{config}");
+        databases.iter().for_each(|line| println!("# {line}"));
     }
     Ok(())
 }
 
-fn start_serving(config: &Config) -> anyhow::Result<()> {
-    start(&config.log.filter, serve::serve(config))
+fn serve(config: &Config, sources: ConfigSources) -> anyhow::Result<()> {
+    run_logged(&config.log, |log_level| serve::serve(config, sources, log_level))
 }
 
 /// Hides warnings of workers: in a demo the daemon starts after the admin, and the demo itself
@@ -235,7 +249,8 @@ fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {
     let Config { limits, geo, .. } = options.load()?;
     let data = options.data.clone().unwrap_or_else(|| PathBuf::from("coupon-demo"));
     let options = demo::Options { data, http: args.http, admin: args.admin, limits, geo };
-    start(DEMO_LOG_FILTER, demo::run(options))
+    let log = LogConfig { filter: DEMO_LOG_FILTER.to_owned(), format: LogFormat::Text };
+    run_logged(&log, |_| demo::run(options))
 }
 
 /// Saves an edit of the command line.
@@ -250,16 +265,13 @@ fn save<T>(
 }
 
 /// Starts logging to standard error, and runs the program on all cores.
-fn start(
-    log_filter: &str,
-    program: impl Future<Output = anyhow::Result<()>>,
+fn run_logged<P: Future<Output = anyhow::Result<()>>>(
+    log: &LogConfig,
+    program: impl FnOnce(LogLevel) -> P,
 ) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(log_filter)?)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(program)
+    let log_level = coupon_watch::start_log(&log.filter, log.format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(program(log_level))
 }
 
 /// Draws nothing without a terminal.

@@ -1,7 +1,8 @@
 //! The configuration of `coupon-admin`: its keys, defaults and bounds. `coupon-config` reads them.
 //!
 //! Uploads, partner postbacks and retention define their settings themselves; this module declares
-//! the keys and the defaults of all of them. A change holds from the next start.
+//! the keys and the defaults of all of them. A reload changes the log's level; every other change holds from the
+//! next start.
 
 mod client_limits;
 
@@ -14,6 +15,7 @@ use coupon_config::{
     Configuration, GeoConfig, Keys, ListenerConfig, TlsConfig, bounds, listener_conflicts,
     listeners_or,
 };
+use coupon_watch::LogFormat;
 use ipnet::IpNet;
 
 use crate::accounts::session::Lifetimes;
@@ -23,7 +25,10 @@ use crate::privacy::Periods;
 use crate::uploads::Bounds;
 
 pub use client_limits::ClientLimits;
-pub use coupon_config::{ConfigError, ConfigSources};
+pub use coupon_config::{ConfigError, ConfigSources, MetricsConfig};
+
+/// The port of the listener for monitors, on the loopback address.
+const METRICS_PORT: u16 = 9690;
 
 /// The configuration as it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +65,8 @@ pub struct Config {
     pub acme: acme::Settings,
     /// Databases of places.
     pub geo: GeoConfig,
+    /// The listener for monitors.
+    pub metrics: MetricsConfig,
     /// The program's own log.
     pub log: LogConfig,
 }
@@ -88,6 +95,8 @@ pub struct PostbackLogConfig {
 pub struct LogConfig {
     /// A level, or directives such as `info,coupon_admin=debug`.
     pub filter: String,
+    /// The form of a line.
+    pub format: LogFormat,
 }
 
 impl Default for Config {
@@ -113,7 +122,8 @@ impl Default for Config {
             console: ConsoleConfig::default(),
             acme: acme::Settings::default(),
             geo: GeoConfig::default(),
-            log: LogConfig { filter: "info".into() },
+            metrics: MetricsConfig::on_loopback(METRICS_PORT),
+            log: LogConfig { filter: "info".into(), format: LogFormat::Text },
         }
     }
 }
@@ -123,7 +133,13 @@ impl Configuration for Config {
 
     fn declare_keys(&mut self, keys: &mut Keys) {
         keys.declare_address("listen", &mut self.listen);
+        // With its data elsewhere the program is a second instance or a trial: the usual port for
+        // monitors is not its own.
+        let usual = self.data_dir.clone();
         keys.declare_path("data_dir", &mut self.data_dir);
+        if self.data_dir != usual {
+            self.metrics.listen = None;
+        }
         let disk = 0..=bounds::MAX_DISK_BYTES;
         keys.declare_number("disk_reserve_bytes", &mut self.disk_reserve_bytes, disk.clone());
         keys.declare_number("network_id", &mut self.network_id, 1..=u32::MAX);
@@ -138,7 +154,9 @@ impl Configuration for Config {
         declare_console(&mut self.console, keys);
         declare_acme(&mut self.acme, keys);
         self.geo.declare_keys(keys);
+        self.metrics.declare_keys(keys);
         keys.declare_log_filter("log.filter", &mut self.log.filter);
+        keys.declare_choice("log.format", &mut self.log.format);
         self.tls.declare_keys(keys);
         keys.declare_entries("listeners", &mut self.listeners);
     }

@@ -22,7 +22,7 @@ use coupon_config::GeoConfig;
 use serde_json::json;
 
 use crate::catalog::{CertificateSource, CertificateState, TrackingDomain, today};
-use crate::config::{ClientLimits, Config, LogConfig};
+use crate::config::{ClientLimits, Config, LogConfig, MetricsConfig};
 use crate::console;
 use crate::edit::{self, Change, EditError};
 use crate::serve::{Admin, setup_link, stop_on_signal};
@@ -68,7 +68,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         listen: options.admin,
         data_dir: data.join("admin"),
         daemon_socket: runtime.join("coupond.sock"),
-        log: LogConfig { filter: "warn".into() },
+        log: LogConfig { filter: "warn".into(), ..Config::default().log },
+        metrics: MetricsConfig { listen: None },
         limits: options.limits,
         geo,
         ..Config::default()

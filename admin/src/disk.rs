@@ -52,6 +52,12 @@ pub struct LowDiskSpace {
 }
 
 impl Disk {
+    /// The data folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// The disk of a data folder, with its reserve.
     #[must_use]
     pub fn new(dir: &Path, reserve_bytes: u64) -> Disk {

@@ -8,7 +8,9 @@ pub mod cli;
 pub mod config;
 pub(crate) mod data_folder;
 pub mod disk;
+mod monitor;
 pub mod private_file;
+mod reload;
 pub mod serve;
 
 pub mod demo;

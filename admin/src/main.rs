@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use coupon_admin::cli::{self, Cli};
+use coupon_admin::config::ConfigError;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
@@ -14,10 +15,14 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("coupon-admin: {}", cli::sentence(&error));
-            ExitCode::FAILURE
+            if error.is::<ConfigError>() { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
         }
     }
 }
+
+/// `sysexits.h`: a service manager does not start the program again until somebody has mended the
+/// configuration.
+const EX_CONFIG: u8 = 78;
 
 /// Keeps keys and visitors' addresses from other users of the machine. A stricter mask, for example
 /// of the service manager, stays.

@@ -20,9 +20,11 @@ use coupon_serve::{
     AcceptLoop, ClientListener, ClientPeer, FirstBytes, PeerAddress as _, TcpAcceptor,
     TrustedProxies, bind_tcp,
 };
+use coupon_watch::LogLevel;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
@@ -30,12 +32,13 @@ use tower::ServiceExt as _;
 use crate::accounts;
 use crate::acme;
 use crate::api::{
-    self, AppState, AuthConfig, Bodies, EventFeed, FeedSources, Network, OverTls, Peer, ServerName,
+    self, AppState, AuthConfig, Bodies, EventFeed, FeedSources, Network, OverTls, Peer,
+    RouteLatencies, ServerName,
 };
 use crate::archive::Archive;
 use crate::backup;
 use crate::click_ingest;
-use crate::config::{ClientLimits, Config};
+use crate::config::{ClientLimits, Config, ConfigSources};
 use crate::console;
 use crate::conversions;
 use crate::daemon_client::DaemonClient;
@@ -43,10 +46,12 @@ use crate::data_folder::{self, FolderTaken, lock_path};
 use crate::disk::Disk;
 use crate::jobs;
 use crate::keys::{KeyUses, Secret, ensure_first};
+use crate::monitor::{self, AdminMonitor};
 use crate::partner_postbacks;
 use crate::places::PlaceLists;
 use crate::privacy;
 use crate::publish::{self, PublisherHandle};
+use crate::reload::{ConfigurationState, Reloadable};
 use crate::smart_switch;
 use crate::store::Store;
 use crate::uploads::Uploads;
@@ -68,6 +73,8 @@ pub struct Admin {
     watcher: Option<CertificateWatcher>,
     router: Router,
     limits: ClientLimits,
+    /// For monitors.
+    state: AppState,
     /// The sender of partner postbacks. After `background` ends, it finishes the requests in
     /// flight.
     sending: JoinHandle<()>,
@@ -152,6 +159,7 @@ impl Admin {
         let state = AppState {
             store: store.clone(),
             events,
+            latencies: RouteLatencies::default(),
             disk,
             jobs,
             uploads,
@@ -183,9 +191,10 @@ impl Admin {
                 config.console.clone(),
                 &config.trusted_proxies,
                 state.store.clone(),
-                api::router(state),
+                api::router(state.clone()),
             ),
             limits: config.limits.clone(),
+            state,
             sending,
             key_uses,
             streams: closed.drop_guard(),
@@ -202,6 +211,25 @@ impl Admin {
     #[must_use]
     pub fn publisher(&self) -> &PublisherHandle {
         &self.publisher
+    }
+
+    /// Starts the listener for monitors, which answers until the program ends.
+    fn start_monitor(
+        &self,
+        config: &Config,
+        configuration: ConfigurationState,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let monitor = AdminMonitor {
+            state: self.state.clone(),
+            latencies: self.state.latencies.clone(),
+            started: jiff::Timestamp::now(),
+            configuration,
+            stopping: stop.clone(),
+            runtime: Handle::current(),
+        };
+        // Also while the program drains: the token is never cancelled.
+        monitor::start(config, monitor, CancellationToken::new())
     }
 
     /// Serves until `stop`, then finishes the requests in flight within the drain deadline.
@@ -313,10 +341,19 @@ fn listen(config: &Config) -> anyhow::Result<Listening> {
 ///
 /// # Errors
 /// When the admin cannot be started.
-pub async fn serve(config: &Config) -> anyhow::Result<()> {
+pub async fn serve(
+    config: &Config,
+    sources: ConfigSources,
+    log_level: LogLevel,
+) -> anyhow::Result<()> {
     let admin = Admin::open(config).await?;
     announce(&admin, config);
     let stop = stop_on_signal()?;
+    let configuration = ConfigurationState::default();
+    admin.start_monitor(config, configuration.clone(), &stop)?;
+    let geo = Arc::clone(&admin.state.geo);
+    let config = config.clone();
+    Reloadable { config, sources, log_level, geo, state: configuration }.follow_signals()?;
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::warn!(%error, "service manager not notified of readiness");
     }

@@ -61,6 +61,8 @@ mod jobs;
 mod main_job;
 #[path = "end_to_end/offers_and_domains.rs"]
 mod offers_and_domains;
+#[path = "end_to_end/operation.rs"]
+mod operation;
 #[path = "end_to_end/pages.rs"]
 mod pages;
 #[path = "end_to_end/partner_postbacks.rs"]

@@ -11,7 +11,7 @@ use crate::config::ConfigSources;
 /// Every key of the configuration file can also be set as an environment variable:
 /// `limits.max_connections` is COUPOND_LIMITS_MAX_CONNECTIONS.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version = coupon_watch::BUILD_VERSION)]
 pub struct Arguments {
     /// Configuration file (TOML).
     #[arg(long, env = "COUPOND_CONFIG", value_name = "FILE")]
@@ -41,7 +41,11 @@ pub struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Check the configuration, print it as it would be used, and exit.
-    CheckConfig,
+    CheckConfig {
+        /// Print problems alone.
+        #[arg(long)]
+        quiet: bool,
+    },
 }
 
 impl Arguments {

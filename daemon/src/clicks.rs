@@ -36,8 +36,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use coupon_shared::click::StreamId;
 use hyper::Request;
 use hyper::body::{Body, Bytes};
+use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{ClickLogConfig, Config};
 use crate::http_answer::HttpAnswer;
 use crate::removal_clock::RemovalClock;
 use alert_kind::AlertKind;
@@ -99,6 +100,12 @@ pub struct ClickLogStatus {
     pub store_is_open: bool,
     /// Folders of the click store set aside since the start.
     pub store_folders_set_aside: u64,
+    /// Most bytes of the WAL.
+    pub wal_max_bytes: u64,
+    /// Milliseconds since the last commit to the WAL.
+    pub commit_age_ms: Option<u64>,
+    /// Milliseconds since the admin's last poll.
+    pub poll_age_ms: Option<u64>,
 }
 
 /// The click log of a running daemon.
@@ -112,6 +119,8 @@ pub struct ClickLog {
     state: Arc<LogState>,
     feed: Arc<Feed>,
     removal_clock: Arc<RemovalClock>,
+    limits: ClickLogConfig,
+    started: Instant,
     threads: Mutex<Threads>,
 }
 
@@ -171,6 +180,8 @@ impl ClickLog {
             state,
             feed,
             removal_clock,
+            limits: config.clicks.clone(),
+            started: Instant::now(),
             threads: Mutex::default(),
         };
         log.start_threads(wal, store).map_err(ClickLogError::Thread)?;
@@ -207,6 +218,7 @@ impl ClickLog {
     pub fn problems(&self) -> Vec<String> {
         let mut problems = self.state.alerts.texts();
         problems.extend(self.removal_clock.problem());
+        problems.extend(self.admin_silence());
         let threads = self.threads();
         let died = |is_over: Option<bool>| is_over == Some(true);
         if self.state.phase() == Phase::Running
@@ -217,6 +229,20 @@ impl ClickLog {
             problems.push(problem.to_owned());
         }
         problems
+    }
+
+    /// A problem if the admin has not polled for long: clicks and sales then wait here.
+    fn admin_silence(&self) -> Option<String> {
+        let longest = self.limits.admin_silence_minutes;
+        let silence_ms = self.state.last_poll.age_ms();
+        let silence_ms = silence_ms.unwrap_or(self.started.elapsed().as_millis() as u64);
+        let minutes = silence_ms / 60_000;
+        (longest > 0 && minutes >= u64::from(longest)).then(|| {
+            format!(
+                "coupon-admin has fetched no clicks for {minutes} minutes: start it, or look into its \
+                 log; redirects go on, and clicks wait here"
+            )
+        })
     }
 
     pub fn status(&self) -> ClickLogStatus {
@@ -238,6 +264,9 @@ impl ClickLog {
             feed_lag_blocks: lag_behind(state.acknowledged.load(Ordering::Acquire)),
             store_is_open: state.stored().is_known,
             store_folders_set_aside: state.folders_set_aside.load(Ordering::Acquire),
+            wal_max_bytes: self.limits.wal_max_bytes,
+            commit_age_ms: state.last_commit.age_ms(),
+            poll_age_ms: state.last_poll.age_ms(),
         }
     }
 
@@ -275,12 +304,12 @@ impl ClickLog {
     }
 
     /// Answers `POST /clicks/feed`.
-    pub async fn feed<B>(&self, request: Request<B>) -> HttpAnswer
+    pub async fn feed<B>(&self, request: Request<B>, stopping: CancellationToken) -> HttpAnswer
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        feed::route::answer(Arc::clone(&self.feed), request).await
+        feed::route::answer(Arc::clone(&self.feed), request, stopping).await
     }
 
     /// Makes every click durable and removes the rings. Call it after the serving threads have

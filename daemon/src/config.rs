@@ -5,7 +5,6 @@
 
 mod click_log;
 mod live;
-mod log_format;
 mod spool;
 
 use std::fmt;
@@ -17,13 +16,17 @@ use coupon_serve::Limits;
 use coupon_serve::tls::CertificatePlaces;
 
 pub use click_log::ClickLogConfig;
-pub use coupon_config::{ConfigError, ConfigSources, GeoConfig, ListenerConfig, TlsConfig};
+pub use coupon_config::{
+    ConfigError, ConfigSources, GeoConfig, ListenerConfig, MetricsConfig, TlsConfig,
+};
+pub use coupon_watch::LogFormat;
 pub use live::LiveConfig;
-pub use log_format::LogFormat;
 pub use spool::SpoolConfig;
 
 /// Most serving threads: the thread's number has six bits in a transaction id.
 pub const MAX_THREADS: usize = 64;
+/// The port of the listener for monitors, on the loopback address.
+const METRICS_PORT: u16 = 9680;
 /// Most nodes: the node's number has ten bits in a transaction id.
 pub const MAX_NODES: u16 = 1024;
 
@@ -62,6 +65,8 @@ pub struct Config {
     pub postbacks: SpoolConfig,
     /// Databases of places.
     pub geo: GeoConfig,
+    /// The listener for monitors.
+    pub metrics: MetricsConfig,
     /// The form of a log line.
     pub log_format: LogFormat,
 }
@@ -83,6 +88,7 @@ impl Default for Config {
             clicks: ClickLogConfig::default(),
             postbacks: SpoolConfig::default(),
             geo: GeoConfig::default(),
+            metrics: MetricsConfig::on_loopback(METRICS_PORT),
             log_format: LogFormat::Text,
         }
     }
@@ -94,9 +100,12 @@ impl Configuration for Config {
     fn declare_keys(&mut self, keys: &mut Keys) {
         keys.declare_address("listen", &mut self.listen);
         // A daemon with its data elsewhere is a second instance or a trial: the usual /run folder
-        // is not its own.
-        if keys.declare_path("data_dir", &mut self.data_dir) {
+        // and the usual port for monitors are not its own.
+        let usual = self.data_dir.clone();
+        keys.declare_path("data_dir", &mut self.data_dir);
+        if self.data_dir != usual {
             self.runtime_dir = self.data_dir.join("run");
+            self.metrics.listen = None;
         }
         keys.declare_path("runtime_dir", &mut self.runtime_dir);
         keys.declare_path("index_dir", &mut self.index_dir);
@@ -108,6 +117,7 @@ impl Configuration for Config {
         self.clicks.declare_keys(keys);
         self.postbacks.declare_keys(keys);
         self.geo.declare_keys(keys);
+        self.metrics.declare_keys(keys);
         self.live.declare_log_keys(keys);
         keys.declare_choice("log.format", &mut self.log_format);
         self.tls.declare_keys(keys);
@@ -151,24 +161,10 @@ impl Config {
         limits
     }
 
-    /// The changed keys and sections that a running program cannot follow.
-    pub fn keys_needing_restart(&self, new: &Config) -> Vec<&'static str> {
-        let differs = [
-            ("listen", self.listen != new.listen),
-            ("data_dir", self.data_dir != new.data_dir),
-            ("runtime_dir", self.runtime_dir != new.runtime_dir),
-            ("index_dir", self.index_dir != new.index_dir),
-            ("node_id", self.node_id != new.node_id),
-            ("threads", self.threads != new.threads),
-            ("proxy_protocol", self.proxy_protocol != new.proxy_protocol),
-            ("listeners", self.listeners != new.listeners),
-            ("tls", self.tls != new.tls),
-            ("clicks", self.clicks != new.clicks),
-            ("postbacks", self.postbacks != new.postbacks),
-            ("geo", self.geo != new.geo),
-            ("log.format", self.log_format != new.log_format),
-        ];
-        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    /// The changed keys that a running program cannot follow.
+    pub fn keys_needing_restart(&self, new: &Config) -> Vec<String> {
+        let followed = Config { live: new.live.clone(), ..self.clone() };
+        coupon_config::changed_keys(&followed, new)
     }
 }
 

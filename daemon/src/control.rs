@@ -1,5 +1,5 @@
 //! The control API: health, metrics, reload, preload, certificates, visit state and the feeds, over
-//! HTTP on a Unix socket.
+//! HTTP on a Unix socket; and the read-only part of it for monitors, on a TCP listener.
 //!
 //! The socket's file mode is the only access control. The API has a thread of its own, so neither a
 //! long answer nor a stalled client delays visitors.
@@ -11,7 +11,7 @@ mod state;
 
 use std::convert::Infallible;
 use std::io;
-use std::rc::Rc;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -21,12 +21,14 @@ use coupon_serve::{AcceptLoop, Limits, LocalExecutor, TrustedProxies};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::snapshot::manifest::ObjectName;
 use coupon_shared::visit_state;
+use coupon_watch::{MetricSet, Readiness, Watched};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use certificates::CERTIFICATES;
@@ -35,6 +37,7 @@ use crate::clicks::ClickLog;
 use crate::http_answer::{self, HttpAnswer, json_error, method_not_allowed};
 use crate::installed_certificates::InstalledCertificates;
 use crate::loader::{LoaderHandle, ServedIndexInfo};
+use crate::operation::OperationState;
 use crate::postbacks::Postbacks;
 use crate::settings::LiveSettings;
 use crate::thread_metrics::ThreadMetrics;
@@ -65,16 +68,25 @@ pub struct ControlApi {
     pub geo: Arc<GeoWatcher>,
     /// State of visits.
     pub visit_state: Arc<LiveVisitState>,
+    /// State of the running program.
+    pub operation: Arc<OperationState>,
+    /// Folders whose free space is shown, by their keys.
+    pub folders: Vec<(&'static str, PathBuf)>,
+    /// The limits of one serving thread.
+    pub limits: watch::Receiver<Limits>,
+    /// Why there is no listener for monitors although one is configured.
+    pub monitor_problem: Option<String>,
+    /// Ends the API.
+    pub shutdown: CancellationToken,
 }
 
-/// Starts the API's thread, which ends after `shutdown` once all requests are answered.
+/// Starts the API's thread, which ends after its shutdown once all requests are answered.
 pub fn start(
     listener: std::os::unix::net::UnixListener,
-    api: ControlApi,
-    shutdown: CancellationToken,
+    api: Arc<ControlApi>,
 ) -> io::Result<std::thread::JoinHandle<io::Result<()>>> {
     let name = "control".to_owned();
-    std::thread::Builder::new().name(name).spawn(move || serve(listener, api, shutdown))
+    std::thread::Builder::new().name(name).spawn(move || serve(listener, api))
 }
 
 fn limits() -> Limits {
@@ -88,19 +100,15 @@ fn limits() -> Limits {
     }
 }
 
-fn serve(
-    listener: std::os::unix::net::UnixListener,
-    api: ControlApi,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
+fn serve(listener: std::os::unix::net::UnixListener, api: Arc<ControlApi>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let listener = UnixListener::from_std(listener)?;
-        let api = Rc::new(api);
+        let shutdown = api.shutdown.clone();
         let make = |(): &()| {
-            let api = Rc::clone(&api);
+            let api = Arc::clone(&api);
             service_fn(move |request| {
-                let api = Rc::clone(&api);
+                let api = Arc::clone(&api);
                 async move { Ok::<_, Infallible>(api.answer(request).await) }
             })
         };
@@ -111,39 +119,31 @@ fn serve(
 
 impl ControlApi {
     async fn answer(&self, request: Request<Incoming>) -> HttpAnswer {
+        if let Some(answer) = coupon_watch::answer(self, &request).await {
+            return answer;
+        }
         let path = request.uri().path();
         match (request.method(), path) {
-            (&Method::GET, "/health") => http_answer::json(StatusCode::OK, &self.health()),
-            (&Method::GET, "/ready") => self.ready(),
-            (&Method::GET, "/metrics") => self.metrics(),
             (&Method::GET, "/unknown-codes") => {
                 http_answer::json(StatusCode::OK, &self.unknown_codes())
             }
             (&Method::POST, "/reload") => self.reload().await,
             (&Method::POST, path) if path.starts_with(PRELOAD) => self.preload(path).await,
             (&Method::POST, visit_state::PATH) => self.receive_state(request.into_body()).await,
-            (&Method::POST, "/clicks/feed") => self.clicks.feed(request).await,
-            (&Method::POST, "/postbacks/feed") => self.postbacks.feed(request).await,
+            (&Method::POST, "/clicks/feed") => {
+                self.clicks.feed(request, self.shutdown.clone()).await
+            }
+            (&Method::POST, "/postbacks/feed") => {
+                self.postbacks.feed(request, self.shutdown.clone()).await
+            }
             (&Method::GET, "/certificates") => self.certificates().await,
             (_, path) if path.starts_with(CERTIFICATES) => self.certificate(request).await,
-            (_, "/health" | "/ready" | "/metrics" | "/unknown-codes" | "/certificates") => {
-                method_not_allowed("GET")
-            }
+            (_, "/unknown-codes" | "/certificates") => method_not_allowed("GET"),
             (_, "/reload" | "/clicks/feed" | "/postbacks/feed" | visit_state::PATH) => {
                 method_not_allowed("POST")
             }
             (_, path) if path.starts_with(PRELOAD) => method_not_allowed("POST"),
             _ => json_error(StatusCode::NOT_FOUND, "there is no such path"),
-        }
-    }
-
-    fn ready(&self) -> HttpAnswer {
-        match self.loader.served() {
-            Some(served) => http_answer::json(StatusCode::OK, &served_json(Some(served))),
-            None => {
-                let problem = self.loader.status().problem;
-                http_answer::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": problem }))
-            }
         }
     }
 
@@ -194,6 +194,26 @@ impl ControlApi {
             .into_iter()
             .map(|(code, visits)| json!({ "code": code.as_str(), "visits_at_least": visits }));
         json!({ "codes": codes.collect::<Vec<_>>() })
+    }
+}
+
+impl Watched for ControlApi {
+    async fn health(&self) -> Value {
+        self.health_json()
+    }
+
+    async fn readiness(&self) -> Readiness {
+        if self.operation.is_draining() {
+            return Readiness::NotReady(json!({ "error": "stopping" }));
+        }
+        match self.loader.served() {
+            Some(served) => Readiness::Ready(served_json(Some(served))),
+            None => Readiness::NotReady(json!({ "error": self.loader.status().problem })),
+        }
+    }
+
+    async fn metrics(&self) -> Vec<(&'static str, MetricSet)> {
+        vec![("coupond", self.metric_set()), ("process", coupon_watch::process_metrics())]
     }
 }
 

@@ -4,8 +4,10 @@
 //! threads never write to shared cache lines. The control API adds the threads' counters up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use coupon_shared::decision::Reason;
+use coupon_watch::{LatencyHistogram, LatencySnapshot};
 
 use crate::response::Reply;
 
@@ -48,6 +50,43 @@ pub struct VisitCounters {
     pub malformed_codes: Count,
     /// Visits under a host that is not a tracking domain.
     pub unknown_hosts: Count,
+    /// How long answers took, by [`Outcome`].
+    latencies: [LatencyHistogram; Outcome::ALL.len()],
+}
+
+/// The outcomes whose latencies are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Redirect,
+    Fallback,
+    NotFound,
+    /// A reported event, a refused request, a file.
+    Other,
+}
+
+impl Outcome {
+    pub const ALL: [Outcome; 4] =
+        [Outcome::Redirect, Outcome::Fallback, Outcome::NotFound, Outcome::Other];
+
+    /// The outcome of an answer.
+    pub fn from_reply(reply: &Reply) -> Outcome {
+        match reply {
+            Reply::Redirect(_) => Outcome::Redirect,
+            Reply::Fallback(_) => Outcome::Fallback,
+            Reply::NotFound => Outcome::NotFound,
+            _ => Outcome::Other,
+        }
+    }
+
+    /// The value of the metric's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Redirect => "redirect",
+            Outcome::Fallback => "fallback",
+            Outcome::NotFound => "not_found",
+            Outcome::Other => "other",
+        }
+    }
 }
 
 /// Counts by the numbers of reasons, which have gaps.
@@ -74,9 +113,9 @@ impl VisitCounters {
             Reply::NotFound | Reply::NoSuchFile => 2,
             Reply::MethodNotAllowed => 3,
             Reply::TargetTooLong => 4,
-            Reply::NoIndex => 5,
+            Reply::NoIndex | Reply::NotReady => 5,
             Reply::Json(_) | Reply::JsonMiss(_) | Reply::Untracked => 6,
-            Reply::RobotsTxt | Reply::Challenge(_) => 6,
+            Reply::RobotsTxt | Reply::Challenge(_) | Reply::Ready => 6,
             Reply::Script(script) if script.is_known() => 7,
             Reply::Script(_) => 6,
             Reply::TooManyMisses { .. } => LIMITED,
@@ -90,6 +129,16 @@ impl VisitCounters {
         if let Some(count) = self.reasons.0.get(reason as usize) {
             count.add_one();
         }
+    }
+
+    /// Only the owning thread may call this.
+    pub fn add_latency(&self, outcome: Outcome, latency: Duration) {
+        self.latencies[outcome as usize].add_as_only_writer(latency);
+    }
+
+    /// How long answers of one outcome took.
+    pub fn latency(&self, outcome: Outcome) -> LatencySnapshot {
+        self.latencies[outcome as usize].snapshot()
     }
 
     /// Number of answers by status.

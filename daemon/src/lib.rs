@@ -45,13 +45,13 @@ mod http_answer;
 // The configuration.
 pub mod settings;
 
-pub mod logging;
 pub mod not_found_limit;
 
 pub mod config;
 
 // Time, files, alerts, and tables by address.
 mod active_alerts;
+pub mod operation;
 pub mod removal_clock;
 
 mod durable_file;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes};
 use hyper::{Request, StatusCode};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::http_answer::{HttpAnswer, json_error};
 
@@ -40,6 +42,28 @@ where
         Ok(Ok(body)) => Ok((parameters, body.to_bytes())),
         Ok(Err(error)) => Err(json_error(StatusCode::BAD_REQUEST, &error.to_string())),
         Err(_) => Err(json_error(StatusCode::REQUEST_TIMEOUT, "the question did not come in time")),
+    }
+}
+
+/// How long a poll waits.
+#[derive(Debug, Clone)]
+pub(crate) struct PollEnd {
+    deadline: Instant,
+    stopping: CancellationToken,
+}
+
+impl PollEnd {
+    /// After `wait`, or at once when the program stops: a stop would otherwise wait for polls.
+    pub(crate) fn after(wait: Duration, stopping: CancellationToken) -> PollEnd {
+        PollEnd { deadline: Instant::now() + wait, stopping }
+    }
+
+    /// Waits for a change; false if the poll ends before.
+    pub(crate) async fn wait_for(&self, changed: &mut watch::Receiver<()>) -> bool {
+        tokio::select! {
+            changed = timeout_at(self.deadline, changed.changed()) => matches!(changed, Ok(Ok(()))),
+            () = self.stopping.cancelled() => false,
+        }
     }
 }
 

@@ -80,6 +80,12 @@ pub struct PostbackStatus {
     pub unacknowledged: u64,
     /// Whether less is free on the disk than the reserve.
     pub is_disk_low: bool,
+    /// Milliseconds since the admin's last poll.
+    pub poll_age_ms: Option<u64>,
+    /// Most bytes of the spool.
+    pub max_bytes: u64,
+    /// Most requests that may wait for a verdict.
+    pub max_waiting: u64,
 }
 
 /// The postbacks of a running daemon. The spool thread ends when the last [`PostbackReceiver`] is
@@ -89,6 +95,7 @@ pub struct Postbacks {
     shared: Arc<PostbackState>,
     feed: Arc<Feed>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    max_bytes: u64,
 }
 
 impl Postbacks {
@@ -128,7 +135,8 @@ impl Postbacks {
             shutdown,
         );
         let feed = Arc::new(Feed::new(Arc::clone(&shared), folder));
-        Ok((Postbacks { shared, feed, thread: Mutex::new(Some(thread)) }, receiver))
+        let max_bytes = config.postbacks.max_bytes;
+        Ok((Postbacks { shared, feed, thread: Mutex::new(Some(thread)), max_bytes }, receiver))
     }
 
     /// The texts of the active alerts.
@@ -158,16 +166,19 @@ impl Postbacks {
             acknowledged: (acknowledged + 1).saturating_sub(oldest),
             unacknowledged: last - acknowledged.max(oldest.saturating_sub(1)).min(last),
             is_disk_low: shared.is_disk_low.load(Ordering::Acquire),
+            poll_age_ms: shared.last_poll.age_ms(),
+            max_bytes: self.max_bytes,
+            max_waiting: shared.waiting.limit() as u64,
         }
     }
 
     /// Answers `POST /postbacks/feed`.
-    pub async fn feed<B>(&self, request: Request<B>) -> HttpAnswer
+    pub async fn feed<B>(&self, request: Request<B>, stopping: CancellationToken) -> HttpAnswer
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        feed::answer(Arc::clone(&self.feed), request).await
+        feed::answer(Arc::clone(&self.feed), request, stopping).await
     }
 
     /// Waits until the spool thread has ended. Call it after the serving threads have ended,

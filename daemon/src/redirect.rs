@@ -182,6 +182,13 @@ impl Redirector {
         Reply::Misdirected
     }
 
+    /// Answers a balancer. Not counted among the answers to visitors, and under no limit.
+    pub fn readiness(&mut self) -> Reply {
+        let is_serving = self.index.read(|index| index.is_some());
+        let is_ready = is_serving && !self.settings.load().is_draining;
+        if is_ready { Reply::Ready } else { Reply::NotReady }
+    }
+
     /// Answers with the script for reporting events.
     pub fn script(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
         self.answer(parts, peer, |_, _, request| {

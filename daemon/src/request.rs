@@ -28,6 +28,8 @@ pub enum Route {
     Report(SdkEvent),
     /// The script with which pages report.
     Script,
+    /// A balancer's question whether to send visitors here.
+    Readiness,
 }
 
 /// The events that can be reported, besides conversions.
@@ -41,6 +43,9 @@ pub enum SdkEvent {
     Impression,
 }
 
+/// The path at which balancers ask whether to send visitors here, under any host. No code has it.
+const READINESS: &str = "/.well-known/coupond/ready";
+
 /// Finds the route by path and query.
 pub fn route(uri: &Uri) -> Route {
     match uri.path() {
@@ -49,6 +54,7 @@ pub fn route(uri: &Uri) -> Route {
         "/sdk/click" => Route::Report(SdkEvent::Click),
         "/clk" => Route::Report(SdkEvent::ServerClick),
         "/sdk/impression" => Route::Report(SdkEvent::Impression),
+        READINESS => Route::Readiness,
         "/scripts/main.js" | "/scripts/sdk/everflow.js" => Route::Script,
         _ => Route::Visit,
     }
@@ -263,5 +269,6 @@ mod tests {
         }
         assert_eq!(routed("/sdk/conversion"), Route::Postback(Channel::Sdk));
         assert_eq!(routed("/sdk/conversion/"), Route::Visit);
+        assert_eq!(routed("/.well-known/coupond/ready"), Route::Readiness);
     }
 }

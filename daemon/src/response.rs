@@ -34,6 +34,10 @@ pub enum Reply {
     NoSuchFile,
     /// No page is for crawlers.
     RobotsTxt,
+    /// Visitors may be sent here.
+    Ready,
+    /// No visitors may be sent here, because the program stops or has nothing to serve.
+    NotReady,
     /// The answer to a challenge of an ACME server.
     Challenge(Bytes),
     /// The host is invalid.
@@ -133,6 +137,8 @@ pub fn respond(reply: Reply, request: Parts) -> HttpAnswer {
                 Bytes::from_static(NOT_FOUND_PAGE.as_bytes()),
             )
         }
+        Reply::Ready => text(StatusCode::OK, headers, None, "ready\n"),
+        Reply::NotReady => text(StatusCode::SERVICE_UNAVAILABLE, headers, None, "not ready\n"),
         Reply::RobotsTxt => text(StatusCode::OK, headers, None, "User-agent: *\nDisallow: /\n"),
         Reply::Challenge(answer) => {
             clear_with_no_store(&mut headers);

@@ -19,6 +19,7 @@ use coupon_serve::{
     BindError, DrainOutcome, FirstBytes, InheritError, InheritedSockets, Limits, TrustedProxies,
     bind_tcp, bind_unix, raise_descriptor_limit,
 };
+use coupon_watch::LogLevel;
 use rustix::fs::{Access, OFlags};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -33,7 +34,7 @@ use crate::durable_file;
 use crate::installed_certificates::InstalledCertificates;
 use crate::live_index::LiveIndex;
 use crate::loader::{Loader, LoaderHandle};
-use crate::logging::LogLevel;
+use crate::operation::OperationState;
 use crate::postbacks::Postbacks;
 use crate::serving::{self, SharedState, ThreadResources};
 use crate::settings::{LiveSettings, Settings};
@@ -183,6 +184,7 @@ impl Signals {
 struct BoundSockets {
     listeners: Vec<BoundListener>,
     control: std::os::unix::net::UnixListener,
+    monitors: Result<Option<std::net::TcpListener>, BindError>,
     files: [PathBuf; 2],
 }
 
@@ -204,8 +206,22 @@ impl BoundSockets {
         durable_file::replace(&address_file, addresses.as_bytes())
             .map_err(cannot_write("runtime_dir", &config.runtime_dir))?;
         tracing::info!(socket = %socket.display(), "bound");
-        Ok(BoundSockets { listeners, control, files: [socket, address_file] })
+        let monitors = bind_monitors(config);
+        Ok(BoundSockets { listeners, control, monitors, files: [socket, address_file] })
     }
+}
+
+/// Binds the listener for monitors. Its failure is a problem for health, and no reason to leave
+/// visitors without an answer.
+fn bind_monitors(config: &Config) -> Result<Option<std::net::TcpListener>, BindError> {
+    let Some(config_address) = config.metrics.listen else { return Ok(None) };
+    let bound = bind_tcp(config_address, 1);
+    let bound = bound
+        .inspect_err(|error| tracing::error!(%error, "no listener for monitors (metrics.listen)"));
+    let listener = bound?.pop();
+    let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    tracing::info!(address = %address.unwrap_or(config_address), "listening for monitors");
+    Ok(listener)
 }
 
 /// Takes the inherited sockets of each listener, or binds its address.
@@ -217,17 +233,19 @@ fn bind_listeners(config: &Config) -> Result<Vec<BoundListener>, RunError> {
     let mut listeners = Vec::new();
     for listener in configs {
         let name = (!takes_all).then_some(listener.name.as_str());
-        let mut sockets = match name {
+        let mut groups = match name {
             Some("") => Vec::new(),
             name => inherited.listeners(name, config.threads)?,
         };
-        let is_inherited = !sockets.is_empty();
+        let is_inherited = !groups.is_empty();
         if !is_inherited {
-            sockets = bind_tcp(listener.address, config.threads)?;
+            groups = vec![bind_tcp(listener.address, config.threads)?];
         }
-        let address = sockets[0].local_addr()?;
-        tracing::info!(%address, tls = listener.tls, inherited = is_inherited, "listening");
-        listeners.push(BoundListener { config: listener, address, sockets });
+        for sockets in groups {
+            let address = sockets[0].local_addr()?;
+            tracing::info!(%address, tls = listener.tls, inherited = is_inherited, "listening");
+            listeners.push(BoundListener { config: listener.clone(), address, sockets });
+        }
     }
     inherited.all_taken()?;
     Ok(listeners)
@@ -291,7 +309,8 @@ struct Daemon {
     visitors_off: CancellationToken,
     clicks: Arc<ClickLog>,
     postbacks: Arc<Postbacks>,
-    control: std::thread::JoinHandle<io::Result<()>>,
+    /// The threads of the control API and of the listener for monitors.
+    control: Vec<std::thread::JoinHandle<io::Result<()>>>,
     control_off: CancellationToken,
     files: [PathBuf; 2],
 }
@@ -315,7 +334,8 @@ impl Daemon {
         restore_counts(&visit_state, &clicks, catalog.as_deref())?;
         // Before the first visitor. A faulty file is a problem for health, and no reason not to start.
         let geo = Arc::new(GeoWatcher::start(&config.geo.databases)?);
-        let live = Reconfigurable::new(config, sources, log_level);
+        let operation = Arc::new(OperationState::default());
+        let live = Reconfigurable::new(config, sources, log_level, Arc::clone(&operation));
         let metrics: Vec<ThreadMetrics> = rings.iter().map(|_| ThreadMetrics::default()).collect();
         let visitors_off = CancellationToken::new();
         let (postbacks, receiver) = Postbacks::start(
@@ -341,6 +361,11 @@ impl Daemon {
         let listeners = frontage.spread(bound.listeners, live.config.threads);
         let threads = start_serving(listeners, rings, &clicks, &metrics, &shared)?;
         let control_off = CancellationToken::new();
+        start_watchdog(metrics.clone());
+        let (monitors, monitor_problem) = match bound.monitors {
+            Ok(listener) => (listener, None),
+            Err(error) => (None, Some(format!("metrics.listen: {error}"))),
+        };
         let api = ControlApi {
             loader,
             threads: metrics,
@@ -354,8 +379,20 @@ impl Daemon {
             watcher: frontage.certificates,
             geo: Arc::clone(&geo),
             visit_state,
+            operation,
+            folders: vec![
+                ("data_dir", live.config.data_dir.clone()),
+                ("runtime_dir", live.config.runtime_dir.clone()),
+            ],
+            limits: live.limits.subscribe(),
+            monitor_problem,
+            shutdown: control_off.clone(),
         };
-        let control = control::start(bound.control, api, control_off.clone())?;
+        let api = Arc::new(api);
+        let mut control = vec![control::start(bound.control, Arc::clone(&api))?];
+        if let Some(listener) = monitors {
+            control.push(coupon_watch::start(listener, api, control_off.clone())?);
+        }
         tracing::info!(?addresses, threads = threads.len(), "serving");
         notify_service_manager(NotifyState::Ready);
         let files = bound.files;
@@ -392,6 +429,7 @@ impl Daemon {
 
     async fn stop(mut self) -> Result<(), RunError> {
         notify_service_manager(NotifyState::Stopping);
+        self.live.drain().await;
         tracing::info!("stopping: no new visitors");
         self.visitors_off.cancel();
         let mut cut = 0;
@@ -404,8 +442,10 @@ impl Daemon {
         self.postbacks.shutdown(FLUSH_DEADLINE);
         let flushed = self.clicks.shutdown(FLUSH_DEADLINE);
         self.control_off.cancel();
-        // The thread has answered all its requests; its result does not matter.
-        let _ = self.control.join();
+        for thread in self.control {
+            // The thread has answered all its requests; its result does not matter.
+            let _ = thread.join();
+        }
         for file in &self.files {
             // If this fails, the next start replaces the file.
             let _ = std::fs::remove_file(file);
@@ -438,6 +478,35 @@ fn notify_service_manager(state: NotifyState<'_>) {
     }
 }
 
+/// Tells the service manager, where it wants to know, that all serving threads are alive.
+fn start_watchdog(threads: Vec<ThreadMetrics>) {
+    let Some(timeout) = sd_notify::watchdog_enabled() else { return };
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(timeout / 3);
+        loop {
+            ticks.tick().await;
+            // A thread comes round each second, and may be late on a busy machine.
+            give_sign_of_life(&threads, (timeout / 2).max(Duration::from_secs(3)));
+        }
+    });
+}
+
+fn give_sign_of_life(threads: &[ThreadMetrics], longest_silence: Duration) {
+    match silent_threads(threads, longest_silence) {
+        0 => notify_service_manager(NotifyState::Watchdog),
+        count => tracing::error!(
+            threads = count,
+            "serving threads do not come round: the service manager will restart coupond"
+        ),
+    }
+}
+
+/// Number of threads that did not come round for long. A thread that has not begun is none of them.
+fn silent_threads(threads: &[ThreadMetrics], longest_silence: Duration) -> usize {
+    let age = |thread: &ThreadMetrics| thread.heartbeat.age_ms().map(Duration::from_millis);
+    threads.iter().filter_map(age).filter(|age| *age > longest_silence).count()
+}
+
 /// The configuration in force, and handles to the parts that can change.
 struct Reconfigurable {
     config: Config,
@@ -447,15 +516,30 @@ struct Reconfigurable {
     settings: LiveSettings,
     limits: watch::Sender<Limits>,
     handshakes: Arc<HandshakeLimit>,
+    operation: Arc<OperationState>,
 }
 
 impl Reconfigurable {
-    fn new(config: Config, sources: ConfigSources, log_level: LogLevel) -> Reconfigurable {
+    fn new(
+        config: Config,
+        sources: ConfigSources,
+        log_level: LogLevel,
+        operation: Arc<OperationState>,
+    ) -> Reconfigurable {
         let descriptors = raise_descriptor_limit();
         let settings = LiveSettings::new(Settings::from_config(&config.live));
         let limits = watch::Sender::new(config.limits_per_thread(&config.live, descriptors));
         let handshakes = Arc::new(HandshakeLimit::new(config.live.handshakes));
-        Reconfigurable { config, sources, descriptors, log_level, settings, limits, handshakes }
+        Reconfigurable {
+            config,
+            sources,
+            descriptors,
+            log_level,
+            settings,
+            limits,
+            handshakes,
+            operation,
+        }
     }
 
     /// Loads the configuration again. An invalid one changes nothing.
@@ -464,12 +548,16 @@ impl Reconfigurable {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!(%error, "the configuration stays as it was");
+                let problem = format!("the configuration stays as it was, because {error}");
+                self.operation.configuration_refused(problem);
                 return;
             }
         };
-        for key in self.config.keys_needing_restart(&new) {
+        let keys_needing_restart = self.config.keys_needing_restart(&new);
+        for key in &keys_needing_restart {
             tracing::warn!(key, "changed key needs a restart");
         }
+        self.operation.configuration_read(keys_needing_restart);
         if let Err(error) = self.log_level.set(&new.live.log_level) {
             tracing::error!(%error, "log level not changed");
         }
@@ -478,5 +566,32 @@ impl Reconfigurable {
         self.handshakes.set_rate(new.live.handshakes);
         self.config.live = new.live;
         tracing::info!("configuration reloaded");
+    }
+
+    /// Tells balancers and monitors that the program stops, and gives them time to act.
+    async fn drain(&self) {
+        self.operation.drain();
+        self.settings.replace(self.settings.current().draining());
+        let notice = self.config.live.drain_notice;
+        if !notice.is_zero() {
+            tracing::info!(?notice, "stopping: balancers are told to send visitors elsewhere");
+            tokio::time::sleep(notice).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_silent_when_its_last_round_is_long_ago() {
+        let threads: Vec<_> = (0..3).map(|_| ThreadMetrics::default()).collect();
+        threads[0].heartbeat.mark();
+        threads[1].heartbeat.mark();
+        assert_eq!(silent_threads(&threads, Duration::from_secs(60)), 0);
+        std::thread::sleep(Duration::from_millis(30));
+        threads[1].heartbeat.mark();
+        assert_eq!(silent_threads(&threads, Duration::from_millis(20)), 1);
     }
 }

@@ -26,6 +26,7 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
 use crate::clicks::{Durability, RingWriter};
+use crate::clock::LastTime;
 use crate::live_index::LiveIndex;
 use crate::postbacks::PostbackReceiver;
 use crate::redirect::{Redirector, SharedReaders};
@@ -37,7 +38,7 @@ use connection_service::{ConnectionService, ThreadState};
 use durability_gate::DurabilityGate;
 
 /// Interval at which a thread drops its handles to a replaced index and replaced settings, also
-/// while no visitor comes.
+/// while no visitor comes, and shows that it is alive.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The state shared by all serving threads.
@@ -127,14 +128,20 @@ fn start_state(
         Arc::clone(&metrics.visits),
         Arc::clone(&metrics.unknown_codes),
     )));
-    spawn_local(refresh_handles(Rc::clone(&redirector)));
-    ThreadState { redirector, postbacks: Rc::new(shared.postbacks.clone()), gate }
+    spawn_local(refresh_handles(Rc::clone(&redirector), Arc::clone(&metrics.heartbeat)));
+    ThreadState {
+        redirector,
+        postbacks: Rc::new(shared.postbacks.clone()),
+        gate,
+        counters: Arc::clone(&metrics.visits),
+    }
 }
 
-async fn refresh_handles(redirector: Rc<RefCell<Redirector>>) {
+async fn refresh_handles(redirector: Rc<RefCell<Redirector>>, heartbeat: Arc<LastTime>) {
     let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
     loop {
         ticks.tick().await;
         redirector.borrow_mut().refresh();
+        heartbeat.mark();
     }
 }

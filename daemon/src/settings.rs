@@ -18,6 +18,8 @@ pub struct Settings {
     pub accept_any_host: bool,
     /// Whether only the network part of clients' addresses is recorded.
     pub truncate_addresses: bool,
+    /// Whether balancers are told to send visitors elsewhere, because the program will stop.
+    pub is_draining: bool,
     /// The limit on requests of one address that lead nowhere.
     pub not_found_limit: Arc<NotFoundRateLimit>,
 }
@@ -39,6 +41,14 @@ impl Settings {
         }
     }
 
+    /// The same settings of a program that will stop.
+    #[must_use]
+    pub fn draining(&self) -> Settings {
+        let limit = Arc::clone(&self.not_found_limit);
+        let trusted_proxies = self.trusted_proxies.clone();
+        Settings { trusted_proxies, is_draining: true, not_found_limit: limit, ..*self }
+    }
+
     fn with_not_found_limit(
         live: &LiveConfig,
         not_found_limit: Arc<NotFoundRateLimit>,
@@ -47,6 +57,7 @@ impl Settings {
             trusted_proxies: live.trusted_proxies.clone(),
             accept_any_host: live.accept_any_host,
             truncate_addresses: live.truncate_addresses,
+            is_draining: false,
             not_found_limit,
         }
     }

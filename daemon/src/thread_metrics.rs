@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use coupon_serve::ConnectionCounters;
 
+use crate::clock::LastTime;
 use crate::counters::VisitCounters;
 use crate::unknown_codes::UnknownCodes;
 
@@ -14,6 +15,8 @@ pub struct ThreadMetrics {
     pub visits: Arc<VisitCounters>,
     /// Connections.
     pub connections: Arc<ConnectionCounters>,
+    /// Marked by the thread each second.
+    pub(crate) heartbeat: Arc<LastTime>,
     /// The most frequent unknown codes.
     pub unknown_codes: Arc<Mutex<UnknownCodes>>,
 }

@@ -22,6 +22,8 @@ mod geo;
 mod hostile;
 #[path = "daemon/index.rs"]
 mod index;
+#[path = "daemon/monitoring.rs"]
+mod monitoring;
 #[path = "daemon/not_found_limit.rs"]
 mod not_found_limit;
 #[path = "daemon/operation.rs"]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// A database that says where visitors are.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct GeoDatabase {
+pub(crate) struct GeoDatabase {
     /// As configured.
     path: String,
     /// The maker's name for the type, such as `GeoLite2-City`; `null` if the file was never usable.
@@ -22,9 +22,9 @@ pub(super) struct GeoDatabase {
     /// Look-ups that found a damaged record.
     unreadable_look_ups: u64,
     /// Why the file on the disk is not in service, and how to mend it.
-    problem: Option<String>,
+    pub(crate) problem: Option<String>,
     /// Set for a database of more than 30 days.
-    warning: Option<String>,
+    pub(crate) warning: Option<String>,
 }
 
 /// The configured databases, in the order in which they answer.

@@ -8,6 +8,7 @@ use coupon_geo::GeoWatcher;
 use super::auth::{AuthConfig, AuthLayer};
 use super::bodies::Bodies;
 use super::reports::EventFeed;
+use super::route_latency::RouteLatencies;
 use crate::accounts::session::Lifetimes;
 use crate::acme::AcmeHandle;
 use crate::archive::Archive;
@@ -67,6 +68,8 @@ pub struct AppState {
     pub places: PlaceLists,
     /// Clicks and conversions as they come.
     pub events: EventFeed,
+    /// How long answers take.
+    pub latencies: RouteLatencies,
 }
 
 /// The network's number in answers.

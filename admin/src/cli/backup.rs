@@ -9,14 +9,30 @@ use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use super::output::is_standard;
-use crate::backup::{self, Progress};
+use crate::backup::{self, LastBackup, Progress};
 use crate::config::Config;
 use crate::keys;
 
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
     /// The new file; `-` for the standard output
-    pub(super) file: PathBuf,
+    #[arg(required_unless_present = "into")]
+    pub(super) file: Option<PathBuf>,
+    /// A folder for a new file named by the time
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    pub(super) into: Option<PathBuf>,
+    /// With --into: how many backups stay in the folder; older ones go once the new one is complete
+    #[arg(long, value_name = "NUMBER", requires = "into", default_value_t = 14)]
+    pub(super) keep: u32,
+}
+
+impl BackupArgs {
+    /// The new file.
+    fn target(&self) -> PathBuf {
+        let named = |folder: &PathBuf| backup::next_path(folder, jiff::Timestamp::now());
+        let dated = self.into.as_ref().map(named);
+        dated.or_else(|| self.file.clone()).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -25,7 +41,18 @@ pub(super) struct RestoreArgs {
     pub(super) file: PathBuf,
 }
 
-pub(super) fn backup(dir: &Path, to: &Path) -> anyhow::Result<()> {
+pub(super) fn backup(dir: &Path, args: &BackupArgs) -> anyhow::Result<()> {
+    let to = args.target();
+    make(dir, &to)?;
+    if let Some(folder) = &args.into {
+        for removed in backup::remove_surplus(folder, &to, args.keep as usize)? {
+            eprintln!("removed {}", removed.display());
+        }
+    }
+    Ok(())
+}
+
+fn make(dir: &Path, to: &Path) -> anyhow::Result<()> {
     let began = Instant::now();
     let bar = progress_bar()?;
     let mut progress = |progress| show(&bar, progress);
@@ -35,7 +62,12 @@ pub(super) fn backup(dir: &Path, to: &Path) -> anyhow::Result<()> {
         Ok(backup::backup(dir, to, &mut progress)?)
     };
     bar.finish_and_clear();
-    let (size, seconds) = (HumanBytes(made?), began.elapsed().as_secs_f64());
+    let bytes = made?;
+    let made_at = jiff::Timestamp::now().as_second();
+    if let Err(error) = backup::note_backup(dir, &LastBackup { made_at, bytes }) {
+        eprintln!("the status will not show this backup: {error}");
+    }
+    let (size, seconds) = (HumanBytes(bytes), began.elapsed().as_secs_f64());
     // Standard error, because the standard output may be the backup.
     eprintln!("{size} in {} after {seconds:.1} s", to.display());
     eprintln!(

@@ -133,6 +133,11 @@ impl Network {
         Network { folder, admin_address, visitors }
     }
 
+    /// A further free address.
+    pub(crate) fn free_address(&self) -> SocketAddr {
+        free_addresses(self.visitors.ip().to_string().parse().unwrap())[0]
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::alert_kind::ClickAlerts;
 use super::durability::Commits;
+use crate::clock::LastTime;
 
 /// The phases of the click log's threads; later phases are stricter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,10 @@ pub(super) struct LogState {
     pub(super) orphaned_drained: AtomicBool,
     cursor: Mutex<Cursor>,
     stored: Mutex<StoredStreams>,
+    /// The last commit to the WAL.
+    pub(super) last_commit: LastTime,
+    /// The admin's last poll.
+    pub(super) last_poll: LastTime,
     pub(super) alerts: ClickAlerts,
 }
 
@@ -83,6 +88,8 @@ impl Default for LogState {
             orphaned_drained: AtomicBool::new(false),
             cursor: Mutex::default(),
             stored: Mutex::default(),
+            last_commit: LastTime::default(),
+            last_poll: LastTime::default(),
             alerts: ClickAlerts::new("click log"),
         }
     }

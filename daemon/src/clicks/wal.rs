@@ -328,6 +328,7 @@ impl ClickLogThread {
         self.log.append_synced(&blocks)?;
         let state = &self.setup.state;
         state.wal_bytes.store(self.log.bytes_on_disk(), Ordering::Release);
+        state.last_commit.mark();
         state.wal_changed.send_replace(());
         Ok(())
     }

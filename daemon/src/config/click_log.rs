@@ -23,6 +23,8 @@ pub struct ClickLogConfig {
     pub sled_cache_bytes: u64,
     /// Days that the click store keeps.
     pub retention_days: u32,
+    /// Minutes without a poll of the admin after which health is degraded; 0 for never.
+    pub admin_silence_minutes: u32,
 }
 
 impl Default for ClickLogConfig {
@@ -36,6 +38,7 @@ impl Default for ClickLogConfig {
             wal_max_bytes: 8 << 30,
             sled_cache_bytes: 32 << 20,
             retention_days: 30,
+            admin_silence_minutes: 5,
         }
     }
 }
@@ -55,5 +58,7 @@ impl ClickLogConfig {
         keys.declare_number("clicks.sled_cache_bytes", &mut self.sled_cache_bytes, cache);
         let days = 1..=bounds::MAX_DAYS;
         keys.declare_number("clicks.retention_days", &mut self.retention_days, days);
+        let minutes = &mut self.admin_silence_minutes;
+        keys.declare_limit("clicks.admin_silence_minutes", minutes, 1..=bounds::MAX_DAYS);
     }
 }

@@ -1,5 +1,7 @@
 //! The part of the configuration that `SIGHUP` changes in a running program.
 
+use std::time::Duration;
+
 use coupon_config::{Keys, bounds, declare_handshake_limit};
 use coupon_serve::{AddressRate, Limits};
 use ipnet::IpNet;
@@ -15,6 +17,8 @@ pub struct LiveConfig {
     pub truncate_addresses: bool,
     /// Limits on connections of visitors, for all threads together.
     pub limits: Limits,
+    /// At a stop: how long balancers are told to send visitors elsewhere before the stop begins.
+    pub drain_notice: Duration,
     /// Limit on requests that lead nowhere, per address, for all threads together.
     pub misses: AddressRate,
     /// Limit on TLS handshakes, per address, for all threads together.
@@ -30,6 +34,7 @@ impl Default for LiveConfig {
             accept_any_host: false,
             truncate_addresses: false,
             limits: Limits::default(),
+            drain_notice: Duration::ZERO,
             misses: AddressRate { per_minute: 300, burst: 300 },
             handshakes: AddressRate::HANDSHAKES,
             log_level: "info".into(),
@@ -55,6 +60,7 @@ impl LiveConfig {
         keys.declare_number("limits.max_head_bytes", &mut limits.max_head_bytes, 12_288..=1 << 20);
         keys.declare_timeout("limits.client_timeout_ms", &mut limits.client_timeout);
         keys.declare_timeout("limits.idle_timeout_ms", &mut limits.idle_timeout);
+        keys.declare_pause("limits.drain_notice_ms", &mut self.drain_notice);
         keys.declare_timeout("limits.drain_grace_ms", &mut limits.drain_grace);
         keys.declare_timeout("limits.drain_deadline_ms", &mut limits.drain_deadline);
         let misses = &mut self.misses;

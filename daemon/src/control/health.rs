@@ -9,21 +9,41 @@ use crate::clock::unix_ms;
 use crate::thread_metrics::connection_total;
 
 impl ControlApi {
-    /// Answers as long as the process lives. `degraded` means that redirects continue with reduced
-    /// service: an older index, a click log that does not take clicks, a spool that does not take
-    /// postbacks, a faulty database of places, or no state of visits. Warnings leave the status `ok`.
-    pub(super) fn health(&self) -> Value {
+    /// Faults that reduce the service: an older index, a click log that does not take clicks, a spool
+    /// that does not take postbacks, a silent admin, a faulty database of places, no state of visits, a
+    /// configuration that cannot be read again.
+    pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = self.clicks.problems();
         problems.extend(self.postbacks.problems());
         problems.extend(self.loader.status().problem);
         problems.extend(self.watcher.iter().flat_map(CertificateWatcher::problems));
         problems.extend(self.geo.problems());
         problems.extend(self.visit_state.problems());
+        problems.extend(self.monitor_problem.clone());
+        problems.extend(self.operation.configuration().problem);
+        problems
+    }
+
+    /// Facts that somebody should know although nothing is at fault.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.geo.age_warnings();
+        let keys = self.operation.configuration().keys_needing_restart;
+        let holds =
+            |key: &String| format!("{key} has changed: the new value holds from the next start");
+        warnings.extend(keys.iter().map(holds));
+        warnings
+    }
+
+    /// Answers as long as the process lives. `degraded` means that redirects continue with reduced
+    /// service, for the reasons in `problems`. Warnings leave the status `ok`.
+    pub(super) fn health_json(&self) -> Value {
+        let problems = self.problems();
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let mut health = served_json(self.loader.served());
         health["status"] = status.into();
         health["problems"] = problems.into();
-        health["warnings"] = self.geo.age_warnings().into();
+        health["warnings"] = self.warnings().into();
+        health["version"] = coupon_watch::BUILD_VERSION.into();
         health["geo"] = self.geo.status().iter().map(database_json).collect();
         health["incarnation"] = self.clicks.incarnation().into();
         let clicks = self.clicks.status();

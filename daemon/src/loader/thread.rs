@@ -147,6 +147,8 @@ impl ManifestWatch {
                     self.status().loads += 1;
                     tracing::warn!("serving the previous index instead of the current one");
                 }
+                // Said above.
+                Err(LoadError::NoManifest { .. }) => {}
                 Err(error) => tracing::error!(%error, "previous index not loaded either"),
             }
         }
@@ -199,7 +201,7 @@ impl ManifestWatch {
             Err(error) => {
                 let problem = Some(error.to_string());
                 if status.problem != problem {
-                    tracing::error!(%error, "published index not loaded");
+                    log_refusal(error);
                 }
                 status.problem = problem;
                 status.failures += 1;
@@ -214,6 +216,17 @@ impl ManifestWatch {
 
     fn status(&self) -> std::sync::MutexGuard<'_, LoaderStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Before the first publication there is nothing to load, and nothing is wrong.
+fn log_refusal(error: &LoadError) {
+    match error {
+        LoadError::NoManifest { path } => tracing::warn!(
+            path = %path.display(),
+            "nothing published yet: answering 503 until coupon-admin publishes; check index_dir if it has"
+        ),
+        error => tracing::error!(%error, "published index not loaded"),
     }
 }
 

@@ -19,12 +19,12 @@ use coupon_shared::postback::{
 };
 use hyper::body::{Body, Bytes};
 use hyper::{Request, StatusCode};
-use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::spool_id;
 use super::state::{AlertKind, OpenSpool, PostbackState};
 use crate::http_answer::{HttpAnswer, json_error, octets};
-use crate::long_poll::{PollParameters, read_poll_request};
+use crate::long_poll::{PollEnd, PollParameters, read_poll_request};
 
 /// The feed's state, shared by all requests; the mutex makes requests take turns.
 #[derive(Debug)]
@@ -50,7 +50,11 @@ pub(super) enum FeedError {
 }
 
 /// Answers a poll of the admin.
-pub(super) async fn answer<B>(feed: Arc<Feed>, request: Request<B>) -> HttpAnswer
+pub(super) async fn answer<B>(
+    feed: Arc<Feed>,
+    request: Request<B>,
+    stopping: CancellationToken,
+) -> HttpAnswer
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -64,7 +68,10 @@ where
         Err(error) => return json_error(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     question.verdicts.into_iter().for_each(|verdict| feed.shared.waiting.deliver(verdict));
-    match wait_for_postbacks(feed, question.cursors, parameters).await {
+    feed.shared.last_poll.mark();
+    let PollParameters { wait, max_bytes } = parameters;
+    let end = PollEnd::after(wait, stopping);
+    match wait_for_postbacks(feed, question.cursors, max_bytes, end).await {
         Ok(delivery) => octets(delivery.finish()),
         Err(error) => json_error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
@@ -73,9 +80,9 @@ where
 async fn wait_for_postbacks(
     feed: Arc<Feed>,
     cursors: Vec<(SpoolId, u64)>,
-    PollParameters { wait, max_bytes }: PollParameters,
+    max_bytes: usize,
+    end: PollEnd,
 ) -> Result<DeliveryBuilder, FeedError> {
-    let deadline = Instant::now() + wait;
     let mut spool_changed = feed.shared.spool_changed.subscribe();
     let cursors = Arc::new(cursors);
     loop {
@@ -90,9 +97,8 @@ async fn wait_for_postbacks(
             Err(FeedError::NotOpen) => {}
             _ => return collected,
         }
-        match timeout_at(deadline, spool_changed.changed()).await {
-            Ok(Ok(())) => {}
-            _ => return collected,
+        if !end.wait_for(&mut spool_changed).await {
+            return collected;
         }
     }
 }

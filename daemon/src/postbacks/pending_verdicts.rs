@@ -26,6 +26,11 @@ impl PendingVerdicts {
         PendingVerdicts { max, requests: Mutex::default() }
     }
 
+    /// Most requests that may wait.
+    pub(super) fn limit(&self) -> usize {
+        self.max
+    }
+
     /// Registers a request; `None` if too many wait already. Must be called before the feed can
     /// deliver the postback, or the verdict could come too early.
     pub(super) fn register(self: &Arc<Self>, id: PostbackId) -> Option<PendingVerdict> {

@@ -12,6 +12,7 @@ use super::counters::PostbackCounters;
 use super::memory_budget::MemoryBudget;
 use super::pending_verdicts::PendingVerdicts;
 use crate::active_alerts::ActiveAlerts;
+use crate::clock::LastTime;
 
 /// The kinds of alerts of the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,8 @@ pub(super) struct PostbackState {
     /// Whether less is free on the spool's disk than the reserve.
     pub(super) is_disk_low: AtomicBool,
     pub(super) waiting: Arc<PendingVerdicts>,
+    /// The admin's last poll.
+    pub(super) last_poll: LastTime,
     pub(super) alerts: ActiveAlerts<AlertKind>,
 }
 
@@ -61,6 +64,7 @@ impl PostbackState {
             memory: Arc::default(),
             byte_budgets: ByteBudgets::new(unidentified_bytes_per_minute),
             is_disk_low: AtomicBool::new(false),
+            last_poll: LastTime::default(),
             waiting: Arc::new(PendingVerdicts::new(max_waiting)),
             alerts: ActiveAlerts::new("postbacks"),
         }

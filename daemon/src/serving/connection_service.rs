@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
 use coupon_serve::{ClientPeer, PeerAddress as _, names_other_host};
 use hyper::body::Incoming;
@@ -12,6 +14,7 @@ use hyper::{Method, Request};
 use super::durability_gate::DurabilityGate;
 use super::response_future::ResponseFuture;
 use crate::cors;
+use crate::counters::{Outcome, VisitCounters};
 use crate::http_answer::HttpAnswer;
 use crate::postbacks::PostbackReceiver;
 use crate::redirect::Redirector;
@@ -25,6 +28,7 @@ pub(super) struct ThreadState {
     pub(super) postbacks: Rc<PostbackReceiver>,
     /// Holds answers back until their clicks are durable; only with `clicks.durable`.
     pub(super) gate: Option<Rc<DurabilityGate>>,
+    pub(super) counters: Arc<VisitCounters>,
 }
 
 /// Answers the requests of one connection.
@@ -45,6 +49,7 @@ impl Service<Request<Incoming>> for ConnectionService {
     type Future = ResponseFuture;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let begun = Instant::now();
         let (parts, body) = request.into_parts();
         let peer = self.peer.ip();
         let mut redirector = self.state.redirector.borrow_mut();
@@ -63,6 +68,7 @@ impl Service<Request<Incoming>> for ConnectionService {
             }
             Route::Report(event) => redirector.report(&parts, peer, event),
             Route::Script => redirector.script(&parts, peer),
+            Route::Readiness => redirector.readiness(),
             Route::Postback(channel) => match redirector.admit(&parts, peer) {
                 Ok(client) => {
                     let postbacks = Rc::clone(&self.state.postbacks);
@@ -71,8 +77,9 @@ impl Service<Request<Incoming>> for ConnectionService {
                 Err(reply) => reply,
             },
         };
-        let leads_nowhere = reply.leads_nowhere();
+        let (leads_nowhere, outcome) = (reply.leads_nowhere(), Outcome::from_reply(&reply));
         let answer = respond(reply, parts);
+        self.state.counters.add_latency(outcome, begun.elapsed());
         let Some(gate) = &self.state.gate else { return ResponseFuture::ready(answer) };
         match gate.awaited_commit(redirector.last_click(), leads_nowhere) {
             Some(awaited) => ResponseFuture::Gated(gate.hold(awaited, answer)),

@@ -30,7 +30,7 @@ fn metrics_tell_answers_reasons_and_connections_of_all_threads() {
     coupond.request("POST", "/winter25", "");
     coupond.request("HEAD", "/winter25", "");
     let answer = coupond.control("GET", "/metrics");
-    assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for line in [
         "coupond_answers_total{status=\"302\"} 3",
         "coupond_answers_total{status=\"404\"} 3",
@@ -46,9 +46,29 @@ fn metrics_tell_answers_reasons_and_connections_of_all_threads() {
         "coupond_connections_total 7",
         "coupond_index_generation 1",
         "coupond_index_load_failures_total 0",
-        "# EOF",
+        "# TYPE coupond_answer_seconds histogram",
+        "coupond_answer_seconds_count{outcome=\"redirect\"} 3",
+        "coupond_answer_seconds_count{outcome=\"not_found\"} 3",
+        "coupond_config_last_reload_successful 1",
+        "coupond_config_keys_needing_restart 0",
+        "coupond_draining 0",
+        "coupond_serving_threads 2",
+        "coupond_click_wal_bytes_limit 8589934592",
+        "coupond_postbacks_waiting_limit 2048",
+        "# TYPE process_cpu_seconds_total counter",
     ] {
         assert!(answer.body.lines().any(|found| found == line), "no `{line}` in\n{}", answer.body);
+    }
+    for name in [
+        "coupond_build_info{version=",
+        "coupond_start_time_seconds ",
+        "coupond_disk_free_bytes{folder=\"data_dir\"} ",
+        "coupond_serving_thread_silence_seconds ",
+        "coupond_connections_limit ",
+        "coupond_click_wal_commit_age_seconds ",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(answer.body.lines().any(|line| line.starts_with(name)), "no {name}");
     }
     assert!(!answer.body.contains("winter25"));
 }

@@ -1,15 +1,21 @@
 //! Starting, stopping and reconfiguring.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use coupon_shared::feed::Cursor;
+use coupon_shared::postback::PollRequest;
 use rustix::process::Signal;
 
 use crate::published::{HOST, sample};
-use crate::running::{Coupond, after_shell, command, folder, read_head, until};
+use crate::running::{
+    Answer, Coupond, after_shell, command, control_request, folder, read_head, until,
+};
 
 fn output(command: &mut Command) -> (Output, String) {
     let output = command.output().unwrap();
@@ -35,7 +41,8 @@ fn check_config_prints_the_configuration_or_all_that_is_wrong_with_it() {
 
     write(&file, "node_idd = 3\nnode_id = 'x'\n");
     let (bad, error) = check(&file);
-    assert_eq!(bad.status.code(), Some(1));
+    assert_eq!(bad.status.code(), Some(78), "sysexits.h: EX_CONFIG");
+    assert!(error.contains(file.to_str().unwrap()), "{error}");
     assert!(error.contains("node_idd: there is no such key"), "{error}");
     assert!(error.contains("node_id = \"x\""), "{error}");
     assert!(!folder.path().join("data").exists(), "a check made a folder");
@@ -45,7 +52,7 @@ fn check_config_prints_the_configuration_or_all_that_is_wrong_with_it() {
 fn an_unknown_key_keeps_the_daemon_from_starting() {
     let folder = folder();
     let (output, error) = output(command(folder.path()).env("COUPOND_LISTEN_TO", "x"));
-    assert!(!output.status.success());
+    assert_eq!(output.status.code(), Some(78));
     assert!(error.contains("COUPOND_LISTEN_TO: there is no such variable"), "{error}");
 }
 
@@ -174,10 +181,19 @@ fn a_hang_up_changes_what_can_change_and_names_what_cannot() {
         coupond.raw(request).status
     };
     assert_eq!(elsewhere(), 404);
-    write(&file, "accept_any_host = true\nnode_id = 5\n[limits]\nclient_timeout_ms = 150\n");
+    write(
+        &file,
+        "accept_any_host = true\nnode_id = 5\n[limits]\nclient_timeout_ms = 150\n\
+         [clicks]\nretention_days = 9\n",
+    );
     coupond.signal(Signal::HUP);
     coupond.wait_for_log("configuration reloaded");
-    assert!(coupond.log().contains("needs a restart") && coupond.log().contains("node_id"));
+    assert_eq!(coupond.metric("config_keys_needing_restart"), 2);
+    let health = coupond.health();
+    assert_eq!(health["status"], "ok");
+    let holds = |key: &str| format!("{key} has changed: the new value holds from the next start");
+    let expected = [holds("clicks.retention_days"), holds("node_id")];
+    assert_eq!(health["warnings"], serde_json::json!(expected));
     assert_eq!(elsewhere(), 302);
     assert_eq!(coupond.connect().read(&mut [0]).unwrap(), 0, "the new time-out does not hold");
 
@@ -185,6 +201,144 @@ fn a_hang_up_changes_what_can_change_and_names_what_cannot() {
     coupond.signal(Signal::HUP);
     coupond.wait_for_log("the configuration stays as it was");
     assert_eq!(elsewhere(), 302);
+    assert_eq!(coupond.metric("config_last_reload_successful"), 0);
+    let health = coupond.health();
+    assert_eq!(health["status"], "degraded");
+    assert!(health["problems"][0].as_str().unwrap().contains("coupond.toml"), "{health}");
+}
+
+#[test]
+fn monitors_have_a_read_only_listener_of_their_own() {
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let coupond = Coupond::start(folder, |command| {
+        command.env("COUPOND_METRICS_LISTEN", "127.0.0.1:0");
+    });
+    let log = coupond.log();
+    let line = log.lines().find(|line| line.contains("listening for monitors")).unwrap();
+    let address: SocketAddr = line.split("address=").nth(1).unwrap().trim().parse().unwrap();
+    let ask = |method: &str, path: &str, accept: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: monitor\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        Answer::parse(&answer)
+    };
+    coupond.get("/winter25");
+    assert_eq!(ask("GET", "/health", "*/*").json()["status"], "ok");
+    assert_eq!(ask("GET", "/ready", "*/*").json()["generation"], 1);
+    let scraped = ask("GET", "/metrics", "application/openmetrics-text; version=1.0.0");
+    assert!(scraped.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert!(scraped.body.contains("coupond_clicks_logged_total 1\n"), "{}", scraped.body);
+    assert!(scraped.body.ends_with("# EOF\n"));
+    assert_eq!(ask("POST", "/health", "*/*").status, 405);
+    for path in ["/reload", "/clicks/feed", "/unknown-codes", "/certificates", "/winter25"] {
+        assert_eq!(ask("GET", path, "*/*").status, 404, "{path}");
+        assert_eq!(ask("POST", path, "*/*").status, 404, "{path}");
+    }
+}
+
+#[test]
+fn a_taken_port_for_monitors_is_a_problem_and_stops_no_visitor() {
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let coupond = Coupond::start(folder, |command| {
+        command.env("COUPOND_METRICS_LISTEN", taken.local_addr().unwrap().to_string());
+    });
+    assert_eq!(coupond.get("/winter25").status, 302);
+    let problem = coupond.health()["problems"][0].as_str().unwrap().to_owned();
+    assert!(problem.starts_with("metrics.listen: cannot listen on 127.0.0.1:"), "{problem}");
+}
+
+#[test]
+fn balancers_learn_of_a_stop_before_anything_closes() {
+    let folder = folder();
+    let index = folder.path().join("index");
+    let mut coupond = Coupond::start(folder, |command| {
+        command
+            .env("COUPOND_LIMITS_DRAIN_NOTICE_MS", "1500")
+            // The question is under no limit.
+            .env("COUPOND_LIMITS_MISSES_PER_MINUTE", "1")
+            .env("COUPOND_LIMITS_MISSES_BURST", "1");
+    });
+    let ready = |coupond: &Coupond| {
+        let request = b"GET /.well-known/coupond/ready HTTP/1.1\r\nHost: 10.0.0.1\r\nConnection: close\r\n\r\n";
+        coupond.raw(request).status
+    };
+    assert_eq!(ready(&coupond), 503, "nothing is published");
+    assert!(!coupond.log().contains("ERROR"), "a first start has no errors");
+    sample().publish(&index);
+    assert_eq!(coupond.reload().status, 200);
+    for _ in 0..5 {
+        assert_eq!(ready(&coupond), 200);
+    }
+    coupond.signal(Signal::TERM);
+    until("balancers are told", || (ready(&coupond) == 503).then_some(()));
+    assert_eq!(coupond.control("GET", "/ready").status, 503);
+    assert_eq!(coupond.metric("draining"), 1);
+    assert_eq!(coupond.get("/winter25").status, 302, "visitors are still served");
+    assert!(coupond.wait().success());
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_poll() {
+    let mut coupond = Coupond::serving(&sample());
+    let socket = coupond.socket();
+    until("the log is open", || coupond.feed_after(&Cursor::default()));
+    let polls: Vec<_> = ["/clicks/feed", "/postbacks/feed"]
+        .into_iter()
+        .map(|path| {
+            let (socket, path) = (socket.clone(), format!("{path}?wait_ms=20000"));
+            let body =
+                if path.starts_with("/clicks") { Cursor::default().encode() } else { empty_poll() };
+            std::thread::spawn(move || control_request(&socket, "POST", &path, &body))
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    let began = Instant::now();
+    coupond.signal(Signal::TERM);
+    assert!(coupond.wait().success());
+    let took = began.elapsed();
+    for poll in polls {
+        let answer = poll.join().unwrap().unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+    // Without a visitor nothing else is waited for but the grace of idle connections.
+    assert!(took < Duration::from_millis(900), "{took:?}");
+}
+
+fn empty_poll() -> Vec<u8> {
+    PollRequest { cursors: Vec::new(), verdicts: Vec::new() }.encode()
+}
+
+#[test]
+fn the_service_manager_is_given_signs_of_life_and_the_journal_priorities() {
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let socket = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let log = folder.path().join("log");
+    let mut coupond = Coupond::start(folder, |command| {
+        command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "900000");
+        let file = std::fs::metadata(&log).unwrap();
+        command.env("JOURNAL_STREAM", format!("{}:{}", file.dev(), file.ino()));
+    });
+    let mut signs = Vec::new();
+    while signs.iter().filter(|sign| *sign == "WATCHDOG=1").count() < 3 {
+        let mut sign = [0; 256];
+        let length = manager.recv(&mut sign).unwrap();
+        signs.push(String::from_utf8_lossy(&sign[..length]).trim().to_owned());
+    }
+    assert_eq!(signs.iter().filter(|sign| *sign == "READY=1").count(), 1, "{signs:?}");
+    let text = coupond.log();
+    assert!(text.lines().all(|line| line.starts_with("<6>") || line.starts_with("<4>")), "{text}");
+    coupond.signal(Signal::TERM);
+    assert!(coupond.wait().success());
 }
 
 #[test]

@@ -237,7 +237,7 @@ fn what_is_not_http_is_bad() {
     // A connection is counted at its end, a moment after the answer.
     until("all four are counted", || {
         let metrics = coupond.control("GET", "/metrics").body;
-        metrics.contains("coupond_parse_errors_total 4").then_some(())
+        metrics.contains("coupond_requests_malformed_total{status=\"400\"} 4").then_some(())
     });
 }
 

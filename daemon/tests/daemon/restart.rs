@@ -5,6 +5,7 @@
 //! that arrive between the daemon's last `accept` and that close; only inherited sockets avoid
 //! this.
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -283,6 +284,34 @@ fn one_inherited_socket_serves_from_all_threads() {
 }
 
 #[test]
+fn inherited_sockets_of_two_addresses_are_both_served_by_every_thread() {
+    let sockets = ["127.0.0.1:0", "[::1]:0"].map(|bind| TcpListener::bind(bind).unwrap());
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let coupond = Coupond::start(folder, |command| pass(command, &sockets));
+    assert_eq!(coupond.addresses.len(), 2);
+    for socket in &sockets {
+        let mut visited = 0;
+        until("both threads had a visitor of this address", || {
+            let visitors =
+                (0..8).map(|_| TcpStream::connect(socket.local_addr().unwrap()).unwrap());
+            for mut visitor in visitors.collect::<Vec<_>>() {
+                redirected(&mut visitor).unwrap();
+                visited += 1;
+            }
+            let answer = coupond.feed_after(&Cursor::default())?;
+            let blocks = feed::blocks(&answer).map(|block| block.unwrap());
+            let (mut clicks, mut threads) = (0, BTreeSet::new());
+            for block in blocks {
+                clicks += block.count();
+                threads.insert(block.stream().thread);
+            }
+            (clicks >= visited && threads.len() == 2).then_some(())
+        });
+    }
+}
+
+#[test]
 fn inherited_sockets_go_to_the_listeners_with_their_names() {
     let sockets = ["127.0.0.1:0", "127.0.0.1:0"].map(|bind| TcpListener::bind(bind).unwrap());
     let folder = folder();
@@ -316,7 +345,6 @@ fn inherited_sockets_go_to_the_listeners_with_their_names() {
 #[test]
 fn what_cannot_be_inherited_is_named_in_the_error() {
     let folder = folder();
-    let socket = |bind: &str| TcpListener::bind(bind).unwrap();
     let refusal = |prepare: &dyn Fn(&mut Command)| {
         let mut command = command(folder.path());
         prepare(&mut command);
@@ -324,12 +352,15 @@ fn what_cannot_be_inherited_is_named_in_the_error() {
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let two = [socket("127.0.0.1:0"), socket("127.0.0.1:0")];
+    let two = bind_tcp("127.0.0.1:0".parse().unwrap(), 2).unwrap();
     let error = refusal(&|command| {
         command.env("COUPOND_THREADS", "1");
         pass(command, &two);
     });
-    assert!(error.contains("2 sockets were passed on, but only 1 threads serve"), "{error}");
+    assert!(
+        error.contains("2 sockets of one address were passed on, but only 1 threads serve"),
+        "{error}"
+    );
     let error = refusal(&|command| {
         after_shell(command, "exec 3</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1");
     });

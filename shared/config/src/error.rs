@@ -26,6 +26,15 @@ pub enum ConfigError {
         source: Box<toml::de::Error>,
     },
     /// Keys that cannot be used, each with its reason.
-    #[error("the configuration has {} problem(s):\n  - {}", .0.len(), .0.join("\n  - "))]
-    Problems(Vec<String>),
+    #[error(
+        "the configuration{} has {} problem(s):\n  - {}",
+        file.as_ref().map(|file| format!(" {}", file.display())).unwrap_or_default(),
+        problems.len(),
+        problems.join("\n  - ")
+    )]
+    Problems {
+        /// The file, if there is one; the environment may have problems, too.
+        file: Option<PathBuf>,
+        problems: Vec<String>,
+    },
 }

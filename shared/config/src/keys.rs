@@ -65,6 +65,11 @@ impl Keys {
         self.declare_millis(key, target, 1..=MAX_TIMEOUT_MS)
     }
 
+    /// A pause in milliseconds, at most [`MAX_TIMEOUT_MS`]; 0 for none.
+    pub fn declare_pause(&mut self, key: &str, target: &mut Duration) -> bool {
+        self.declare_millis(key, target, 0..=MAX_TIMEOUT_MS)
+    }
+
     /// A retention or wait in milliseconds, from 1 to [`MAX_PERIOD_MS`].
     pub fn declare_period(&mut self, key: &str, target: &mut Duration) -> bool {
         self.declare_millis(key, target, 1..=MAX_PERIOD_MS)
@@ -82,12 +87,19 @@ impl Keys {
 
     /// An address with its port.
     pub fn declare_address(&mut self, key: &str, target: &mut SocketAddr) -> bool {
-        let parse = |text: &str| {
-            text.parse().map_err(|_| {
-                "must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned()
-            })
+        self.declare(key, target, quoted, one(parse_address))
+    }
+
+    /// An address with its port, or nothing.
+    pub fn declare_optional_address(&mut self, key: &str, target: &mut Option<SocketAddr>) -> bool {
+        let parse = |text: &str| match text {
+            "" => Ok(None),
+            text => parse_address(text).map(Some),
         };
-        self.declare(key, target, quoted, one(parse))
+        let print = |address: &Option<SocketAddr>| {
+            quoted(&address.map(|address| address.to_string()).unwrap_or_default())
+        };
+        self.declare(key, target, print, one(parse))
     }
 
     /// An address with its port that has no default.
@@ -310,6 +322,12 @@ fn one<T>(
         [text] if !value.is_list => parse(text),
         _ => Err("must be one value, not a list".to_owned()),
     }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned()
+    })
 }
 
 fn parse_number<T>(text: &str, range: &RangeInclusive<T>, or: &str) -> Result<T, String>

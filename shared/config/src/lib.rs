@@ -25,6 +25,7 @@ mod sources;
 
 mod geo;
 mod listeners;
+mod metrics;
 
 mod log_filter;
 mod networks;
@@ -37,7 +38,10 @@ pub use keys::{ConfigEntry, Keys};
 pub use listeners::{
     ListenerConfig, TlsConfig, declare_handshake_limit, listener_conflicts, listeners_or,
 };
+pub use metrics::MetricsConfig;
 pub use sources::{ConfigSources, environment};
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use sources::WrittenKeys;
 
@@ -67,7 +71,10 @@ pub fn load<C: Configuration>(sources: &ConfigSources) -> Result<C, ConfigError>
     config.declare_keys(&mut keys);
     let mut problems = keys.into_problems();
     problems.extend(config.conflicts());
-    if problems.is_empty() { Ok(config) } else { Err(ConfigError::Problems(problems)) }
+    if problems.is_empty() {
+        return Ok(config);
+    }
+    Err(ConfigError::Problems { file: sources.file.clone(), problems })
 }
 
 /// The configuration as an equivalent file with every key.
@@ -75,6 +82,18 @@ pub fn to_toml<C: Configuration>(config: &C) -> String {
     let mut keys = Keys::printing();
     config.clone().declare_keys(&mut keys);
     keys.into_text()
+}
+
+/// The keys whose values differ, in alphabetical order. A list of tables counts as one key.
+pub fn changed_keys<C: Configuration>(old: &C, new: &C) -> Vec<String> {
+    let (old, new) = (printed_keys(old), printed_keys(new));
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).cloned().collect()
+}
+
+fn printed_keys<C: Configuration>(config: &C) -> BTreeMap<String, toml::Value> {
+    // A printed configuration is valid TOML.
+    sources::flat_keys(to_toml(config).parse().unwrap_or_default())
 }
 
 #[cfg(test)]

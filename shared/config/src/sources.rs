@@ -65,10 +65,8 @@ impl WrittenKeys {
         sources: &ConfigSources,
         env_prefix: &'static str,
     ) -> Result<WrittenKeys, ConfigError> {
-        let mut file = BTreeMap::new();
-        if let Some(path) = &sources.file {
-            flatten("", read_table(path)?, &mut file);
-        }
+        let file = sources.file.as_deref().map(read_table).transpose()?;
+        let file = file.map(flat_keys).unwrap_or_default();
         // This variable names the file itself.
         let names_file = format!("{env_prefix}CONFIG");
         let mut env = sources.env.clone();
@@ -114,8 +112,7 @@ impl WrittenKeys {
 
     /// The keys of one entry of a list of tables.
     fn of_table(table: toml::Table) -> WrittenKeys {
-        let mut file = BTreeMap::new();
-        flatten("", table, &mut file);
+        let file = flat_keys(table);
         WrittenKeys { env_prefix: "", file, env: BTreeMap::new(), arguments: BTreeMap::new() }
     }
 
@@ -123,11 +120,27 @@ impl WrittenKeys {
     pub(crate) fn into_unknown(self) -> impl Iterator<Item = String> {
         let keys = self.file.into_keys();
         let keys = keys.map(|key| format!("{key}: there is no such key; correct or remove it"));
-        let variables = self.env.into_keys();
+        let variables = self.env.into_iter().filter(|(name, value)| !is_service_link(name, value));
         let variables = variables
-            .map(|name| format!("{name}: there is no such variable; correct or remove it"));
+            .map(|(name, _)| format!("{name}: there is no such variable; correct or remove it"));
         keys.chain(variables)
     }
+}
+
+/// Whether an orchestrator made the variable to announce a service of the program's name, as
+/// Kubernetes and Docker's links do: such variables are nobody's misspelling.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_port_of = |rest: &str| {
+        let mut words = rest.split('_');
+        let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+        words.next().is_some_and(is_number)
+            && words.next().is_some_and(|word| matches!(word, "TCP" | "UDP" | "SCTP"))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || name.ends_with("_PORT") && value.contains("://")
+        || name.match_indices("_PORT_").any(|(at, word)| is_port_of(&name[at + word.len()..]))
 }
 
 fn from_toml(key: &str, value: toml::Value) -> Result<WrittenValue, String> {
@@ -156,6 +169,13 @@ fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
         .map_err(|source| ConfigError::Read { path: path.into(), source })?;
     text.parse()
         .map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })
+}
+
+/// The keys of a table, those of nested tables as `section.key`.
+pub(crate) fn flat_keys(table: toml::Table) -> BTreeMap<String, toml::Value> {
+    let mut keys = BTreeMap::new();
+    flatten("", table, &mut keys);
+    keys
 }
 
 /// Writes the keys of nested tables as `section.key`.

@@ -9,7 +9,7 @@ use coupon_serve::tls::CertificateFiles;
 
 use crate::{
     ConfigError, ConfigSources, Configuration, GeoConfig, Keys, ListenerConfig, TlsConfig, bounds,
-    listener_conflicts, load, to_toml,
+    changed_keys, listener_conflicts, load, to_toml,
 };
 
 /// A key of each kind.
@@ -80,7 +80,7 @@ fn load_from(
 
 fn problems(toml: &str, env: &[(&str, &str)]) -> Vec<String> {
     match load_from(toml, env, &[]) {
-        Err(ConfigError::Problems(problems)) => problems,
+        Err(ConfigError::Problems { problems, .. }) => problems,
         other => panic!("{other:?}"),
     }
 }
@@ -166,6 +166,43 @@ fn a_log_level_that_is_none_is_refused() {
 #[test]
 fn keys_that_contradict_each_other_are_a_problem() {
     assert_eq!(problems("flag = true", &[]), ["flag: needs networks"]);
+}
+
+#[test]
+fn an_error_names_the_file() {
+    let error = load_from("number = 10", &[], &[]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the configuration /") && error.contains("sample.toml has 1"),
+        "{error}"
+    );
+}
+
+#[test]
+fn variables_that_an_orchestrator_makes_for_a_service_are_ignored() {
+    let links = [
+        ("SAMPLE_SERVICE_HOST", "10.0.0.7"),
+        ("SAMPLE_SERVICE_PORT", "80"),
+        ("SAMPLE_SERVICE_PORT_HTTP", "80"),
+        ("SAMPLE_PORT", "tcp://10.0.0.7:80"),
+        ("SAMPLE_PORT_80_TCP", "tcp://10.0.0.7:80"),
+        ("SAMPLE_PORT_80_TCP_ADDR", "10.0.0.7"),
+        ("SAMPLE_ADMIN_PORT_8090_UDP_PROTO", "udp"),
+    ];
+    assert_eq!(load_from("", &links, &[]).unwrap(), Sample::default());
+    for (name, value) in [("SAMPLE_PORT", "80"), ("SAMPLE_PORT_TCP", "80"), ("SAMPLE_HOST", "x")] {
+        assert_eq!(problems("", &[(name, value)]).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn changed_keys_are_named_one_by_one() {
+    let old = Sample::default();
+    let new = Sample { number: 2, limit: 100, period: Duration::from_secs(9), ..old.clone() };
+    assert_eq!(changed_keys(&old, &new), ["limits.limit", "limits.period_ms", "number"]);
+    assert_eq!(changed_keys(&old, &old), [""; 0]);
+    let old = listening("", &[]).unwrap();
+    let new = listening("tls.default_host = 'a.b'\nlisteners = ['[::]:80']", &[]).unwrap();
+    assert_eq!(changed_keys(&old, &new), ["listeners", "tls.default_host"]);
 }
 
 #[test]

@@ -4,8 +4,9 @@
 //! Such sockets outlive the program. While the program restarts, the service manager's duplicate
 //! keeps each socket open, so new connections wait in the kernel and are neither refused nor reset.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
 use socket2::SockRef;
@@ -25,10 +26,10 @@ pub enum InheritError {
         number: usize,
         source: io::Error,
     },
-    /// More sockets than serving threads: some would collect connections without a thread to accept
-    /// them.
+    /// More sockets of one address than serving threads: some would collect connections without a
+    /// thread to accept them.
     #[error(
-        "{passed} sockets were passed on, but only {wanted} threads serve: \
+        "{passed} sockets of one address were passed on, but only {wanted} threads serve: \
          remove `ListenStream=` lines from the socket unit, or raise `threads` to {passed}"
     )]
     TooMany {
@@ -82,28 +83,27 @@ impl InheritedSockets {
         Ok(InheritedSockets(sockets))
     }
 
-    /// Takes the sockets with this name, or all for `None`, as `wanted` non-blocking listeners;
-    /// empty where there are none. Several listeners share a socket where the sockets are fewer.
+    /// Takes the sockets with this name, or all for `None`: for each of their addresses, `wanted`
+    /// non-blocking listeners. Several listeners share a socket where the sockets are fewer. So
+    /// every thread serves every address, such as one of IPv4 and one of IPv6.
     ///
     /// # Errors
-    /// If there are more sockets than wanted listeners.
+    /// If there are more sockets of one address than wanted listeners.
     pub fn listeners(
         &mut self,
         name: Option<&str>,
         wanted: usize,
-    ) -> Result<Vec<TcpListener>, InheritError> {
+    ) -> Result<Vec<Vec<TcpListener>>, InheritError> {
         let is_named = |socket: &mut InheritedSocket| name.is_none_or(|name| socket.name == name);
-        let taken: Vec<InheritedSocket> = self.0.extract_if(.., is_named).collect();
-        if taken.len() > wanted {
-            return Err(InheritError::TooMany { passed: taken.len(), wanted });
+        let mut by_address = BTreeMap::<SocketAddr, Vec<InheritedSocket>>::new();
+        for socket in self.0.extract_if(.., is_named) {
+            let address = socket.listener.local_addr();
+            let number = socket.number;
+            let address =
+                address.map_err(|source| InheritError::NotAListener { number, source })?;
+            by_address.entry(address).or_default().push(socket);
         }
-        let shared = taken.iter().cycle().take(if taken.is_empty() { 0 } else { wanted });
-        shared
-            .map(|InheritedSocket { number, listener, .. }| {
-                let shared = listener.try_clone();
-                shared.map_err(|source| InheritError::NotAListener { number: *number, source })
-            })
-            .collect()
+        by_address.into_values().map(|sockets| spread(&sockets, wanted)).collect()
     }
 
     /// Checks that each socket was taken.
@@ -118,6 +118,20 @@ impl InheritedSockets {
             }
         }
     }
+}
+
+/// `wanted` listeners on these sockets.
+fn spread(sockets: &[InheritedSocket], wanted: usize) -> Result<Vec<TcpListener>, InheritError> {
+    if sockets.len() > wanted {
+        return Err(InheritError::TooMany { passed: sockets.len(), wanted });
+    }
+    let shared = sockets.iter().cycle().take(wanted);
+    shared
+        .map(|InheritedSocket { number, listener, .. }| {
+            let shared = listener.try_clone();
+            shared.map_err(|source| InheritError::NotAListener { number: *number, source })
+        })
+        .collect()
 }
 
 fn checked(listener: Option<TcpListener>) -> io::Result<TcpListener> {

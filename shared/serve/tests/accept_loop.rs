@@ -257,7 +257,7 @@ async fn refuses_a_large_head_with_an_answer_the_client_can_read() {
     assert!(head(&mut stream).await.starts_with("HTTP/1.1 431"));
     drop(stream);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(server.counters.parse_errors.load(Ordering::Relaxed), 1);
+    assert_eq!(server.counters.head_too_large.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -142,6 +142,7 @@ impl Api {
             ),
             visit_state: crate::visit_state::VisitStateHandle::default(),
             events: EventFeed::start(sources, CancellationToken::new(), stop.clone()),
+            latencies: crate::api::RouteLatencies::default(),
             certificates: certificates.unwrap(),
             places: crate::places::PlaceLists::new(Arc::clone(&geo)),
             geo,

@@ -7,16 +7,20 @@ use coupon_shared::feed::{Cursor, MAX_CURSOR_ENTRIES, OLDEST_INCARNATION_HEADER}
 use hyper::body::{Body, Bytes};
 use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};
-use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::{Feed, FeedAnswer, FeedError};
 use crate::http_answer::{HttpAnswer, json_error, octets};
-use crate::long_poll::{PollParameters, read_poll_request};
+use crate::long_poll::{PollEnd, PollParameters, read_poll_request};
 
 const MAX_CURSOR_BYTES: usize = 64 + 16 * MAX_CURSOR_ENTRIES;
 
 /// Answers a poll of the admin.
-pub(crate) async fn answer<B>(feed: Arc<Feed>, request: Request<B>) -> HttpAnswer
+pub(crate) async fn answer<B>(
+    feed: Arc<Feed>,
+    request: Request<B>,
+    stopping: CancellationToken,
+) -> HttpAnswer
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -29,7 +33,9 @@ where
         Ok(cursor) => cursor,
         Err(error) => return json_error(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    match wait_for_blocks(feed, cursor, parameters).await {
+    feed.state.last_poll.mark();
+    let PollParameters { wait, max_bytes } = parameters;
+    match wait_for_blocks(feed, cursor, max_bytes, PollEnd::after(wait, stopping)).await {
         Ok(answer) => blocks_answer(answer),
         Err(error) => json_error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
@@ -38,9 +44,9 @@ where
 async fn wait_for_blocks(
     feed: Arc<Feed>,
     cursor: Cursor,
-    PollParameters { wait, max_bytes }: PollParameters,
+    max_bytes: usize,
+    end: PollEnd,
 ) -> Result<FeedAnswer, FeedError> {
-    let deadline = Instant::now() + wait;
     let mut wal_changed = feed.state.wal_changed.subscribe();
     let cursor = Arc::new(cursor);
     loop {
@@ -52,9 +58,8 @@ async fn wait_for_blocks(
         if !answer.blocks.is_empty() {
             return Ok(answer);
         }
-        match timeout_at(deadline, wal_changed.changed()).await {
-            Ok(Ok(())) => {}
-            _ => return Ok(answer),
+        if !end.wait_for(&mut wal_changed).await {
+            return Ok(answer);
         }
     }
 }

@@ -4,6 +4,7 @@ use coupon_shared::feed::OLDEST_INCARNATION_HEADER;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Request, Response, StatusCode};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::clicks::ClickLog;
@@ -119,6 +120,30 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// The token of a program that does not stop.
+fn running() -> CancellationToken {
+    CancellationToken::new()
+}
+
+#[test]
+fn a_poll_ends_at_once_when_the_program_stops() {
+    let machine = Machine::new();
+    let (log, _writer) = machine.start();
+    eventually("the log is open", || log.status().wal_is_open);
+    runtime().block_on(async {
+        let (stopping, began) = (running(), std::time::Instant::now());
+        let poll = poll_request("?wait_ms=20000", Cursor::default().encode());
+        let asking = log.feed(poll, stopping.clone());
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stopping.cancel();
+        };
+        let (answer, ()) = tokio::join!(asking, stop);
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    });
+}
+
 async fn body(response: Response<Full<Bytes>>) -> Bytes {
     response.into_body().collect().await.unwrap().to_bytes()
 }
@@ -131,12 +156,12 @@ fn an_asker_waits_for_the_next_commit_and_not_longer_than_it_says() {
     runtime().block_on(async {
         let cursor = Cursor::default().encode();
         let began = std::time::Instant::now();
-        let nothing = log.feed(poll_request("?wait_ms=60", cursor.clone())).await;
+        let nothing = log.feed(poll_request("?wait_ms=60", cursor.clone()), running()).await;
         assert_eq!(nothing.status(), StatusCode::OK);
         assert!(began.elapsed() >= Duration::from_millis(60));
         assert!(body(nothing).await.is_empty());
 
-        let asking = log.feed(poll_request("?wait_ms=20000&max_bytes=100000", cursor));
+        let asking = log.feed(poll_request("?wait_ms=20000&max_bytes=100000", cursor), running());
         let clicking = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             assert_eq!(clicks(&mut writer, 0..3), 3);
@@ -160,7 +185,7 @@ fn a_bad_question_is_refused_with_a_reason() {
         for (query, cursor) in
             [("?wait=3", cursor.clone()), ("", b"CPNC".to_vec()), ("", vec![0; 2 << 20])]
         {
-            let refused = log.feed(poll_request(query, cursor)).await;
+            let refused = log.feed(poll_request(query, cursor), running()).await;
             assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
             assert!(body(refused).await.starts_with(b"{\"error\":"));
         }
@@ -187,7 +212,7 @@ fn an_asker_that_does_not_send_its_cursor_is_not_waited_for() {
     let machine = Machine::new();
     let (log, _writer) = machine.start();
     runtime().block_on(async {
-        let asking = log.feed(Request::post("/clicks/feed").body(Stalled).unwrap());
+        let asking = log.feed(Request::post("/clicks/feed").body(Stalled).unwrap(), running());
         let refused = tokio::time::timeout(Duration::from_secs(10), asking).await.unwrap();
         assert_eq!(refused.status(), StatusCode::REQUEST_TIMEOUT);
     });
@@ -199,7 +224,8 @@ fn before_the_log_is_open_the_feed_says_503() {
     std::fs::write(machine.wal(), "in the way").unwrap();
     let (log, _writer) = machine.start();
     runtime().block_on(async {
-        let refused = log.feed(poll_request("?wait_ms=1000", Cursor::default().encode())).await;
+        let refused =
+            log.feed(poll_request("?wait_ms=1000", Cursor::default().encode()), running()).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     });
 }

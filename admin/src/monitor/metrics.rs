@@ -1,0 +1,164 @@
+//! The metrics of coupon-admin.
+//!
+//! Deliberately absent: labels for codes, offers, partners and hosts. Their number is the
+//! network's; reports count them.
+
+use coupon_watch::{MetricSet, build_metrics};
+use jiff::Timestamp;
+
+use super::AdminMonitor;
+use crate::api::SystemStatus;
+use crate::conversions::postback_ingest::PostbackStatus;
+use crate::publish::PublicationStatus;
+
+impl AdminMonitor {
+    pub(super) fn metric_set(&self, status: &SystemStatus) -> MetricSet {
+        let mut metrics = MetricSet::default();
+        build_metrics(&mut metrics, self.started.as_millisecond() as f64 / 1000.0);
+        self.operation(&mut metrics, status);
+        publication(&mut metrics, &status.publication);
+        clicks(&mut metrics, status);
+        sales(&mut metrics, &status.postbacks);
+        upkeep(&mut metrics, status);
+        let by_status = self.latencies.by_status();
+        metrics.counters("api_answers", "Answers of API and console", "status", by_status);
+        let by_route = self.latencies.by_route();
+        metrics.latencies(
+            "api_answer_seconds",
+            "Time from a request's head to the head of its answer",
+            "route",
+            by_route,
+        );
+        metrics
+    }
+
+    fn operation(&self, metrics: &mut MetricSet, status: &SystemStatus) {
+        let problems = self.problems(status).len() as u64;
+        metrics.gauge("problems", "Problems; /health names each with its mend", problems);
+        metrics.gauge(
+            "config_last_reload_successful",
+            "Whether the configuration could be read the last time",
+            self.configuration.problem().is_none().into(),
+        );
+        metrics.gauge(
+            "config_keys_needing_restart",
+            "Changed keys that hold from the next start; /health names them",
+            self.configuration.keys_needing_restart().len() as u64,
+        );
+        let is_stopping = self.stopping.is_cancelled();
+        metrics.gauge("draining", "Whether the program is stopping", is_stopping.into());
+        if let Some(free) = status.disk.free_bytes {
+            metrics.gauge("disk_free_bytes", "Free space for the program", free);
+        }
+        metrics.gauge(
+            "disk_reserve_bytes",
+            "Space that bulk work leaves free",
+            status.disk.reserve_bytes,
+        );
+    }
+}
+
+fn publication(metrics: &mut MetricSet, status: &PublicationStatus) {
+    metrics.gauge("publication_generation", "The published generation", status.generation);
+    metrics.gauge("publication_sequence", "Last change in the published index", status.sequence);
+    metrics.gauge("publication_levels", "Levels of the published index", status.levels as u64);
+    metrics.gauge("publication_entries", "Entries of all levels", status.entries);
+    let took = status.took_ms / 1000.0;
+    metrics.seconds("publication_took_seconds", "Duration of the last publication", took);
+    metrics.gauge(
+        "publication_failing",
+        "Whether the last publication failed; it is tried again",
+        status.last_error.is_some().into(),
+    );
+    metrics.gauge(
+        "publication_served",
+        "Whether coupond serves the published index",
+        (status.served_generation == Some(status.generation)).into(),
+    );
+    metrics.gauge(
+        "publication_left_out",
+        "Stored objects missing from the published catalog",
+        status.left_out.len() as u64,
+    );
+}
+
+fn clicks(metrics: &mut MetricSet, status: &SystemStatus) {
+    let intake = &status.intake;
+    age(metrics, "click_pull_age_seconds", "Time since coupond last answered", intake.last_pull);
+    if let Some(lag) = intake.lag_ms {
+        let help = "Time from the last click to its count";
+        metrics.seconds("click_lag_seconds", help, lag as f64 / 1000.0);
+    }
+    metrics.counter("clicks", "Clicks taken in", intake.clicks);
+    metrics.counter("clicks_missing", "Clicks that coupond no longer had", intake.missing);
+    metrics.gauge("click_archive_bytes", "Bytes of the click archive", intake.archive_bytes);
+    metrics.gauge(
+        "click_intake_failing",
+        "Whether clicks cannot be fetched",
+        intake.last_error.is_some().into(),
+    );
+}
+
+fn sales(metrics: &mut MetricSet, status: &PostbackStatus) {
+    age(metrics, "postback_pull_age_seconds", "Time since coupond last answered", status.last_pull);
+    if let Some(lag) = status.lag_ms {
+        let help = "Time from the last postback's receipt to its decision";
+        metrics.seconds("postback_lag_seconds", help, lag as f64 / 1000.0);
+    }
+    metrics.counter("postbacks", "Postbacks taken in, with repeats", status.postbacks);
+    metrics.counter("postbacks_missing", "Postbacks that coupond no longer had", status.missing);
+    metrics.gauge("postbacks_waiting", "Postbacks that wait for their click", status.waiting);
+    metrics.gauge(
+        "postbacks_unidentified_bytes",
+        "Log of postbacks that identify nothing",
+        status.unidentified_bytes,
+    );
+    metrics.gauge(
+        "postbacks_unidentified_bytes_limit",
+        "Most bytes of this log",
+        status.unidentified_max_bytes,
+    );
+    metrics.gauge(
+        "postback_intake_failing",
+        "Whether postbacks cannot be fetched",
+        status.last_error.is_some().into(),
+    );
+}
+
+/// Partner postbacks, removals, certificates, databases of places, backups.
+fn upkeep(metrics: &mut MetricSet, status: &SystemStatus) {
+    let pixels = &status.pixels;
+    metrics.gauge("partner_postbacks_pending", "Partner postbacks to be sent", pixels.pending);
+    metrics.gauge("partner_postbacks_dead", "Partner postbacks that were given up", pixels.dead);
+    age(
+        metrics,
+        "partner_postbacks_oldest_seconds",
+        "Time since the oldest of them was queued",
+        pixels.oldest_pending,
+    );
+    let unfinished = status.privacy.erasures_unfinished;
+    metrics.gauge("erasures_unfinished", "Erasures that are not finished", unfinished);
+    age(
+        metrics,
+        "removal_age_seconds",
+        "Time since expired data was last looked for",
+        status.privacy.last_pass,
+    );
+    let certificates = &status.certificates;
+    metrics.gauge("certificates_wanted", "Domains with certificates", certificates.wanted as u64);
+    metrics.gauge("certificates_issued", "Certificates at coupond", certificates.issued as u64);
+    let problems = certificates.problems.len() as u64;
+    metrics.gauge("certificates_problems", "Domains whose certificate fails", problems);
+    let faulty = status.geo.iter().filter(|database| database.problem.is_some()).count();
+    metrics.gauge("geo_database_problems", "Databases of places at fault", faulty as u64);
+    let made_at = status.last_backup.as_ref().map(|backup| backup.made_at);
+    age(metrics, "backup_age_seconds", "Time since the last backup", made_at);
+}
+
+/// A gauge of the time since a moment; none where there is no moment.
+fn age(metrics: &mut MetricSet, name: &'static str, help: &'static str, unix_s: Option<i64>) {
+    if let Some(at) = unix_s {
+        let now = Timestamp::now().as_second();
+        metrics.seconds(name, help, now.saturating_sub(at).max(0) as f64);
+    }
+}
