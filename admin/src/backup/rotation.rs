@@ -88,6 +88,6 @@ mod tests {
                 "coupon-before-the-move.tar.zst",
             ]
         );
-        assert_eq!(remove_surplus(folder.path(), &newest, 3).unwrap(), [PathBuf::new(); 0]);
+        assert!(remove_surplus(folder.path(), &newest, 3).unwrap().is_empty());
     }
 }

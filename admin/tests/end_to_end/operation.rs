@@ -58,6 +58,11 @@ fn monitors_and_the_status_command_see_both_programs() {
     network.visit("/winter25");
     wait_for("the click to be counted", || (network.gross_clicks() == 1).then_some(()));
 
+    // Workers that found no coupond before it started try again.
+    wait_for("both to be well", || {
+        (send_to(monitors, "GET", "/health").json()["status"] == "ok").then_some(())
+    });
+
     let metrics = send_to(monitors, "GET", "/metrics");
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for line in [
