@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use coupon_benches::inputs::{AGENTS, HEAD, HEADERS, NOW, TAGS, click_records, macros, visit};
-use coupon_benches::ruled::{American, Rules, test_databases};
+use coupon_benches::ruled::{American, Rules};
 use coupon_benches::{catalog_file, code, index_of, level_file, ruled_index};
 use coupon_geo::LiveDatabases;
 use coupon_rules::agent::{Agent, ClientHints, RecentAgents};
@@ -180,17 +180,16 @@ fn decision(fixture: &Fixture) -> Call<'_> {
 }
 
 /// The decision about a visit of an offer with rules, which let it pass. The serving thread has
-/// seen the visitor's agent lately, or not.
+/// seen the visitor's agent lately, or not. The place is known: look-ups are stages of their own.
 fn ruled<'a>(rules: Rules, is_agent_seen: bool) -> Call<'a> {
     let index: &'static Index<_> = Box::leak(Box::new(ruled_index()));
-    let databases = test_databases();
     let number = Rules::ALL.iter().position(|other| *other == rules).expect("rules of an offer");
     let code = FoldedCode::fold(code(number as u32).as_bytes()).expect("a code");
     let (rows, agents) = (index.lookup(&code), RefCell::<RecentAgents>::default());
     // The first look at an agent builds the automaton.
     black_box(Agent::identify(b"", &ClientHints::default()));
     Box::new(move |_| {
-        let visitor = American::new(&databases, is_agent_seen.then_some(&agents));
+        let visitor = American::new(None, is_agent_seen.then_some(&agents));
         let visitor = Visitor::Link(&visitor);
         let visit = Visit { rows, offer_id: None, domain: None, visitor };
         let decision = decide(index.catalog(), black_box(&visit), NOW);

@@ -109,7 +109,7 @@ fn rules(c: &mut Criterion) {
         let rows = index.lookup(&code);
         c.bench_function(&format!("decide_{name}"), |b| {
             b.iter(|| {
-                let visitor = American::new(&databases, is_agent_seen.then_some(&agents));
+                let visitor = American::new(Some(&databases), is_agent_seen.then_some(&agents));
                 let visitor = Visitor::Link(&visitor);
                 let visit = Visit { rows, offer_id: None, domain: None, visitor };
                 let decision = decide(index.catalog(), black_box(&visit), NOW);
