@@ -56,6 +56,7 @@ mod pixels;
 mod postbacks;
 mod privacy;
 mod reports;
+mod ruleset_data;
 mod settings;
 mod smart_switch;
 mod tracking_domains;

@@ -82,14 +82,17 @@ pub struct Reloaded {
     pub served: Option<Served>,
     /// Why the daemon refused the published index.
     pub refusal: Option<String>,
-    /// Abilities that the daemon names; none before there were rules.
-    pub features: Vec<String>,
+    pub abilities: Abilities,
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
+/// Abilities that a daemon names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(default)]
-struct Abilities {
-    features: Vec<String>,
+pub struct Abilities {
+    /// None before there were rules.
+    pub features: Vec<String>,
+    /// The facts that its databases of places know; `None` before daemons said so.
+    pub geo_parts: Option<Vec<String>>,
 }
 
 /// A certificate that coupond has from coupon-admin.
@@ -138,8 +141,8 @@ impl DaemonClient {
         // The fields are null if the daemon serves nothing.
         let served = serde_json::from_slice(answer.body());
         let served = if refusal.is_some() { served.ok() } else { Some(served?) };
-        let Abilities { features } = serde_json::from_slice(answer.body()).unwrap_or_default();
-        Ok(Reloaded { served, refusal, features })
+        let abilities = serde_json::from_slice(answer.body()).unwrap_or_default();
+        Ok(Reloaded { served, refusal, abilities })
     }
 
     /// Makes the daemon load a level before a publication names it. The daemon loads it at low

@@ -150,7 +150,7 @@ impl ControlApi {
     /// Loads the current manifest now; the answer says which index is served afterwards.
     async fn reload(&self) -> HttpAnswer {
         let result = self.loader.reload().await;
-        let mut body = served_json(self.loader.served());
+        let mut body = self.served_json();
         let status = match result {
             Ok(()) => StatusCode::OK,
             Err(error) => {
@@ -163,6 +163,13 @@ impl ControlApi {
             }
         };
         http_answer::json(status, &body)
+    }
+
+    /// The index in service, and what the admin must know before it saves rules.
+    fn served_json(&self) -> Value {
+        let mut body = served_json(self.loader.served());
+        body["geo_parts"] = self.geo.current().parts().names().collect();
+        body
     }
 
     /// Loads a level before a manifest names it.

@@ -49,6 +49,7 @@ impl Resource for Advertiser {
 
 impl CatalogResource for Advertiser {
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = Wait;
 

@@ -35,6 +35,7 @@ impl Resource for Affiliate {
 
 impl CatalogResource for Affiliate {
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = RemovalOptions;
 

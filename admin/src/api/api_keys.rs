@@ -103,6 +103,7 @@ impl CrudResource for ApiKeys {
     type Created = (KeyRow, Secret);
     type Answer = ApiKey;
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = Wait;
 
@@ -127,6 +128,7 @@ impl CrudResource for ApiKeys {
         tx: &WriteTx<'_>,
         _rules: &NoRules,
         edit: ApiKeyEdit,
+        _options: Wait,
     ) -> Result<Saved<(KeyRow, Secret)>, EditError> {
         edit::create(tx, &edit)
     }

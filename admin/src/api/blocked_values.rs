@@ -62,6 +62,7 @@ impl Resource for BlockedValue {
 
 impl CatalogResource for BlockedValue {
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = Wait;
 

@@ -75,6 +75,7 @@ impl CrudResource for CouponCodes {
     type Created = CodeRow;
     type Answer = Object<LinkedCode>;
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = Wait;
 
@@ -93,6 +94,7 @@ impl CrudResource for CouponCodes {
         tx: &WriteTx<'_>,
         _rules: &NoRules,
         edit: CouponCodeEdit,
+        _options: Wait,
     ) -> Result<Saved<CodeRow>, EditError> {
         edit::create(tx, edit)
     }

@@ -16,7 +16,7 @@ use super::answer::{Answer, Done, List, ListOf, Paging, done};
 use super::auth::Authenticated;
 use super::error::ApiError;
 use super::live::Edits;
-use super::request::{Fields, Id, Json, ListParameters, ListRequest, Relationships, Wait};
+use super::request::{Fields, Id, Json, ListParameters, ListRequest, Relationships};
 use super::schema::{Patched, Row};
 use super::state::Network;
 use crate::edit::{Change, EditError};
@@ -34,7 +34,7 @@ pub(super) fn list<R: CrudResource>(path: &str, about: &str) -> Routes {
 
 /// `POST /…`.
 pub(super) fn create<R: CrudResource>(path: &str, about: &str) -> Routes {
-    let operation = Operation::new(about, parameters_of::<Wait>());
+    let operation = Operation::new(about, parameters_of::<R::CreateOptions>());
     operation.taking::<R::Edit>().answering::<R::Answer>().post(path, handle_create::<R>)
 }
 
@@ -124,10 +124,11 @@ async fn handle_create<R: CrudResource>(
     State(network): State<Network>,
     State(rules): State<R::Rules>,
     Authenticated(caller): Authenticated,
-    wait: Wait,
+    options: R::CreateOptions,
     Json(edit): Json<R::Edit>,
 ) -> Result<Response, ApiError> {
-    let create = move |tx: &WriteTx<'_>| R::create(tx, &rules, edit);
+    let wait = options.wait();
+    let create = move |tx: &WriteTx<'_>| R::create(tx, &rules, edit, options);
     let render = move |created| R::render_created(network, caller.role, created);
     edits.create(wait, create, render).await
 }

@@ -66,6 +66,7 @@ impl Resource for CustomCap {
 
 impl CatalogResource for CustomCap {
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = Wait;
 

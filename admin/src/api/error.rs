@@ -97,6 +97,10 @@ impl From<EditError> for ApiError {
         match error {
             EditError::NotFound { .. } => ApiError::not_found(error.to_string()),
             EditError::Invalid(fields) => ApiError::fields(fields),
+            EditError::NoDataForRule(ref fields) => {
+                let (status, code) = (StatusCode::BAD_REQUEST, "no_data_for_rule");
+                ApiError::new(status, code, error.to_string()).with_fields(fields.clone())
+            }
             EditError::Conflict { code, message, fields } => {
                 ApiError { status: StatusCode::CONFLICT, code, message, fields }
             }

@@ -1,11 +1,8 @@
 //! `/v1/networks/offers/{id}/forwardingrules`: visits that an offer hands on to another offer.
 
-use std::sync::Arc;
-
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use coupon_geo::GeoWatcher;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, PartialSchema};
@@ -15,11 +12,11 @@ use utoipa_axum::routes;
 use super::answer::{Answer, Done, Object, Resource, done};
 use super::error::ApiError;
 use super::live::Edits;
-use super::offers::check_ruleset_data;
-use super::request::{Fields, Id, Json, Wait};
+use super::request::{Fields, Id, Json, MissingData, RuleOptions, Wait};
+use super::ruleset_data::{MissingFacts, RulesetData};
 use super::schema::{Patched, parameter};
 use super::state::{AppState, Network};
-use crate::catalog::{ForwardingRule, Problems};
+use crate::catalog::ForwardingRule;
 use crate::edit::forwarding_rules::{self, RemarkedRule, RulesOfOffer};
 use crate::edit::{Change, EditError, Saved};
 use crate::store::{Store, WriteTx};
@@ -99,18 +96,20 @@ impl IntoParams for RulePath {
     }
 }
 
-/// Refuses a ruleset that no database answers, unless it was saved before.
+/// Refuses a ruleset that no database answers, unless it was saved before or the caller allows it.
 fn check_data(
-    geo: &GeoWatcher,
+    data: &RulesetData,
+    missing_data: MissingData,
     before: Option<&ForwardingRule>,
     now: &ForwardingRule,
 ) -> Result<(), EditError> {
-    if before.is_some_and(|before| before.ruleset == now.ruleset) {
+    let is_known = before.is_some_and(|before| before.ruleset == now.ruleset);
+    if is_known || missing_data == MissingData::Allowed {
         return Ok(());
     }
-    let mut problems = Problems::default();
-    check_ruleset_data(geo, &mut problems, "ruleset", &now.ruleset);
-    problems.finish().map_err(EditError::Invalid)
+    let mut missing = MissingFacts::default();
+    data.check(&mut missing, "ruleset", &now.ruleset);
+    missing.finish()
 }
 
 /// Lists the forwarding rules of an offer in their order.
@@ -128,18 +127,18 @@ async fn list(
 ///
 /// A visit with a code of the offer that the rule fits goes on to the destination, if that offer
 /// is active, live and open to the partner. The click counts for the destination.
-#[utoipa::path(post, path = "/offers/{id}/forwardingrules", params(Id, Wait), request_body = ForwardingRule, responses((status = 200, body = Rule)))]
+#[utoipa::path(post, path = "/offers/{id}/forwardingrules", params(Id, RuleOptions), request_body = ForwardingRule, responses((status = 200, body = Rule)))]
 async fn create(
     State(edits): State<Edits>,
     State(network): State<Network>,
-    State(geo): State<Arc<GeoWatcher>>,
-    wait: Wait,
+    State(data): State<RulesetData>,
+    RuleOptions { wait, missing_data }: RuleOptions,
     Id(offer): Id,
     Json(wanted): Json<ForwardingRule>,
 ) -> Result<Response, ApiError> {
     let work = move |tx: &WriteTx<'_>| {
         let saved = forwarding_rules::create(tx, offer, wanted)?;
-        check_data(&geo, None, &saved.now.stored.object)?;
+        check_data(&data, missing_data, None, &saved.now.stored.object)?;
         Ok(saved)
     };
     edits.create(wait, work, move |created| rule(network, created)).await
@@ -157,43 +156,43 @@ async fn read(
 }
 
 /// Replaces all of a forwarding rule.
-#[utoipa::path(put, path = "/offers/{id}/forwardingrules/{rule_id}", params(RulePath, Wait), request_body = ForwardingRule, responses((status = 200, body = Rule)))]
+#[utoipa::path(put, path = "/offers/{id}/forwardingrules/{rule_id}", params(RulePath, RuleOptions), request_body = ForwardingRule, responses((status = 200, body = Rule)))]
 async fn replace(
     edits: State<Edits>,
     network: State<Network>,
-    geo: State<Arc<GeoWatcher>>,
-    wait: Wait,
+    data: State<RulesetData>,
+    options: RuleOptions,
     path: RulePath,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    change(edits, network, geo, wait, path, Change::Replace(fields)).await
+    change(edits, network, data, options, path, Change::Replace(fields)).await
 }
 
 /// Changes what the body names.
-#[utoipa::path(patch, path = "/offers/{id}/forwardingrules/{rule_id}", params(RulePath, Wait), request_body = Patch, responses((status = 200, body = Rule)))]
+#[utoipa::path(patch, path = "/offers/{id}/forwardingrules/{rule_id}", params(RulePath, RuleOptions), request_body = Patch, responses((status = 200, body = Rule)))]
 async fn patch(
     edits: State<Edits>,
     network: State<Network>,
-    geo: State<Arc<GeoWatcher>>,
-    wait: Wait,
+    data: State<RulesetData>,
+    options: RuleOptions,
     path: RulePath,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    change(edits, network, geo, wait, path, Change::Patch(fields)).await
+    change(edits, network, data, options, path, Change::Patch(fields)).await
 }
 
 async fn change(
     State(edits): State<Edits>,
     State(network): State<Network>,
-    State(geo): State<Arc<GeoWatcher>>,
-    wait: Wait,
+    State(data): State<RulesetData>,
+    RuleOptions { wait, missing_data }: RuleOptions,
     RulePath { offer, rule: id }: RulePath,
     change: Change,
 ) -> Result<Response, ApiError> {
     let work = move |tx: &WriteTx<'_>| {
         let before = forwarding_rules::find(tx, offer, id)?.stored.object;
         let saved = forwarding_rules::change(tx, offer, id, change)?;
-        check_data(&geo, Some(&before), &saved.now.stored.object)?;
+        check_data(&data, missing_data, Some(&before), &saved.now.stored.object)?;
         Ok::<Saved<_>, EditError>(saved)
     };
     edits.change(wait, work, |changed| rule(network, changed)).await

@@ -45,6 +45,7 @@ impl Resource for OfferGroup {
 
 impl CatalogResource for OfferGroup {
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = Wait;
 

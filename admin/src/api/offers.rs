@@ -1,17 +1,15 @@
 //! `/v1/networks/offers`.
-use std::sync::Arc;
-
 use axum::extract::FromRef;
-use coupon_geo::GeoWatcher;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::answer::{Object, Resource, label};
 use super::cap_relationships::{REMAINING, USED, relate_caps};
 use super::crud::{self, CatalogResource};
-use super::request::{ListSpec, Relationships, RemovalOptions};
+use super::request::{ListSpec, Relationships, RemovalOptions, RuleOptions, RuleRemovalOptions};
+use super::ruleset_data::{MissingFacts, RulesetData};
 use super::state::{AppState, Network};
-use crate::catalog::{Offer, Problems, Ruleset};
+use crate::catalog::Offer;
 use crate::edit::EditError;
 use crate::publish::PublisherHandle;
 use crate::store::caps::CapOwner;
@@ -51,20 +49,21 @@ impl Resource for Offer {
 /// The parts outside the store that an offer is checked with.
 #[derive(Clone)]
 pub(crate) struct OfferRules {
-    geo: Arc<GeoWatcher>,
+    data: RulesetData,
     publisher: PublisherHandle,
 }
 
 impl FromRef<AppState> for OfferRules {
     fn from_ref(state: &AppState) -> OfferRules {
-        OfferRules { geo: state.geo.clone(), publisher: state.publisher.clone() }
+        OfferRules { data: RulesetData::from_ref(state), publisher: state.publisher.clone() }
     }
 }
 
 impl CatalogResource for Offer {
     type Rules = OfferRules;
+    type CreateOptions = RuleOptions;
     // The status `deleted` in a change deletes the offer.
-    type ChangeOptions = RemovalOptions;
+    type ChangeOptions = RuleRemovalOptions;
     type DeleteOptions = RemovalOptions;
 
     const LIST: ListSpec = ListSpec {
@@ -84,13 +83,21 @@ impl CatalogResource for Offer {
     };
 
     fn check_saved(
-        OfferRules { geo, publisher }: &OfferRules,
+        rules: &OfferRules,
         before: Option<&Offer>,
         now: &Offer,
     ) -> Result<(), EditError> {
-        if now.has_rules() && before.is_none_or(|before| before != now) {
-            publisher.require_rules()?;
+        match now.has_rules() && before.is_none_or(|before| before != now) {
+            true => rules.publisher.require_rules(),
+            false => Ok(()),
         }
+    }
+
+    fn check_data(
+        rules: &OfferRules,
+        before: Option<&Offer>,
+        now: &Offer,
+    ) -> Result<(), EditError> {
         // An unchanged ruleset may have lost its database; the offer can still be paused.
         let rulesets = |offer: &Offer| {
             let redirects =
@@ -98,17 +105,17 @@ impl CatalogResource for Offer {
             redirects.chain([offer.ruleset.clone()]).collect::<Vec<_>>()
         };
         let known = before.map(rulesets).unwrap_or_default();
-        let mut problems = Problems::default();
+        let mut missing = MissingFacts::default();
         if !known.contains(&now.ruleset) {
-            check_ruleset_data(geo, &mut problems, "ruleset", &now.ruleset);
+            rules.data.check(&mut missing, "ruleset", &now.ruleset);
         }
         for (index, redirect) in now.internal_redirects.iter().enumerate() {
             if !known.contains(&redirect.ruleset) {
                 let path = format!("internal_redirects[{index}].ruleset");
-                check_ruleset_data(geo, &mut problems, &path, &redirect.ruleset);
+                rules.data.check(&mut missing, &path, &redirect.ruleset);
             }
         }
-        problems.finish().map_err(EditError::Invalid)
+        missing.finish()
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -155,17 +162,6 @@ impl CatalogResource for Offer {
         }
         Ok(())
     }
-}
-
-/// Reports the lists of a ruleset that no database answers.
-pub(super) fn check_ruleset_data(
-    geo: &GeoWatcher,
-    problems: &mut Problems,
-    path: &str,
-    ruleset: &Ruleset,
-) {
-    let known = geo.databases().current().parts();
-    problems.add_nested(path, ruleset.check_data(known).err().unwrap_or_default());
 }
 
 /// Remarks about the destinations of an offer's fail traffic.

@@ -69,6 +69,7 @@ impl Resource for Pixel {
 
 impl CatalogResource for Pixel {
     type Rules = PartnerPostbacks;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = Wait;
 

@@ -142,26 +142,113 @@ impl Wait {
     }
 }
 
-/// [`Wait`] and a further flag `name=true`.
-struct WaitAndFlag(Wait, bool);
+/// [`Wait`] and further flags `name=true`.
+struct WaitAndFlags<const N: usize>(Wait, [bool; N]);
 
-impl WaitAndFlag {
-    fn read(parts: &Parts, flag: &str) -> Result<WaitAndFlag, ApiError> {
-        let mut found = WaitAndFlag(Wait::Saved, false);
+impl<const N: usize> WaitAndFlags<N> {
+    fn read(parts: &Parts, flags: [Flag; N]) -> Result<WaitAndFlags<N>, ApiError> {
+        let mut found = WaitAndFlags(Wait::Saved, [false; N]);
         for (name, value) in parameters(parts) {
-            match name.as_str() {
-                "wait" => found.0 = Wait::read(&value)?,
-                _ if name == flag => found.1 = parse_bool(&name, &value)?,
-                _ => return Err(unknown(&name, format!("wait, {flag}"))),
+            match flags.iter().position(|flag| flag.name == name) {
+                Some(at) => found.1[at] = parse_bool(&name, &value)?,
+                None if name == "wait" => found.0 = Wait::read(&value)?,
+                None => {
+                    let known = flags.map(|flag| flag.name).join(", ");
+                    return Err(unknown(&name, format!("wait, {known}")));
+                }
             }
         }
         Ok(found)
     }
 
-    fn described(name: &str, about: &str) -> Vec<Parameter> {
-        let flag = parameter(name, ParameterIn::Query, about, bool::schema());
-        [Wait::into_params(|| None), vec![flag]].concat()
+    fn described(flags: [Flag; N]) -> Vec<Parameter> {
+        let flags =
+            flags.map(|flag| parameter(flag.name, ParameterIn::Query, flag.about, bool::schema()));
+        [Wait::into_params(|| None), flags.into()].concat()
     }
+}
+
+/// A query parameter that is `true` or `false`.
+#[derive(Clone, Copy)]
+struct Flag {
+    name: &'static str,
+    about: &'static str,
+}
+
+const FORCE: Flag =
+    Flag { name: "force", about: "Delete also where live coupon codes stop working with it" };
+const ALLOW_REISSUE: Flag = Flag {
+    name: "allow_reissue",
+    about: "Restore also where the code belonged to another partner since",
+};
+const ALLOW_MISSING_DATA: Flag = Flag {
+    name: "allow_missing_data",
+    about: "Save also rules that ask what no database of places knows, which refuse every visitor",
+};
+
+/// Whether rules may be saved that no database of places can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MissingData {
+    Refused,
+    Allowed,
+}
+
+impl From<bool> for MissingData {
+    fn from(is_allowed: bool) -> MissingData {
+        if is_allowed { MissingData::Allowed } else { MissingData::Refused }
+    }
+}
+
+/// Parameters of an edit of rules on visitors: `wait` and `allow_missing_data`.
+pub(crate) struct RuleOptions {
+    pub(super) wait: Wait,
+    pub(super) missing_data: MissingData,
+}
+
+impl<S: Sync> FromRequestParts<S> for RuleOptions {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<RuleOptions, ApiError> {
+        let WaitAndFlags(wait, [is_allowed]) = WaitAndFlags::read(parts, [ALLOW_MISSING_DATA])?;
+        Ok(RuleOptions { wait, missing_data: is_allowed.into() })
+    }
+}
+
+impl IntoParams for RuleOptions {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        WaitAndFlags::described([ALLOW_MISSING_DATA])
+    }
+}
+
+/// Parameters of an edit that may delete an object with rules: those of [`RemovalOptions`] and of
+/// [`RuleOptions`].
+pub(crate) struct RuleRemovalOptions {
+    pub(super) removal: RemovalOptions,
+    pub(super) missing_data: MissingData,
+}
+
+impl<S: Sync> FromRequestParts<S> for RuleRemovalOptions {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<RuleRemovalOptions, ApiError> {
+        let WaitAndFlags(wait, [force, is_allowed]) =
+            WaitAndFlags::read(parts, [FORCE, ALLOW_MISSING_DATA])?;
+        let removal = RemovalOptions { wait, removal: removal(force) };
+        Ok(RuleRemovalOptions { removal, missing_data: is_allowed.into() })
+    }
+}
+
+impl IntoParams for RuleRemovalOptions {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        WaitAndFlags::described([FORCE, ALLOW_MISSING_DATA])
+    }
+}
+
+fn removal(force: bool) -> Removal {
+    if force { Removal::Forced } else { Removal::Checked }
 }
 
 /// Parameters of an edit that may delete an object: `wait`, and `force`, which accepts the end of
@@ -175,15 +262,14 @@ impl<S: Sync> FromRequestParts<S> for RemovalOptions {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<RemovalOptions, ApiError> {
-        let WaitAndFlag(wait, force) = WaitAndFlag::read(parts, "force")?;
-        let removal = if force { Removal::Forced } else { Removal::Checked };
-        Ok(RemovalOptions { wait, removal })
+        let WaitAndFlags(wait, [force]) = WaitAndFlags::read(parts, [FORCE])?;
+        Ok(RemovalOptions { wait, removal: removal(force) })
     }
 }
 
 impl IntoParams for RemovalOptions {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        WaitAndFlag::described("force", "Delete also where live coupon codes stop working with it")
+        WaitAndFlags::described([FORCE])
     }
 }
 
@@ -197,15 +283,14 @@ impl<S: Sync> FromRequestParts<S> for ReissueOptions {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<ReissueOptions, ApiError> {
-        let WaitAndFlag(wait, allow_reissue) = WaitAndFlag::read(parts, "allow_reissue")?;
+        let WaitAndFlags(wait, [allow_reissue]) = WaitAndFlags::read(parts, [ALLOW_REISSUE])?;
         Ok(ReissueOptions { wait, allow_reissue })
     }
 }
 
 impl IntoParams for ReissueOptions {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let about = "Restore also where the code belonged to another partner since";
-        WaitAndFlag::described("allow_reissue", about)
+        WaitAndFlags::described([ALLOW_REISSUE])
     }
 }
 

@@ -68,6 +68,7 @@ impl Resource for SmartSwitchRule {
 
 impl CatalogResource for SmartSwitchRule {
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = Wait;
 

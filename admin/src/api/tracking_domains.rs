@@ -77,6 +77,7 @@ impl Resource for TrackingDomain {
 
 impl CatalogResource for TrackingDomain {
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = RemovalOptions;
 

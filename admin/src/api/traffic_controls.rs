@@ -165,6 +165,7 @@ impl CrudResource for TrafficControls {
     type Created = ControlRow;
     type Answer = ControlAnswer;
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = Wait;
 
@@ -191,6 +192,7 @@ impl CrudResource for TrafficControls {
         tx: &WriteTx<'_>,
         _rules: &NoRules,
         edit: TrafficControl,
+        _options: Wait,
     ) -> Result<Saved<ControlRow>, EditError> {
         Ok(saved(edit::create(tx, &edit)?))
     }

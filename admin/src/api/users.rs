@@ -137,6 +137,7 @@ impl CrudResource for Users {
     type Created = (User, LinkToken);
     type Answer = UserAnswer;
     type Rules = NoRules;
+    type CreateOptions = Wait;
     type ChangeOptions = Wait;
     type DeleteOptions = Wait;
 
@@ -161,6 +162,7 @@ impl CrudResource for Users {
         tx: &WriteTx<'_>,
         _rules: &NoRules,
         edit: UserEdit,
+        _options: Wait,
     ) -> Result<Saved<(User, LinkToken)>, EditError> {
         accounts::create(tx, &edit)
     }

@@ -198,6 +198,18 @@ pub struct Ruleset {
     pub further: Map<String, Value>,
 }
 
+/// Kinds of databases that know a part of a place.
+fn database_kinds(part: PlaceParts) -> &'static str {
+    match part {
+        PlaceParts::COUNTRY => "a country or city database",
+        PlaceParts::DMA => "a GeoIP2 or GeoLite2 City database",
+        PlaceParts::ISP => "an ISP or ASN database",
+        PlaceParts::CARRIER => "an ISP database with codes of mobile networks, such as GeoIP2 ISP,",
+        PlaceParts::CONNECTION => "a database of connection types, such as GeoIP2 Connection Type,",
+        _ => "a city database",
+    }
+}
+
 impl Ruleset {
     /// Whether everybody passes.
     #[must_use]
@@ -269,16 +281,18 @@ impl Ruleset {
         }
     }
 
-    /// The includes that no database answers: each would refuse every visitor.
+    /// The includes that no database of a program answers: each would refuse every visitor.
     ///
     /// # Errors
     /// The lists with such includes.
-    pub fn check_data(&self, known: PlaceParts) -> Result<(), Vec<FieldError>> {
+    pub fn check_data(&self, known: PlaceParts, program: &str) -> Result<(), Vec<FieldError>> {
         let mut problems = Problems::default();
-        let mut check = |list: &str, has_includes: bool, parts: PlaceParts, what: &str| {
-            if has_includes && !known.has(parts) {
+        let mut check = |list: &str, has_includes: bool, part: PlaceParts, what: &str| {
+            if has_includes && !known.has(part) {
+                let kinds = database_kinds(part);
                 let error = format!(
-                    "no database knows {what} of visitors, so every visitor would be refused; name one in geo.databases of coupon-admin and coupond"
+                    "no database of {program} knows {what} of visitors, so every visitor would be \
+                     refused; name {kinds} in geo.databases of coupon-admin and coupond"
                 );
                 problems.add(list, error);
             }
@@ -293,8 +307,11 @@ impl Ruleset {
             PlaceParts::POSTAL_CODE,
             "the postal code",
         );
-        let carrier = PlaceParts::CARRIER | PlaceParts::ISP;
-        check("mobile_carriers", includes(&self.mobile_carriers), carrier, "the mobile network");
+        for (by_name, part) in [(false, PlaceParts::CARRIER), (true, PlaceParts::ISP)] {
+            let mut included = of_side(&self.mobile_carriers, TargetingType::Include);
+            let has_includes = included.any(|entry| entry.value.is_by_name() == by_name);
+            check("mobile_carriers", has_includes, part, "the mobile network");
+        }
         check("isps", includes(&self.isps), PlaceParts::ISP, "the provider");
         check(
             "connection_types",

@@ -209,6 +209,19 @@ pub(crate) struct FormField {
     pub(crate) kind: Kind,
 }
 
+/// The input, and the API's parameter, that saves rules which no database answers.
+const ALLOW_MISSING_DATA: &str = "allow_missing_data";
+
+impl Submitted {
+    /// A path of the API for the edit of rules, which waits until the edit is live.
+    pub(crate) fn live_path_of_rules(&self, path: &str) -> String {
+        match self.has(ALLOW_MISSING_DATA) {
+            true => format!("{path}?wait=live&{ALLOW_MISSING_DATA}=true"),
+            false => format!("{path}?wait=live"),
+        }
+    }
+}
+
 impl FormField {
     pub(crate) const fn new(name: &'static str, kind: Kind) -> FormField {
         FormField { name, kind }
@@ -287,7 +300,12 @@ impl Form {
         }
         let errors: Vec<FieldError> = refusal.fields.iter().map(words::at_input).collect();
         let problem = errors.is_empty().then(|| words::sentence(&refusal));
-        Ok(Form { errors, problem, ..Form::typed(submitted) })
+        let mut form = Form { errors, problem, ..Form::typed(submitted) };
+        if refusal.code == "no_data_for_rule" {
+            // A box that nobody has ticked yet.
+            form.values.entry(ALLOW_MISSING_DATA.into()).or_default();
+        }
+        Ok(form)
     }
 
     /// A form with one error of the console itself.
@@ -310,6 +328,11 @@ impl Form {
             form_id: submitted.value("form_id").to_owned(),
             ..Form::default()
         }
+    }
+
+    /// Whether the form offers to save rules that no database answers.
+    pub(crate) fn offers_missing_data(&self) -> bool {
+        self.values.contains_key(ALLOW_MISSING_DATA)
     }
 
     pub(crate) fn set_problem(&mut self, sentence: &str) {

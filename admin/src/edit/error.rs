@@ -17,6 +17,12 @@ pub enum EditError {
     /// Fields have errors.
     #[error("{}", summarize(.0))]
     Invalid(Vec<FieldError>),
+    /// Rules ask what no database of places knows.
+    #[error(
+        "no database of places knows what the rules ask: {}; load such a database, or send \
+         allow_missing_data=true to save all the same", first(.0)
+    )]
+    NoDataForRule(Vec<FieldError>),
     /// The new state conflicts with existing rows.
     #[error("{message}")]
     Conflict {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use coupon_rules::place::PlaceParts;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::catalog::rules::FEATURE;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::handle::{PublicationStatus, PublisherHandle};
-use crate::daemon_client::{DaemonClient, DaemonError, Reloaded};
+use crate::daemon_client::{Abilities, DaemonClient, DaemonError, Reloaded};
 use crate::worker::{RetryDelays, Worker};
 
 /// Delay before a failed reload is repeated.
@@ -69,8 +70,8 @@ fn show_answer(
     notified: u64,
     answer: Result<Reloaded, DaemonError>,
 ) -> Result<(), String> {
-    let (served, refusal, features) = match answer {
-        Ok(Reloaded { served, refusal, features }) => (served, refusal, Some(features)),
+    let (served, refusal, abilities) = match answer {
+        Ok(Reloaded { served, refusal, abilities }) => (served, refusal, Some(abilities)),
         Err(error) => (None, Some(error.to_string()), None),
     };
     let served = served.filter(|served| served.lineage == lineage.to_string());
@@ -90,8 +91,10 @@ fn show_answer(
         let ahead = served.as_ref().filter(|served| served.generation > status.generation);
         status.daemon_ahead = ahead.map(|served| (lineage, served.generation));
         status.daemon_error.clone_from(&error);
-        if let Some(features) = features {
+        if let Some(Abilities { features, geo_parts }) = abilities {
             status.is_daemon_too_old_for_rules = !features.iter().any(|name| name == FEATURE);
+            status.daemon_place_parts =
+                geo_parts.map(|names| PlaceParts::from_names(names.iter().map(String::as_str)));
         }
     });
     if handle.status.borrow().daemon_ahead.is_some() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coupon_rules::place::PlaceParts;
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::manifest::Manifest;
@@ -49,6 +50,10 @@ pub struct PublicationStatus {
     /// Whether the daemon, as of its last answer, would refuse a catalog with rules. Edits that need
     /// rules are refused then.
     pub is_daemon_too_old_for_rules: bool,
+    /// The facts that the daemon's databases of places know, as of its last answer; `None` if it
+    /// never said.
+    #[serde(skip)]
+    pub(super) daemon_place_parts: Option<PlaceParts>,
     /// A later generation of this store's lineage at the daemon.
     #[serde(skip)]
     pub(super) daemon_ahead: Option<(Lineage, u64)>,
@@ -157,6 +162,11 @@ impl PublisherHandle {
                        coupond, then try again"
                 .into();
         Err(EditError::Conflict { code: "daemon_too_old", message, fields: Vec::new() })
+    }
+
+    /// The facts that the daemon's databases of places know; `None` if the daemon never said.
+    pub(crate) fn daemon_place_parts(&self) -> Option<PlaceParts> {
+        self.status.borrow().daemon_place_parts
     }
 
     #[must_use]

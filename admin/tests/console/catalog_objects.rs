@@ -521,9 +521,12 @@ fn the_visitors_of_an_offer_are_chosen_line_by_line_and_shown_on_its_page() {
     set(&mut form, "not.countries", "");
     set(&mut form, "only.countries", "US");
     let refused = send(&console, path, &form);
-    assert!(refused.body.contains("no database knows the country"), "{}", refused.body);
+    assert!(refused.body.contains("knows the country of visitors"), "{}", refused.body);
+    assert!(refused.body.contains("Save all the same"), "{}", refused.body);
+    set(&mut form, "allow_missing_data", "true");
+    assert_eq!(send(&console, path, &form).status, 303);
     let mut form = form_of(&console, path);
-    for input in ["not.countries", "only.platforms", "clock"] {
+    for input in ["only.countries", "not.countries", "only.platforms", "clock"] {
         set(&mut form, input, "");
     }
     assert_eq!(send(&console, path, &form).status, 303);

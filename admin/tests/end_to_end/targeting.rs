@@ -385,7 +385,7 @@ fn a_flat_database_and_endless_headers_change_nothing() {
 }
 
 #[test]
-fn an_include_that_no_database_answers_is_refused_and_an_exclude_is_not() {
+fn an_include_that_no_database_answers_is_refused_unless_it_is_allowed() {
     let network = Network::new();
     let _admin = network.start_admin();
     network.create_winter25();
@@ -393,16 +393,57 @@ fn an_include_that_no_database_answers_is_refused_and_an_exclude_is_not() {
         |ruleset: Value| network.call("PATCH", "offers/1", Some(json!({"ruleset": ruleset})));
     let refused = ruleset(include("countries", country("US")));
     assert_eq!(refused.status, 400, "{refused:?}");
-    assert!(refused.body.contains("no database knows the country"), "{refused:?}");
-    assert!(refused.body.contains("ruleset.countries"), "{refused:?}");
+    let refused = refused.json();
+    assert_eq!(refused["code"], "no_data_for_rule");
+    assert_eq!(refused["fields"][0]["field"], "ruleset.countries");
+    let error = refused["fields"][0]["error"].as_str().unwrap();
+    assert!(error.contains("knows the country of visitors"), "{error}");
+    assert!(error.contains("a country or city database in geo.databases"), "{error}");
     assert_eq!(ruleset(exclude("countries", country("US"))).status, 200);
     let offer = network.call("GET", "offers/1?relationship=ruleset", None).json();
     let related = &offer["relationship"]["ruleset"];
     assert_eq!(related["countries"][0]["country_id"], 227);
     assert!(related["network_ruleset_id"].as_u64() > Some(0), "{offer}");
+    let rules = json!({"ruleset": include("countries", country("US"))});
+    let coats = json!({
+        "name": "Coats", "offer_status": "active", "network_advertiser_id": 1,
+        "destination_url": "https://shop.example/coats",
+    });
+    network.done("POST", "offers", coats);
+    let forwarding = json!({
+        "name": "Home", "forwarding_rule_status": "active", "destination_network_offer_id": 2,
+        "ruleset": rules["ruleset"],
+    });
+    for (method, path, body) in
+        [("PATCH", "offers/1", rules), ("POST", "offers/1/forwardingrules", forwarding.clone())]
+    {
+        let refused = network.call(method, path, Some(body.clone())).json();
+        assert_eq!(refused["code"], "no_data_for_rule", "{path}");
+        let path = format!("{path}?allow_missing_data=true");
+        assert_eq!(network.call(method, &path, Some(body)).status, 200, "{path}");
+    }
+    // What was saved before needs no permission.
+    network.done("PATCH", "offers/1", json!({"name": "Winter"}));
     // A client sends back what it read; null is for everybody again.
     assert_eq!(ruleset(related.clone()).status, 200);
     assert_eq!(ruleset(Value::Null).json()["ruleset"]["countries"], json!([]));
+}
+
+#[test]
+fn an_admin_without_databases_goes_by_those_of_the_daemon() {
+    let network = Network::new();
+    let _admin = network.start_admin();
+    let databases = databases();
+    let city = databases.split(',').next().unwrap();
+    let _daemon = network.start_daemon_with(&[("COUPOND_GEO_DATABASES", city)]);
+    network.create_winter25();
+    let ruleset =
+        |ruleset: Value| network.call("PATCH", "offers/1", Some(json!({"ruleset": ruleset})));
+    assert_eq!(ruleset(include("countries", country("US"))).status, 200);
+    let refused = ruleset(include("connection_types", json!({"name": "mobile"}))).json();
+    assert_eq!(refused["code"], "no_data_for_rule", "{refused}");
+    let error = refused["fields"][0]["error"].as_str().unwrap();
+    assert!(error.contains("no database of coupond knows the connection"), "{error}");
 }
 
 #[test]

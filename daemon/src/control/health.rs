@@ -4,20 +4,21 @@ use coupon_geo::GeoStatus;
 use coupon_serve::tls::CertificateWatcher;
 use serde_json::{Value, json};
 
-use super::{ControlApi, served_json, state};
+use super::{ControlApi, state};
 use crate::clock::unix_ms;
 use crate::thread_metrics::connection_total;
 
 impl ControlApi {
     /// Faults that reduce the service: an older index, a click log that does not take clicks, a spool
-    /// that does not take postbacks, a silent admin, a faulty database of places, no state of visits, a
-    /// configuration that cannot be read again.
+    /// that does not take postbacks, a silent admin, a faulty database of places, rules without data, no
+    /// state of visits, a configuration that cannot be read again.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = self.clicks.problems();
         problems.extend(self.postbacks.problems());
         problems.extend(self.loader.status().problem);
         problems.extend(self.watcher.iter().flat_map(CertificateWatcher::problems));
         problems.extend(self.geo.problems());
+        problems.extend(self.data_problem());
         problems.extend(self.visit_state.problems());
         problems.extend(self.monitor_problem.clone());
         problems.extend(self.operation.configuration().problem);
@@ -39,7 +40,7 @@ impl ControlApi {
     pub(super) fn health_json(&self) -> Value {
         let problems = self.problems();
         let status = if problems.is_empty() { "ok" } else { "degraded" };
-        let mut health = served_json(self.loader.served());
+        let mut health = self.served_json();
         health["status"] = status.into();
         health["problems"] = problems.into();
         health["warnings"] = self.warnings().into();
@@ -83,6 +84,20 @@ impl ControlApi {
             "not_at_the_admin": postbacks.unacknowledged,
         });
         health
+    }
+
+    /// Rules that ask what no database here knows. They refuse, or let pass, visitors whom they
+    /// should not.
+    fn data_problem(&self) -> Option<String> {
+        let (rules, parts) = self.loader.rulesets_without_data(self.geo.current().parts());
+        (rules > 0).then(|| {
+            let parts = parts.names().collect::<Vec<_>>().join(", ");
+            format!(
+                "no database here knows what {rules} of the rules in service ask of visitors \
+                 ({parts}): visitors count as unknown there; name a database that knows it in \
+                 geo.databases, or change the rules"
+            )
+        })
     }
 
     fn connections(&self) -> Value {

@@ -40,6 +40,11 @@ impl ControlApi {
         snapshot.certificates(self.watcher.as_ref());
         snapshot.geo(&self.geo);
         snapshot.0.gauge(
+            "rules_without_data",
+            "Rules that ask what no database of places here knows; /health names the facts",
+            self.loader.rulesets_without_data(self.geo.current().parts()).0,
+        );
+        snapshot.0.gauge(
             "index_generation",
             "Generation of the index served, 0 for none",
             served.map_or(0, |served| served.generation),

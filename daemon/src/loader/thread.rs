@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use coupon_rules::place::PlaceParts;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::manifest::ObjectName;
 use tokio::sync::oneshot;
@@ -117,6 +118,13 @@ impl LoaderHandle {
         levels.fold((0, 0), |(codes, bytes), level| {
             (codes + level.codes(), bytes + level.size() as u64)
         })
+    }
+
+    /// The rulesets in service that ask for parts of a place which are not known: their number, and
+    /// the parts.
+    pub fn rulesets_without_data(&self, known: PlaceParts) -> (u64, PlaceParts) {
+        let index = self.live.current();
+        index.map(|index| index.catalog().rulesets_without_data(known)).unwrap_or_default()
     }
 
     pub fn status(&self) -> LoaderStatus {

@@ -18,6 +18,8 @@ use std::fs::{File, FileTimes};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use coupon_rules::ruleset::Ruleset;
+use coupon_shared::snapshot::catalog::Rule;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -106,6 +108,28 @@ fn without_databases_nothing_is_said() {
     let health = coupond.health();
     assert_eq!((&health["geo"], &health["warnings"]), (&json!([]), &json!([])));
     assert_eq!(coupond.thread("geo"), None, "a thread without work");
+}
+
+#[test]
+fn a_daemon_without_data_that_a_rule_needs_says_so() {
+    let (folder, mut network) = (folder(), sample());
+    let mut ruleset = Ruleset::default();
+    ruleset.places.countries.exclude = vec![*b"DE"];
+    network.catalog.rules = vec![Rule::ruleset(1, &ruleset).unwrap()];
+    network.catalog.offers[0].rules = vec![1];
+    network.publish(&folder.path().join("index"));
+    let coupond = Coupond::start(folder, |command| {
+        command.env("COUPOND_GEO_DATABASES", "");
+    });
+    let health = coupond.health();
+    assert_eq!((&health["status"], &health["geo_parts"]), (&json!("degraded"), &json!([])));
+    let problem = health["problems"][0].as_str().unwrap();
+    assert!(problem.contains("1 of the rules in service ask of visitors (country)"), "{problem}");
+    assert_eq!(coupond.metric("rules_without_data"), 1);
+    assert_eq!(
+        serving_with(&std::fs::read(city_database()).unwrap()).metric("rules_without_data"),
+        0
+    );
 }
 
 #[test]

@@ -114,6 +114,11 @@ impl From<ForwardingRule> for PreparedForwardingRule {
 }
 
 impl PreparedForwardingRule {
+    #[must_use]
+    pub fn ruleset(&self) -> &PreparedRuleset {
+        &self.ruleset
+    }
+
     /// Whether the rule forwards a visit for a partner. A visitor of whom a needed fact is unknown
     /// stays with the offer.
     #[must_use]

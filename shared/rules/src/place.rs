@@ -46,6 +46,14 @@ impl PlaceParts {
         PlaceParts(self.0 & parts.0)
     }
 
+    /// The parts of these names; names of later versions are left out.
+    #[must_use]
+    pub fn from_names<'n>(names: impl IntoIterator<Item = &'n str>) -> PlaceParts {
+        let part = |name| PlaceParts::NAMES.into_iter().find(|(_, known)| *known == name);
+        let parts = names.into_iter().filter_map(part);
+        parts.fold(PlaceParts::default(), |parts, (part, _)| parts | part)
+    }
+
     /// The names of the parts.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         PlaceParts::NAMES.into_iter().filter(move |(part, _)| self.has(*part)).map(|(_, name)| name)

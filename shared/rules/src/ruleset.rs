@@ -290,14 +290,13 @@ impl Ruleset {
     /// The parts of a place that a check asks for.
     #[must_use]
     pub fn place_parts(&self) -> PlaceParts {
-        let by_name = |entries: &[CarrierEntry]| {
-            entries.iter().any(|entry| matches!(entry, CarrierEntry::Name(_)))
-        };
-        let has_carrier_names = by_name(&self.carriers.include) || by_name(&self.carriers.exclude);
+        let carriers = || self.carriers.include.iter().chain(&self.carriers.exclude);
+        let has_carrier_names = carriers().any(|entry| matches!(entry, CarrierEntry::Name(_)));
+        let has_carrier_codes = carriers().any(|it| matches!(it, CarrierEntry::Codes { .. }));
         let parts = [
             (self.has(Dimension::Isp) || has_carrier_names, PlaceParts::ISP),
             (self.has(Dimension::Connection), PlaceParts::CONNECTION),
-            (self.has(Dimension::Carrier), PlaceParts::CARRIER),
+            (has_carrier_codes, PlaceParts::CARRIER),
             (self.hours.as_ref().is_some_and(Hours::are_local), PlaceParts::TIME_ZONE),
             (self.refused_proxies != 0, PlaceParts::PROXY),
         ];
@@ -358,6 +357,13 @@ impl PreparedRuleset {
     #[must_use]
     pub fn dimensions(&self) -> &[Dimension] {
         &self.dimensions
+    }
+
+    /// The parts of a place without which the ruleset refuses, or lets pass, visitors whom it should
+    /// not. A time zone is none: without it the hours go by the network's zone.
+    #[must_use]
+    pub fn needed_parts(&self) -> PlaceParts {
+        self.parts - PlaceParts::TIME_ZONE
     }
 
     /// Checks a visitor at a moment in Unix seconds.

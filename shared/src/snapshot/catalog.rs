@@ -38,6 +38,7 @@ use acme::AcmeDomains;
 use coupon_rules::caps::Cap;
 use coupon_rules::facts::Clocks;
 use coupon_rules::leads::PreparedForwardingRule;
+use coupon_rules::place::PlaceParts;
 use coupon_rules::sessions::Session;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
@@ -410,6 +411,13 @@ impl CatalogFile {
     /// Every cap, in no order.
     pub fn caps(&self) -> impl Iterator<Item = &Cap> {
         self.rules.caps()
+    }
+
+    /// The rulesets that ask for parts of a place which are not known: their number, and the parts.
+    pub fn rulesets_without_data(&self, known: PlaceParts) -> (u64, PlaceParts) {
+        let missing = self.rules.rulesets().map(|ruleset| ruleset.needed_parts() - known);
+        let missing = missing.filter(|parts| !parts.is_empty());
+        missing.fold((0, PlaceParts::default()), |(count, all), parts| (count + 1, all | parts))
     }
 
     /// Whether clicks count against a hard cap.

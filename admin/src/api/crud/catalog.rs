@@ -3,10 +3,10 @@
 use axum::extract::FromRef;
 use serde::Serialize;
 
-use super::resource::{CrudResource, DeleteOptions, Restorable};
+use super::resource::{CrudResource, DeleteOptions, EditOptions, Restorable};
 use crate::access::Right;
 use crate::api::answer::{Object, Resource};
-use crate::api::request::{ListSpec, Relationships, Wait};
+use crate::api::request::{ListSpec, MissingData, Relationships, Wait};
 use crate::api::state::{AppState, Network};
 use crate::catalog::{self, Role};
 use crate::edit::{self, Change, EditError, Editable, Saved};
@@ -17,6 +17,8 @@ use crate::store::{ReadTx, StoreError, WriteTx};
 pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'static {
     /// See [`CrudResource::Rules`].
     type Rules: FromRef<AppState> + Send + 'static;
+    /// See [`CrudResource::CreateOptions`].
+    type CreateOptions: EditOptions;
     /// See [`CrudResource::ChangeOptions`].
     type ChangeOptions: DeleteOptions;
     /// See [`CrudResource::DeleteOptions`].
@@ -28,6 +30,15 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
     /// Refuses states by rules outside the store. `before` is absent for creations and
     /// restorations.
     fn check_saved(
+        _rules: &Self::Rules,
+        _before: Option<&Self>,
+        _now: &Self,
+    ) -> Result<(), EditError> {
+        Ok(())
+    }
+
+    /// Refuses new rules that no database of places can answer, unless the caller allows them.
+    fn check_data(
         _rules: &Self::Rules,
         _before: Option<&Self>,
         _now: &Self,
@@ -102,6 +113,7 @@ impl<T: CatalogResource> CrudResource for T {
     type Created = RemarkedRow<T>;
     type Answer = Object<T>;
     type Rules = T::Rules;
+    type CreateOptions = T::CreateOptions;
     type ChangeOptions = T::ChangeOptions;
     type DeleteOptions = T::DeleteOptions;
 
@@ -119,9 +131,17 @@ impl<T: CatalogResource> CrudResource for T {
         found.map(|row| RemarkedRow::read(connection, row)).transpose()
     }
 
-    fn create(tx: &WriteTx<'_>, rules: &T::Rules, edit: T) -> Result<Saved<Self::Row>, EditError> {
+    fn create(
+        tx: &WriteTx<'_>,
+        rules: &T::Rules,
+        edit: T,
+        options: T::CreateOptions,
+    ) -> Result<Saved<Self::Row>, EditError> {
         let saved = edit::create(tx, &edit)?;
         T::check_saved(rules, None, &saved.now.object)?;
+        if options.missing_data() == MissingData::Refused {
+            T::check_data(rules, None, &saved.now.object)?;
+        }
         RemarkedRow::saved(tx, saved)
     }
 
@@ -143,6 +163,9 @@ impl<T: CatalogResource> CrudResource for T {
         };
         let saved = edit::change_or_remove::<T>(tx, id, change, options.removal())?;
         T::check_saved(rules, before.as_ref(), &saved.now.object)?;
+        if options.missing_data() == MissingData::Refused {
+            T::check_data(rules, before.as_ref(), &saved.now.object)?;
+        }
         RemarkedRow::saved(tx, saved)
     }
 

@@ -6,7 +6,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::answer::Answer;
 use crate::api::error::ApiError;
-use crate::api::request::{ListSpec, Relationships, RemovalOptions, Wait};
+use crate::api::request::{
+    ListSpec, MissingData, Relationships, RemovalOptions, RuleOptions, RuleRemovalOptions, Wait,
+};
 use crate::api::schema::Row;
 use crate::api::state::{AppState, Network};
 use crate::catalog::Role;
@@ -26,6 +28,8 @@ pub(crate) trait CrudResource: Sized + 'static {
     type Answer: Answer + Row + Send + 'static;
     /// The part of the state that checks of a change need.
     type Rules: FromRef<AppState> + Send + 'static;
+    /// Query parameters of `POST`.
+    type CreateOptions: EditOptions;
     /// Query parameters of `PUT` and `PATCH`.
     type ChangeOptions: EditOptions;
     /// Query parameters of `DELETE`.
@@ -42,6 +46,7 @@ pub(crate) trait CrudResource: Sized + 'static {
         tx: &WriteTx<'_>,
         rules: &Self::Rules,
         edit: Self::Edit,
+        options: Self::CreateOptions,
     ) -> Result<Saved<Self::Created>, EditError>;
     fn change(
         tx: &WriteTx<'_>,
@@ -88,6 +93,10 @@ pub(crate) trait EditOptions:
     FromRequestParts<AppState, Rejection = ApiError> + IntoParams + Send + 'static
 {
     fn wait(&self) -> Wait;
+
+    fn missing_data(&self) -> MissingData {
+        MissingData::Refused
+    }
 }
 
 impl EditOptions for Wait {
@@ -116,6 +125,32 @@ impl EditOptions for RemovalOptions {
 impl DeleteOptions for RemovalOptions {
     fn removal(&self) -> Removal {
         self.removal
+    }
+}
+
+impl EditOptions for RuleOptions {
+    fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    fn missing_data(&self) -> MissingData {
+        self.missing_data
+    }
+}
+
+impl EditOptions for RuleRemovalOptions {
+    fn wait(&self) -> Wait {
+        self.removal.wait
+    }
+
+    fn missing_data(&self) -> MissingData {
+        self.missing_data
+    }
+}
+
+impl DeleteOptions for RuleRemovalOptions {
+    fn removal(&self) -> Removal {
+        self.removal.removal
     }
 }
 

@@ -389,8 +389,12 @@ impl TryFrom<CarrierFields> for CarrierValue {
 impl TargetingValue for CarrierValue {}
 
 impl CarrierValue {
+    pub(super) fn is_by_name(&self) -> bool {
+        self.mcc.is_empty()
+    }
+
     pub(super) fn rule(&self) -> CarrierEntry {
-        match self.mcc.is_empty() {
+        match self.is_by_name() {
             true => CarrierEntry::Name(self.carrier_name.clone()),
             false => CarrierEntry::Codes { mcc: self.mcc.clone(), mnc: self.mnc.clone() },
         }

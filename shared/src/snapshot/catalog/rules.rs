@@ -324,6 +324,21 @@ impl TypedRules {
         self.of_offers.iter().flatten().any(|rule| matches!(rule, OfferRule::Duplicates(_)))
     }
 
+    /// Every ruleset, of offers as well as of forwarding rules and fail traffic.
+    pub(super) fn rulesets(&self) -> impl Iterator<Item = &PreparedRuleset> {
+        self.of_offers.iter().flatten().flat_map(|rule| {
+            let (mut own, mut forwarding, mut redirects) = (None, &[][..], &[][..]);
+            match rule {
+                OfferRule::Ruleset { ruleset, .. } => own = Some(&**ruleset),
+                OfferRule::Forwarding(rules) => forwarding = rules,
+                OfferRule::FailTraffic(fail_traffic) => redirects = &fail_traffic.redirects,
+                _ => {}
+            }
+            let forwarding = forwarding.iter().map(PreparedForwardingRule::ruleset);
+            own.into_iter().chain(forwarding).chain(redirects.iter().map(|it| &it.ruleset))
+        })
+    }
+
     #[inline]
     pub(super) fn asks_for_earlier_visits(&self) -> bool {
         self.asks_for_earlier_visits

@@ -148,7 +148,7 @@ pub(super) async fn save(
             return Ok(refused(&fail_traffic_page(&state, &viewer, id, form).await?));
         }
     };
-    let path = format!("{}/{id}?wait=live", OFFERS.api);
+    let path = submitted.live_path_of_rules(&format!("{}/{id}", OFFERS.api));
     let request = ApiRequest::patch(path, body).if_match(submitted.value("etag"));
     match state.api.send(&viewer, request).await {
         Ok(answer) => Ok(saved(&OFFERS.at(id), "saved", answer.is_live)),

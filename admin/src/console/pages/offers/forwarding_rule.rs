@@ -157,10 +157,12 @@ async fn submit(
         }
     };
     let request = match rule {
-        None => ApiRequest::post(format!("{}?wait=live", api_path(id)), body)
+        None => ApiRequest::post(submitted.live_path_of_rules(&api_path(id)), body)
             .idempotency_key(submitted.value("form_id")),
-        Some(rule) => ApiRequest::patch(format!("{}/{rule}?wait=live", api_path(id)), body)
-            .if_match(submitted.value("etag")),
+        Some(rule) => {
+            let path = submitted.live_path_of_rules(&format!("{}/{rule}", api_path(id)));
+            ApiRequest::patch(path, body).if_match(submitted.value("etag"))
+        }
     };
     let notice = if rule.is_some() { "saved" } else { "created" };
     match state.api.send(viewer, request).await {

@@ -105,7 +105,7 @@ pub(super) async fn save(
             return Ok(refused(&targeting_page(&state, &viewer, id, form).await?));
         }
     };
-    let path = format!("{}/{id}?wait=live", OFFERS.api);
+    let path = submitted.live_path_of_rules(&format!("{}/{id}", OFFERS.api));
     let request =
         ApiRequest::patch(path, json!({"ruleset": ruleset})).if_match(submitted.value("etag"));
     match state.api.send(&viewer, request).await {
