@@ -29,6 +29,7 @@ mod formula;
 mod forwarding_rule;
 mod generation;
 mod id;
+pub(crate) mod ip_blocklist;
 pub(crate) mod languages;
 mod money;
 mod nullable;
@@ -48,6 +49,7 @@ pub(crate) mod text;
 pub(crate) mod time_zones;
 pub(crate) mod tracking_link;
 mod traffic_control;
+mod traffic_filter;
 mod traffic_variable;
 mod web_address;
 mod web_host;
@@ -94,6 +96,7 @@ pub use tracking_link::{LinkFacts, LinkState, TrackingLink, tracking_link};
 pub use traffic_control::{
     TargetingAction, TrafficControl, TrafficControlStatus, TrafficControlType,
 };
+pub use traffic_filter::{FilterParameter, TrafficFilter};
 pub use traffic_variable::{ComparisonMethod, TrafficVariable};
 pub use web_address::{WebAddress, may_be_code_path};
 pub use words::{AccountStatus, PartnerVisibility, PartnerVisibilityEdit, UnknownWord, WordSet};

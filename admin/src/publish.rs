@@ -37,6 +37,7 @@ mod index_cache;
 mod level_policy;
 mod merge;
 mod offer_rules;
+mod older_daemon;
 mod pause;
 mod prebuilt;
 mod published;

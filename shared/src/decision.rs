@@ -291,16 +291,24 @@ impl<'a> Candidate<'a> {
     #[inline]
     fn choose(mut rows: impl Iterator<Item = Self>) -> Option<Self> {
         let lowest = rows.next()?;
+        // Nearly every visit ends here, without a copy of the candidate through the search below.
+        if lowest.ends_search() {
+            return Some(lowest);
+        }
+        Some(Self::choose_after(lowest, rows))
+    }
+
+    fn choose_after(lowest: Self, rows: impl Iterator<Item = Self>) -> Self {
         let mut asked_for = std::iter::once(lowest)
             .chain(rows)
             .filter(|candidate| candidate.reason != Reason::NotOnOffer);
-        let Some(first) = asked_for.next() else { return Some(lowest) };
+        let Some(first) = asked_for.next() else { return lowest };
         if first.ends_search() {
-            return Some(first);
+            return first;
         }
         let advertiser_id = first.advertiser_id();
         let mut siblings = asked_for.filter(|next| next.advertiser_id() == advertiser_id);
-        Some(siblings.find(Self::ends_search).unwrap_or(first))
+        siblings.find(Self::ends_search).unwrap_or(first)
     }
 
     #[inline]
@@ -430,14 +438,17 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
             },
             _ => ineligibility.into(),
         })?;
-        let has_state = self.catalog.asks_for_earlier_visits();
-        if offer.rules.is_empty() && self.catalog.controls_everywhere().is_empty() && !has_state {
+        if offer.rules.is_empty() && !self.catalog.binds_every_offer() {
             return Ok(());
         }
         let Some(facts) = self.visitor.facts() else { return Ok(()) };
+        self.check_address(facts)?;
         self.check_rules(row, offer, facts)?;
         // Last, so that a visit refused for another reason never counts as seen.
-        if has_state { self.check_state(row, offer, facts) } else { Ok(()) }
+        match self.catalog.asks_for_earlier_visits() {
+            true => self.check_state(row, offer, facts),
+            false => Ok(()),
+        }
     }
 
     #[inline]
@@ -453,6 +464,14 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
             access: AccessCheck::Now(|| self.catalog.can_run(partner, offer)),
         };
         terms.check(self.moment.today)
+    }
+
+    /// Whether the network refuses the visitor's address on every offer.
+    fn check_address(&self, facts: &F) -> Result<(), Obstacle> {
+        let blocked = self.catalog.blocked_addresses();
+        let is_blocked =
+            !blocked.is_empty() && self.visitor.is_known() && blocked.has(facts.address());
+        if is_blocked { Err(Reason::AddressExcluded.into()) } else { Ok(()) }
     }
 
     fn check_rules(

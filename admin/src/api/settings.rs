@@ -13,7 +13,8 @@ use super::request::{Fields, Json, Wait};
 use super::schema::{Patched, flattened};
 use super::state::{AppState, Network};
 use crate::catalog::Settings;
-use crate::edit::{self, Change};
+use crate::edit::{self, Change, EditError};
+use crate::publish::PublisherHandle;
 use crate::store::settings::{self, SettingsRow};
 use crate::store::{Store, WriteTx};
 
@@ -56,10 +57,11 @@ async fn read(
 async fn replace(
     edits: State<Edits>,
     network: State<Network>,
+    publisher: State<PublisherHandle>,
     wait: Wait,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    change(edits, network, wait, Change::Replace(fields)).await
+    change(edits, network, publisher, wait, Change::Replace(fields)).await
 }
 
 /// Changes the named settings.
@@ -67,19 +69,29 @@ async fn replace(
 async fn patch(
     edits: State<Edits>,
     network: State<Network>,
+    publisher: State<PublisherHandle>,
     wait: Wait,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    change(edits, network, wait, Change::Patch(fields)).await
+    change(edits, network, publisher, wait, Change::Patch(fields)).await
 }
 
 async fn change(
     State(edits): State<Edits>,
     State(network): State<Network>,
+    State(publisher): State<PublisherHandle>,
     wait: Wait,
     change: Change,
 ) -> Result<Response, ApiError> {
-    let work = move |tx: &WriteTx<'_>| edit::settings::change(tx, change);
+    let work = move |tx: &WriteTx<'_>| {
+        let before = settings::read(tx)?.settings.ip_blocklist;
+        let saved = edit::settings::change(tx, change)?;
+        let now = &saved.now.settings.ip_blocklist;
+        if !now.is_empty() && *now != before {
+            publisher.require_rules()?;
+        }
+        Ok::<_, EditError>(saved)
+    };
     edits.change(wait, work, |row| SettingsAnswer::new(network, row)).await
 }
 

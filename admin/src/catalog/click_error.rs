@@ -36,6 +36,12 @@ pub fn click_error_code(reason: Reason) -> u32 {
         Reason::SmartSwitch => 28,
         Reason::Blocked => 14,
         Reason::Brand => 30,
+        Reason::FilteredSub1 => 101,
+        Reason::FilteredSub2 => 102,
+        Reason::FilteredSub3 => 103,
+        Reason::FilteredSub4 => 104,
+        Reason::FilteredSub5 => 105,
+        Reason::FilteredSourceId => 106,
         Reason::Paused
         | Reason::Unassigned
         | Reason::NotStarted

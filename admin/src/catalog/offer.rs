@@ -11,6 +11,7 @@ use super::fail_traffic::{self, InternalRedirect, RedirectRoutingMethod, Redirec
 use super::money::Money;
 use super::problems::{FieldError, Problems};
 use super::ruleset::{self, Ruleset};
+use super::traffic_filter::{MAX_FILTERS, TrafficFilter};
 use super::words::words;
 use super::{day, id, nullable, settings, text};
 
@@ -270,6 +271,11 @@ pub struct Offer {
     /// The choice among the redirects that take a visit.
     #[serde(default = "priority")]
     pub redirect_internal_routing_type: RedirectRoutingType,
+    /// Filters of sub ids and sources: a visit that matches one is refused. Traffic controls do the
+    /// same for several offers and values.
+    #[serde(default, deserialize_with = "nullable::null_is_default")]
+    #[schema(value_type = Option<Vec<TrafficFilter>>, required = false)]
+    pub traffic_filters: Vec<TrafficFilter>,
     /// The offers for refused visitors, in the order of priority.
     #[serde(default, deserialize_with = "nullable::null_is_default")]
     #[schema(value_type = Option<Vec<InternalRedirect>>, required = false)]
@@ -331,8 +337,24 @@ impl Offer {
         self.check_entries(&mut problems);
         problems.add_nested("ruleset", self.ruleset.check().err().unwrap_or_default());
         let (routing, redirects) = (self.redirect_internal_routing_type, &self.internal_redirects);
+        self.check_filters(&mut problems);
         fail_traffic::check_redirects(&mut problems, routing, redirects);
         problems.finish()
+    }
+
+    fn check_filters(&self, problems: &mut Problems) {
+        let filters = &self.traffic_filters;
+        if filters.len() > MAX_FILTERS {
+            let error = format!("has {} entries; at most {MAX_FILTERS} fit", filters.len());
+            problems.add("traffic_filters", error);
+        }
+        for (index, filter) in filters.iter().enumerate() {
+            let path = format!("traffic_filters[{index}]");
+            filter.check(problems, &path);
+            if filters[..index].contains(filter) {
+                problems.add(path, "stands in the list twice");
+            }
+        }
     }
 
     fn check_entries(&self, problems: &mut Problems) {
@@ -399,6 +421,7 @@ impl Offer {
             || self.is_duplicate_filter_enabled
             || self.is_block_already_converted
             || self.is_fail_traffic_enabled
+            || !self.traffic_filters.is_empty()
             || self.network_offer_group_id != 0
     }
 
@@ -440,7 +463,10 @@ impl Offer {
 impl Offer {
     /// A refusal that wants fail traffic where there is none.
     fn refusal_warnings(&self) -> impl Iterator<Item = String> {
+        let has_filter_to_fail_traffic =
+            self.traffic_filters.iter().any(|it| it.action == RefusalAction::FailTraffic);
         let refusals = [
+            (has_filter_to_fail_traffic, RefusalAction::FailTraffic, "traffic_filters"),
             (
                 self.is_duplicate_filter_enabled,
                 self.duplicate_filter_targeting_action,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::caller::Role;
 use super::problems::{FieldError, Problems};
 use super::words::words;
-use super::{id, text};
+use super::{id, ip_blocklist, text};
 
 words! {
     /// The action for conversions by a coupon code that seems leaked.
@@ -116,11 +116,15 @@ pub struct Settings {
     /// Fail traffic and forwarding rules also of offers that are paused.
     #[serde(default)]
     pub is_fail_traffic_on_paused_enabled: bool,
+    /// Addresses and CIDRs of visitors whom every offer refuses.
+    #[serde(default)]
+    #[schema(max_items = 1000, example = json!(["203.0.113.7", "198.51.100.0/24"]))]
+    pub ip_blocklist: Vec<String>,
 }
 
 impl Settings {
     /// The names of all fields.
-    pub const FIELDS: [&'static str; 9] = [
+    pub const FIELDS: [&'static str; 10] = [
         "time_zone",
         "currency",
         "fallback_url",
@@ -130,6 +134,7 @@ impl Settings {
         "is_global_fail_traffic_enabled",
         "global_fail_traffic_url",
         "is_fail_traffic_on_paused_enabled",
+        "ip_blocklist",
     ];
 
     /// Checks the settings without other rows.
@@ -152,6 +157,7 @@ impl Settings {
             let error = "is empty; name the URL, or set is_global_fail_traffic_enabled to false";
             problems.add("global_fail_traffic_url", error);
         }
+        ip_blocklist::check(&mut problems, "ip_blocklist", &self.ip_blocklist);
         problems.finish()
     }
 }
@@ -188,6 +194,7 @@ mod tests {
             is_global_fail_traffic_enabled: false,
             global_fail_traffic_url: String::new(),
             is_fail_traffic_on_paused_enabled: false,
+            ip_blocklist: Vec::new(),
         };
         assert_eq!(settings("America/Los_Angeles", "USD").check(), Ok(()));
         assert_eq!(settings("UTC", "EUR").check(), Ok(()));

@@ -70,6 +70,12 @@ pub(super) fn reason(row: &Candidate<'_>) -> String {
         | Reason::TrackingDomain
         | Reason::SmartSwitch
         | Reason::Blocked
+        | Reason::FilteredSub1
+        | Reason::FilteredSub2
+        | Reason::FilteredSub3
+        | Reason::FilteredSub4
+        | Reason::FilteredSub5
+        | Reason::FilteredSourceId
         | Reason::Cap
         | Reason::GroupCap
         | Reason::AlreadyConverted
@@ -93,7 +99,7 @@ fn refused_by(reason: Reason) -> &'static str {
         Reason::Dma => "its rule on market areas",
         Reason::PostalCode => "its rule on postal codes",
         Reason::AddressNotIncluded => "the address is in none of its ranges",
-        Reason::AddressExcluded => "the address is in a range it refuses",
+        Reason::AddressExcluded => "the address is in a range that it or the network refuses",
         Reason::Isp => "its rule on providers",
         Reason::Hours => "its hours",
         Reason::Connection => "its rule on connections",
@@ -107,6 +113,12 @@ fn refused_by(reason: Reason) -> &'static str {
         Reason::Duplicate => "its filter of repeated visits",
         Reason::SmartSwitch => "SmartSwitch blocks a value of the visit",
         Reason::Blocked => "a value of the visit is blocked",
+        Reason::FilteredSub1
+        | Reason::FilteredSub2
+        | Reason::FilteredSub3
+        | Reason::FilteredSub4
+        | Reason::FilteredSub5
+        | Reason::FilteredSourceId => "one of its traffic filters",
         _ => "",
     }
 }
@@ -213,6 +225,7 @@ pub(super) fn control(kind: ControlKind) -> &'static str {
         ControlKind::TrafficControl => "traffic_control",
         ControlKind::SmartSwitch => "smart_switch",
         ControlKind::ByHand => "blocked",
+        ControlKind::OfferFilter => "traffic_filter",
     }
 }
 

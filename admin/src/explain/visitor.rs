@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use coupon_geo::Databases;
 use coupon_rules::agent::{Agent, ClientHints};
 use coupon_rules::caps::Cap;
-use coupon_rules::control::Control;
+use coupon_rules::control::{Control, ControlKind};
 use coupon_rules::facts::VisitorFacts;
 use coupon_rules::language;
 use coupon_rules::place::{Place, PlaceParts};
@@ -210,8 +210,9 @@ pub struct ExplainedRule {
     pub network_traffic_control_id: u32,
     /// The cap; 0 for another rule.
     pub network_cap_id: u32,
-    /// The part of the ruleset, such as `place` or `language`; or `traffic_control`,
-    /// `smart_switch`, `blocked`, `cap`, `group_cap`, `already_converted`, `duplicate`.
+    /// The part of the ruleset, such as `place` or `language`; or `ip_blocklist`, `traffic_control`,
+    /// `traffic_filter`, `smart_switch`, `blocked`, `cap`, `group_cap`, `already_converted`,
+    /// `duplicate`.
     pub kind: &'static str,
     /// `passed` or `refused`.
     pub verdict: &'static str,
@@ -234,7 +235,11 @@ pub(super) fn rules(
     now: i64,
 ) -> Vec<ExplainedRule> {
     let questions = Questions { catalog, visitor, facts, now };
-    let is_asked = |row: &&Candidate<'_>| row.reason == Reason::Redirected || row.rule != 0;
+    let is_asked = |row: &&Candidate<'_>| {
+        // The network's blocked addresses have no id.
+        let is_refused = row.rule != 0 || row.reason == Reason::AddressExcluded;
+        is_refused || row.reason == Reason::Redirected
+    };
     rows.iter().filter(is_asked).flat_map(|row| questions.rules_of(row)).collect()
 }
 
@@ -251,12 +256,34 @@ impl Questions<'_> {
         let Some(offer) = row.reached.offer else { return Vec::new() };
         let everywhere = self.catalog.controls_everywhere().iter();
         let rules = everywhere.chain(self.catalog.rules_of(offer));
-        let mut explained: Vec<_> = rules.flat_map(|rule| self.explain_rule(row, rule)).collect();
+        let mut explained: Vec<_> =
+            self.explain_address(row.reached.offer_id).into_iter().collect();
+        explained.extend(rules.flat_map(|rule| self.explain_rule(row, rule)));
         let CodeRecord { code_id, partner_id, .. } = row.row;
         let caps = self.catalog.caps_of(code_id, partner_id, offer).filter(|cap| cap.can_refuse());
         explained.extend(caps.map(|cap| self.explain_cap(row.reached.offer_id, cap)));
         explained.extend(self.explain_visitor_rules(offer));
         explained
+    }
+
+    /// The addresses that the network refuses on every offer.
+    fn explain_address(&self, network_offer_id: u32) -> Option<ExplainedRule> {
+        let blocked = self.catalog.blocked_addresses();
+        let address = self.visitor.address();
+        let (is_blocked, is_unknown) = (blocked.has(address), address.is_unspecified());
+        (!blocked.is_empty()).then(|| ExplainedRule {
+            kind: "ip_blocklist",
+            is_unknown,
+            because: if is_unknown {
+                "address: unknown".into()
+            } else {
+                format!("address: {address}")
+            },
+            ..ExplainedRule::with_reason(
+                network_offer_id,
+                is_blocked.then_some(Reason::AddressExcluded),
+            )
+        })
     }
 
     fn explain_rule(&self, row: &Candidate<'_>, rule: &OfferRule) -> Vec<ExplainedRule> {
@@ -343,8 +370,10 @@ impl Questions<'_> {
             let variable = Variable::from_number(*number)?;
             Some(text::variable(variable, self.visitor, self.facts))
         });
+        // A filter stands in the offer and has no id of its own.
+        let is_filter = control.kind == ControlKind::OfferFilter;
         ExplainedRule {
-            network_traffic_control_id,
+            network_traffic_control_id: if is_filter { 0 } else { network_traffic_control_id },
             kind: text::control(control.kind),
             because: variables.collect::<Vec<_>>().join(", "),
             ..ExplainedRule::with_reason(

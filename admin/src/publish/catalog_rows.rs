@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use coupon_rules::ruleset::addresses::AddressRanges;
 use coupon_shared::destination::Destination;
 use coupon_shared::snapshot::catalog::acme::AcmeDomains;
 use coupon_shared::snapshot::catalog::rules::{NetworkLeads, Zone};
@@ -28,8 +29,9 @@ use super::blocked_values::KnownBlocks;
 use super::controls::KnownControls;
 use super::error::ContentError;
 use super::offer_rules::{PublishedRules, ZonesNeeded};
+use super::older_daemon::{CatalogForm, close_bound_offers};
 use super::visit_rules::VisitRules;
-use crate::catalog::without_port;
+use crate::catalog::{ip_blocklist, without_port};
 use crate::store::publication::{self, DomainRow, NetworkRow, OfferRow};
 use crate::store::{ReadTx, StoreError, certificates};
 
@@ -184,32 +186,57 @@ struct Urls {
     left_out: Vec<LeftOut>,
 }
 
-/// Builds the catalog file; also returns the skipped objects.
+/// A catalog file.
+pub(super) struct BuiltCatalog {
+    pub(super) bytes: Vec<u8>,
+    /// The skipped objects.
+    pub(super) left_out: Vec<LeftOut>,
+    /// Active offers that are closed, because the daemon does not know the rules that bind them.
+    pub(super) closed_offers: u64,
+}
+
+/// Builds the catalog file.
 pub(super) fn to_file(
     rows: &CatalogRows,
     offers: &mut KnownOffers,
+    form: CatalogForm,
     click_id_key: [u8; 16],
     meta: &CatalogMeta,
-) -> Result<(Vec<u8>, Vec<LeftOut>), ContentError> {
+) -> Result<BuiltCatalog, ContentError> {
     let mut urls = Urls { left_out: offers.all_left_out() };
     let partners = rows.partners.iter().map(|&(id, active)| Partner { id, active });
     let mut rules = offers.rules()?;
     rules.extend(network_leads(&rows.network, &mut urls)?);
+    rules.extend(blocked_addresses(&rows.network, &mut urls)?);
     rows.visit_rules.add_to(&mut rules, &mut offers.offers);
     sort_by_check(&rules, &mut offers.offers);
+    let mut published = match form {
+        CatalogForm::Whole => std::mem::take(&mut offers.offers),
+        // A copy: the offers are open again in the next whole catalog.
+        CatalogForm::WithoutRules => offers.offers.clone(),
+    };
+    let closed_offers = match form {
+        CatalogForm::Whole => 0,
+        CatalogForm::WithoutRules => {
+            let capped = rows.visit_rules.offers_of_unlisted_caps();
+            close_bound_offers(&mut rules, &mut published, &capped)
+        }
+    };
     let catalog = Catalog {
         click_id_key,
         zone: zone_offsets(&rows.network.time_zone)?,
         fallback: urls.fallback(&rows.network.fallback_url, || "the network's fallback".into()),
-        offers: std::mem::take(&mut offers.offers),
+        offers: published,
         partners: partners.collect(),
         approvals: rows.approvals.iter().filter_map(approval).collect(),
         domains: domains(&rows.domains, &mut urls),
         rules,
     };
     let file = catalog.to_file_with_acme(meta, &acme_domains(rows, &catalog.domains));
-    offers.offers = catalog.offers;
-    Ok((file?, urls.left_out))
+    if form == CatalogForm::Whole {
+        offers.offers = catalog.offers;
+    }
+    Ok(BuiltCatalog { bytes: file?, left_out: urls.left_out, closed_offers })
 }
 
 /// The network's part of fail traffic; `None` where it has none.
@@ -221,6 +248,17 @@ fn network_leads(row: &NetworkRow, urls: &mut Urls) -> Result<Option<Rule>, Cont
     };
     let has_leads = leads != NetworkLeads::default();
     Ok(has_leads.then(|| Rule::network_leads(&leads)).transpose()?)
+}
+
+/// The addresses that every offer refuses; `None` without any.
+fn blocked_addresses(row: &NetworkRow, urls: &mut Urls) -> Result<Option<Rule>, ContentError> {
+    let ranges = ip_blocklist::address_ranges(&row.ip_blocklist).unwrap_or_else(|error| {
+        let what = "the network's ip_blocklist".into();
+        urls.left_out.push(LeftOut { what, error });
+        AddressRanges::default()
+    });
+    let has_ranges = !ranges.is_empty();
+    Ok(has_ranges.then(|| Rule::blocked_addresses(&ranges)).transpose()?)
 }
 
 /// Opcodes in the order of the checks: controls, ruleset, caps, already converted, duplicates,
@@ -392,6 +430,7 @@ mod tests {
             ruleset: None,
             forwarding_rules: Vec::new(),
             fail_traffic: None,
+            traffic_filters: "[]".into(),
         }
     }
 

@@ -6,10 +6,11 @@ use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::catalog::CatalogMeta;
 use coupon_shared::snapshot::level::LevelMeta;
 
-use super::catalog_rows::{self, CatalogRows, KnownOffers, LeftOut};
+use super::catalog_rows::{self, BuiltCatalog, CatalogRows, KnownOffers};
 use super::error::ContentError;
 use super::folder::{FinishedLevel, FolderError, IndexFolder, Unsynced};
 use super::level_policy::{self, LevelInfo, Range};
+use super::older_daemon::CatalogForm;
 use crate::store::ReadTx;
 use crate::store::meta::{self, Meta, Sequence};
 use crate::store::publication;
@@ -22,6 +23,8 @@ pub(super) struct PublishedVersions {
     pub(super) cut: Sequence,
     /// The last change in the published catalog; `None` forces a new one.
     pub(super) catalog: Option<Sequence>,
+    /// The form of a new catalog.
+    pub(super) form: CatalogForm,
     /// The offers of the last catalog.
     pub(super) offers: Arc<Mutex<KnownOffers>>,
 }
@@ -53,9 +56,8 @@ impl NewLevel {
 
 pub(super) struct NewCatalog {
     pub(super) sequence: Sequence,
-    pub(super) bytes: Vec<u8>,
-    /// Unpublishable offers and URLs.
-    pub(super) left_out: Vec<LeftOut>,
+    pub(super) form: CatalogForm,
+    pub(super) built: BuiltCatalog,
 }
 
 /// The network and folder of new levels.
@@ -140,8 +142,8 @@ fn new_catalog(
     // Taken out, so that after a failure the half-updated offers are gone and all are read again.
     let mut offers = std::mem::take(&mut *known_offers);
     offers.update(connection)?;
-    let (bytes, left_out) =
-        catalog_rows::to_file(&rows, &mut offers, meta.click_id_key, &catalog_meta)?;
+    let form = known.form;
+    let built = catalog_rows::to_file(&rows, &mut offers, form, meta.click_id_key, &catalog_meta)?;
     *known_offers = offers;
-    Ok(Some(NewCatalog { sequence, bytes, left_out }))
+    Ok(Some(NewCatalog { sequence, form, built }))
 }

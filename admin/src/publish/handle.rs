@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::catalog_rows::LeftOut;
 use super::folder::FolderError;
 use super::index_cache::IndexCache;
+use super::older_daemon::CatalogForm;
 use super::pause::{PauseRequest, PauseRequests};
 use crate::edit::EditError;
 use crate::store::meta::Sequence;
@@ -50,6 +51,9 @@ pub struct PublicationStatus {
     /// Whether the daemon, as of its last answer, would refuse a catalog with rules. Edits that need
     /// rules are refused then.
     pub is_daemon_too_old_for_rules: bool,
+    /// Active offers that are closed, because the daemon does not know the rules that bind them:
+    /// their visits get the fallback. They open when a newer daemon runs.
+    pub offers_closed_for_old_daemon: u64,
     /// The facts that the daemon's databases of places know, as of its last answer; `None` if it
     /// never said.
     #[serde(skip)]
@@ -162,6 +166,14 @@ impl PublisherHandle {
                        coupond, then try again"
                 .into();
         Err(EditError::Conflict { code: "daemon_too_old", message, fields: Vec::new() })
+    }
+
+    /// The form of catalog that the daemon can serve.
+    pub(super) fn catalog_form(&self) -> CatalogForm {
+        match self.status.borrow().is_daemon_too_old_for_rules {
+            true => CatalogForm::WithoutRules,
+            false => CatalogForm::Whole,
+        }
     }
 
     /// The facts that the daemon's databases of places know; `None` if the daemon never said.

@@ -1,4 +1,4 @@
-//! The rules of an offer as they stand in the catalog: ruleset, forwarding, fail traffic.
+//! The rules of an offer as they stand in the catalog: filters, ruleset, forwarding, fail traffic.
 
 use coupon_rules::control::VariableMatch;
 use coupon_rules::leads::{FailGroup, FailRedirect, FailTraffic, Forwarding, ForwardingRule};
@@ -7,7 +7,7 @@ use coupon_rules::text_match::TextMatch;
 use coupon_shared::snapshot::catalog::Rule;
 use serde::de::DeserializeOwned;
 
-use crate::catalog::{FailReason, Ruleset, VariableCondition};
+use crate::catalog::{FailReason, Ruleset, TrafficFilter, VariableCondition};
 use crate::store::publication::{FailTrafficRow, ForwardingRow, OfferRow, RedirectRow};
 
 /// The rules of one offer.
@@ -31,6 +31,7 @@ impl PublishedRules {
     /// Reads the rules of an offer; an error is a sentence about the first unusable one.
     pub(super) fn read(row: &OfferRow) -> Result<PublishedRules, String> {
         let mut published = PublishedRules::default();
+        published.add_filters(&row.traffic_filters)?;
         if let Some((id, body)) = &row.ruleset {
             let of_ruleset = |error| unusable("its ruleset", error);
             published.add_ruleset(*id, body).map_err(of_ruleset)?;
@@ -44,6 +45,17 @@ impl PublishedRules {
 
     pub(super) fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    fn add_filters(&mut self, list: &str) -> Result<(), String> {
+        let of_filters = |error| unusable("its traffic filters", error);
+        let filters: Vec<TrafficFilter> = read(list).map_err(of_filters)?;
+        for (position, filter) in (1..).zip(&filters) {
+            let control = filter.control();
+            control.check().map_err(of_filters)?;
+            self.add(Rule::control(position, &control))?;
+        }
+        Ok(())
     }
 
     fn add_ruleset(&mut self, id: u32, body: &str) -> Result<(), String> {
@@ -182,6 +194,7 @@ mod tests {
             ruleset: None,
             forwarding_rules: Vec::new(),
             fail_traffic: None,
+            traffic_filters: "[]".into(),
         }
     }
 

@@ -5,10 +5,11 @@ use coupon_shared::index::Index;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName, PREVIOUS};
 
-use super::content::Content;
+use super::content::{Content, NewCatalog};
 use super::error::PublishError;
 use super::folder::{IndexFolder, Unsynced};
 use super::level_policy::{self, LevelInfo};
+use super::older_daemon::CatalogForm;
 use crate::store::meta::{Meta, Sequence};
 
 /// Levels and catalog, known to be intact.
@@ -17,11 +18,20 @@ pub(super) struct Published {
     /// The manifest in `CURRENT`; `None` unless published from this store's past.
     pub(super) manifest: Option<Manifest>,
     pub(super) levels: Vec<LevelInfo>,
-    pub(super) catalog: Option<(ObjectName, Sequence)>,
+    pub(super) catalog: Option<PublishedCatalog>,
     /// The lowest generation that may be announced, even if the store allows a lower one.
     pub(super) floor: u64,
     /// `CURRENT` and its files were read back, so `CURRENT` may become `CURRENT.prev`.
     pub(super) is_current_intact: bool,
+}
+
+/// The published catalog.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PublishedCatalog {
+    pub(super) name: ObjectName,
+    /// The last change that it has.
+    pub(super) sequence: Sequence,
+    pub(super) form: CatalogForm,
 }
 
 impl Published {
@@ -47,10 +57,10 @@ impl Published {
             self.levels = level_policy::push_level(&self.levels, new.put(folder, unsynced)?);
         }
         let catalog = match (content.catalog, self.catalog) {
-            (None, Some((name, _))) => name,
-            (Some(new), _) => {
-                let name = folder.put_catalog(&new.bytes, unsynced)?;
-                self.catalog = Some((name, new.sequence));
+            (None, Some(published)) => published.name,
+            (Some(NewCatalog { sequence, form, built }), _) => {
+                let name = folder.put_catalog(&built.bytes, unsynced)?;
+                self.catalog = Some(PublishedCatalog { name, sequence, form });
                 name
             }
             (None, None) => return Err(PublishError::Aborted),

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::Level;
 
 use super::catalog_rows::KnownOffers;
-use super::content::{self, Content, LevelContext, PublishedVersions};
+use super::content::{self, Content, LevelContext, NewCatalog, PublishedVersions};
 use super::error::{PublishError, on_disk};
 use super::folder::{FOLDER_NAME, IndexFolder, Unsynced};
 use super::garbage::GarbageFiles;
@@ -140,7 +140,9 @@ impl Publisher {
         let is_due = self.published.manifest.as_ref().is_none_or(|manifest| {
             manifest.sequence != meta.change_seq || manifest.generation < floor
         });
-        if is_due || self.published.catalog.is_none() || self.merging.merged.is_some() {
+        let form = self.handle.catalog_form();
+        let has_form = self.published.catalog.is_some_and(|catalog| catalog.form == form);
+        if is_due || !has_form || self.merging.merged.is_some() {
             self.published.floor = floor;
             self.publish(&folder, begun).await?;
         }
@@ -179,10 +181,13 @@ impl Publisher {
         self.syncing.wait_until_at_most(MAX_UNSYNCED, folder).await?;
         let (prebuilt, cut) = (self.prebuilt, self.merging.cut());
         let before = self.with_merged().with_prebuilt(prebuilt);
+        let form = self.handle.catalog_form();
+        let catalog = before.catalog.filter(|catalog| catalog.form == form);
         let known = PublishedVersions {
             levels: before.levels.clone(),
             cut,
-            catalog: before.catalog.map(|(_, sequence)| sequence),
+            catalog: catalog.map(|catalog| catalog.sequence),
+            form,
             offers: Arc::clone(&self.offers),
         };
         let context = self.level_context(folder);
@@ -267,7 +272,15 @@ impl Publisher {
     }
 
     fn report_skipped(&self, content: &Content) {
-        let Some(catalog) = &content.catalog else { return };
+        let Some(NewCatalog { built: catalog, .. }) = &content.catalog else { return };
+        let closed_offers = catalog.closed_offers;
+        if closed_offers > 0 {
+            tracing::error!(
+                closed_offers,
+                "offers with rules are closed: the running coupond does not know rules, so their \
+                 visits get the fallback; upgrade coupond, or remove the rules"
+            );
+        }
         for skipped in &catalog.left_out {
             tracing::warn!(
                 object = skipped.what,
@@ -275,7 +288,10 @@ impl Publisher {
                 "catalog skipped an object"
             );
         }
-        self.handle.update(|status| status.left_out.clone_from(&catalog.left_out));
+        self.handle.update(|status| {
+            status.left_out.clone_from(&catalog.left_out);
+            status.offers_closed_for_old_daemon = closed_offers;
+        });
     }
 
     fn report_published(&self, begun: Instant) {

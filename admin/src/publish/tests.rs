@@ -245,6 +245,35 @@ async fn an_offers_edit_writes_the_catalog_and_a_codes_edit_does_not() {
 }
 
 #[tokio::test]
+async fn an_older_daemon_gets_offers_with_rules_closed_until_a_newer_one_runs() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    network
+        .edit(|tx| {
+            tx.next_catalog_sequence()?;
+            let sql = "INSERT INTO ruleset (offer_id, body, time_created, time_saved) \
+                       VALUES (1, '{\"is_block_proxy\": true}', 1, 1)";
+            tx.raw_connection().execute(sql, [])?;
+            Ok(())
+        })
+        .await;
+    let whole = network.publish().await;
+    let set_age = |network: &Network, is_old: bool| {
+        let handle = &network.publisher.handle;
+        handle.update(|status| status.is_daemon_too_old_for_rules = is_old);
+    };
+    let closed = |network: &Network| network.publisher.handle.status().offers_closed_for_old_daemon;
+    assert_eq!((network.visit("winter25"), closed(&network)), (Some(Reason::Redirected), 0));
+    set_age(&network, true);
+    let without_rules = network.publish().await;
+    assert_eq!((network.visit("winter25"), closed(&network)), (Some(Reason::OfferNotActive), 1));
+    assert_eq!(network.publish().await, without_rules);
+    set_age(&network, false);
+    assert_eq!(network.publish().await.catalog, whole.catalog);
+    assert_eq!((network.visit("winter25"), closed(&network)), (Some(Reason::Redirected), 0));
+}
+
+#[tokio::test]
 async fn an_offer_whose_url_does_not_parse_keeps_nothing_else_from_being_published() {
     let mut network = Network::new().await;
     network.code("winter25", Some(1)).await;

@@ -3,7 +3,7 @@
 //! A cap of an offer or a group is a rule that its offers name. Caps of partners and codes are named
 //! by none: the daemon finds them by partner and code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coupon_rules::caps::Cap as PublishedCap;
 use coupon_rules::sessions::{Session, SessionDefinition};
@@ -55,6 +55,16 @@ impl VisitRules {
                 offers[at].rules.extend(positions);
             }
         }
+    }
+
+    /// The offers of hard caps that no offer names: those of partners and codes.
+    pub(super) fn offers_of_unlisted_caps(&self) -> BTreeSet<u32> {
+        let hard = self.caps.iter().filter(|cap| published(cap).can_refuse());
+        let offers = hard.filter_map(|cap| match cap.scope {
+            CapScope::Partner { offer, .. } | CapScope::Code { offer, .. } => Some(offer),
+            CapScope::Offer(_) | CapScope::Group(_) => None,
+        });
+        offers.collect()
     }
 
     /// The offers that name a cap of this scope.

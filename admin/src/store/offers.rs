@@ -7,8 +7,8 @@ use rusqlite::types::Value;
 
 use super::caps::{self, CapOwner};
 use super::rows::{
-    Compared, DELETED, Entity, FIRST, Filterable, Stored, Vocabulary, day, day_text, optional_id,
-    word,
+    Compared, DELETED, Entity, FIRST, Filterable, Stored, Vocabulary, day, day_text, from_json,
+    optional_id, word,
 };
 use super::{ReadTx, StoreError, WriteTx, click_terms, redirects, rulesets};
 use crate::catalog::{
@@ -41,7 +41,8 @@ impl Entity for Offer {
                                   is_duplicate_filter_enabled, duplicate_filter_targeting_action, \
                                   is_block_already_converted, already_converted_action, \
                                   session_tracking_minimum_lifespan_second, \
-                                  is_fail_traffic_enabled, redirect_internal_routing_type";
+                                  is_fail_traffic_enabled, redirect_internal_routing_type, \
+                                  traffic_filters";
     // Rows deleted by older versions have lost the status.
     const ON_RESTORE: &'static str =
         ", offer_status = iif(offer_status = 'deleted', 'paused', offer_status)";
@@ -124,6 +125,7 @@ impl Entity for Offer {
             is_fail_traffic_enabled: row.get(FIRST + 23)?,
             redirect_routing_method: RedirectRoutingMethod::Internal,
             redirect_internal_routing_type: word(row, FIRST + 24)?,
+            traffic_filters: from_json(row, FIRST + 25)?,
             internal_redirects: Vec::new(),
         })
     }
@@ -164,6 +166,7 @@ impl Entity for Offer {
                 "redirect_internal_routing_type",
                 self.redirect_internal_routing_type.as_str().to_owned().into(),
             ),
+            ("traffic_filters", serde_json::json!(self.traffic_filters).to_string().into()),
         ]
     }
 

@@ -14,7 +14,7 @@ use rusqlite::types::Type;
 use rusqlite::{Row, Statement, ToSql};
 
 use super::meta::Sequence;
-use super::rows::word;
+use super::rows::{from_json, word};
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{RedirectRoutingType, SessionDefinition, published_day};
 
@@ -151,10 +151,12 @@ pub struct OfferRow {
     pub fallback_url: String,
     /// Id and JSON of its ruleset; `None` if the offer is for everybody.
     pub ruleset: Option<(u32, String)>,
-    /// Active rules, in order.
+    /// Active rules to offers of active advertisers, in order.
     pub forwarding_rules: Vec<ForwardingRow>,
     /// `None` if it is switched off.
     pub fail_traffic: Option<FailTrafficRow>,
+    /// Filters of sub ids and sources, as a JSON list.
+    pub traffic_filters: String,
 }
 
 /// A forwarding rule, as stored. Lists and the ruleset are JSON.
@@ -216,7 +218,7 @@ pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<OfferRow, StoreError> {
     let sql = "SELECT advertiser_id, offer_status = 'active' AND time_deleted = 0, visibility, \
                destination_url, append_transaction_id, date_live_until, fallback_url, \
                ruleset.id, ruleset.body, is_fail_traffic_enabled, \
-               redirect_internal_routing_type FROM offer \
+               redirect_internal_routing_type, traffic_filters FROM offer \
                LEFT JOIN ruleset ON ruleset.offer_id = offer.id AND ruleset.body <> '{}' \
                WHERE offer.id = ?1";
     let mut offer = connection.prepare_cached(sql)?.query_row([id], |row| {
@@ -234,6 +236,7 @@ pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<OfferRow, StoreError> {
             ruleset: row.get::<_, Option<u32>>(7)?.zip(row.get(8)?),
             forwarding_rules: Vec::new(),
             fail_traffic: is_enabled.then_some(fail_traffic),
+            traffic_filters: row.get(11)?,
         })
     })?;
     offer.forwarding_rules = forwarding_rules(connection, id)?;
@@ -247,10 +250,13 @@ fn forwarding_rules(
     connection: &ReadTx<'_>,
     offer_id: u32,
 ) -> Result<Vec<ForwardingRow>, StoreError> {
-    let sql = "SELECT id, affiliate_ids, destination_offer_id, ruleset, variables, \
-               date_valid_from, date_valid_to FROM forwarding_rule \
-               WHERE offer_id = ?1 AND time_deleted = 0 AND status = 'active' \
-               ORDER BY position, id";
+    let sql = "SELECT rule.id, rule.affiliate_ids, rule.destination_offer_id, rule.ruleset, \
+               rule.variables, rule.date_valid_from, rule.date_valid_to FROM forwarding_rule rule \
+               JOIN offer destination ON destination.id = rule.destination_offer_id \
+               JOIN advertiser ON advertiser.id = destination.advertiser_id \
+               WHERE rule.offer_id = ?1 AND rule.time_deleted = 0 AND rule.status = 'active' \
+               AND advertiser.account_status = 'active' AND advertiser.time_deleted = 0 \
+               ORDER BY rule.position, rule.id";
     let mut statement = connection.prepare_cached(sql)?;
     let rules = statement.query_map([offer_id], |row| {
         Ok(ForwardingRow {
@@ -374,19 +380,22 @@ pub struct NetworkRow {
     pub global_fail_traffic_url: String,
     /// Whether paused offers forward and fail over.
     pub is_fail_traffic_on_paused_enabled: bool,
+    /// Addresses that every offer refuses.
+    pub ip_blocklist: Vec<String>,
 }
 
 /// The settings of the network.
 pub fn network(connection: &ReadTx<'_>) -> Result<NetworkRow, StoreError> {
     let sql = "SELECT time_zone, fallback_url, \
                iif(is_global_fail_traffic_enabled, global_fail_traffic_url, ''), \
-               is_fail_traffic_on_paused_enabled FROM settings";
+               is_fail_traffic_on_paused_enabled, ip_blocklist FROM settings";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| {
         Ok(NetworkRow {
             time_zone: row.get(0)?,
             fallback_url: row.get(1)?,
             global_fail_traffic_url: row.get(2)?,
             is_fail_traffic_on_paused_enabled: row.get(3)?,
+            ip_blocklist: from_json(row, 4)?,
         })
     })?)
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use coupon_shared::snapshot::catalog::CatalogFile;
+use coupon_shared::snapshot::manifest::{CURRENT, Manifest};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
-use crate::client::{Running, offer, start_with_offers_and, with};
+use crate::client::{Running, offer, start_with_offers, start_with_offers_and, with};
 
 /// Answers every request as an older coupond answers `/reload`.
 async fn serve(listener: UnixListener) {
@@ -25,14 +27,48 @@ async fn beside_an_old_daemon() -> Running {
         tokio::spawn(serve(listener));
     })
     .await;
+    published(&network, |publication| publication["is_daemon_too_old_for_rules"] == true).await;
+    network
+}
+
+/// Waits until the status of publication satisfies a condition.
+async fn published(network: &Running, is_met: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..200 {
         let publication = network.get("status").await.done()["publication"].clone();
-        if publication["is_daemon_too_old_for_rules"] == true {
-            return network;
+        if is_met(&publication) {
+            return publication;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("nobody noticed the age of the daemon");
+    panic!("the status does not change");
+}
+
+/// The published catalog: the activity of each offer, and whether there are rules.
+fn catalog(network: &Running) -> (Vec<(u32, bool)>, bool) {
+    let index = network.folder.path().join("index");
+    let manifest = Manifest::parse(&std::fs::read(index.join(CURRENT)).unwrap()).unwrap();
+    let bytes = std::fs::read(index.join(manifest.catalog.catalog_file())).unwrap();
+    let catalog = CatalogFile::open(&bytes).unwrap();
+    let offers = [1, 2].map(|id| (id, catalog.offer(id).unwrap().active));
+    (offers.into(), catalog.offer(1).unwrap().rules.is_empty())
+}
+
+#[tokio::test]
+async fn an_older_daemon_gets_offers_with_rules_closed_and_the_others_open() {
+    let network = start_with_offers().await;
+    let mac = json!([{"name": "macOS", "targeting_type": "include"}]);
+    network.patch("offers/1", json!({"ruleset": {"platforms": mac}})).await.done();
+    let socket = network.folder.path().join("nobody.sock");
+    let old = tokio::spawn(serve(UnixListener::bind(&socket).unwrap()));
+    let is_closed = |publication: &Value| publication["offers_closed_for_old_daemon"] == 1;
+    published(&network, is_closed).await;
+    assert_eq!(catalog(&network), (vec![(1, false), (2, true)], true));
+    // Other edits go on, and an offer without its rules is open again.
+    network.patch("offers/2", json!({"name": "Coats"})).await.done();
+    network.patch("offers/1", json!({"ruleset": null})).await.done();
+    published(&network, |publication| publication["offers_closed_for_old_daemon"] == 0).await;
+    assert_eq!(catalog(&network), (vec![(1, true), (2, true)], true));
+    old.abort();
 }
 
 #[tokio::test]

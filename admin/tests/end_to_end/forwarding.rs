@@ -203,6 +203,18 @@ fn visitors_behind_a_reached_cap_go_to_the_first_redirect_that_is_for_them() {
 }
 
 #[test]
+fn an_offer_forwards_only_to_offers_of_active_advertisers() {
+    let offers = Offers::start(&["A", "B"]);
+    offers.forward("A", "B", json!({}));
+    assert_eq!(offers.ways(), [destination("B"), destination("B")]);
+    for (status, expected) in [("inactive", "A"), ("active", "B")] {
+        let status = json!({"account_status": status});
+        offers.done("PATCH", "advertisers/1?wait=live", &status);
+        assert_eq!(offers.ways(), [destination(expected), destination(expected)]);
+    }
+}
+
+#[test]
 fn a_code_that_does_not_run_goes_nowhere_else() {
     let offers = Offers::start(&["A", "B"]);
     offers.edit("A", only_in("US"));

@@ -192,3 +192,66 @@ fn a_control_of_one_partner_is_for_all_offers_and_no_other_partner() {
     assert_eq!(controlled.visit("BOTH", &on_b), "24");
     controlled.check_clicks();
 }
+
+/// Rows 2 and 3 of the order of checks.
+#[test]
+fn blocked_addresses_and_filters_of_an_offer_refuse_visits_on_every_way() {
+    let controlled = Controlled::start();
+    let network = &controlled.network;
+    let a = format!("offers/{}?wait=live", controlled.offers[0]);
+    let filters = json!([
+        {"action": "block", "match_type": "exact_match", "parameter": "sub2", "value": "Bad"},
+        {"match_type": "starts_with", "parameter": "source_id", "value": "x"},
+    ]);
+    let saved = network.done("PATCH", &a, json!({"traffic_filters": filters}));
+    assert_eq!(saved["traffic_filters"][0], filters[0]);
+    assert_eq!(saved["traffic_filters"][1]["action"], "block");
+    let wrong = json!({"traffic_filters": [
+        {"match_type": "exact_match", "parameter": "sub1"},
+        {"match_type": "not_present", "parameter": "sub1", "value": "x"},
+    ]});
+    let refused = network.call("PATCH", &a, Some(wrong)).json();
+    let fields = ["traffic_filters[0].value", "traffic_filters[1].value"];
+    assert_eq!([0, 1].map(|at| refused["fields"][at]["field"].clone()), fields);
+    let mut expected = Vec::new();
+    // A visit of the code that also stands on offer B.
+    let mut visit = |query: &str, kind: &str, error_code: u64| {
+        let answer = network.visit(&format!("/BOTH/?{query}"));
+        assert_eq!(answer.status, if error_code == 0 { 302 } else { 404 }, "{query}");
+        let visit = json!({"code": "BOTH", "query": query, "ip": "127.0.0.1"});
+        let explained = network.done("POST", "explain", visit);
+        assert_eq!(explained["status"], answer.status, "{query}: {explained}");
+        let mut rules = explained["rules"].as_array().unwrap().iter();
+        let refused = rules.find(|rule| rule["verdict"] == "refused");
+        let refused = refused.map(|rule| (rule["kind"].clone(), rule["error_code"].clone()));
+        let wanted = (error_code != 0).then(|| (json!(kind), json!(error_code)));
+        assert_eq!(refused, wanted, "{query}: {explained}");
+        expected.push(error_code);
+    };
+    visit("sub2=bad", "traffic_filter", 102);
+    visit("source_id=xy", "traffic_filter", 106);
+    visit("sub1=bad&sub2=good", "", 0);
+    let block = |list: Value| {
+        network.done("PATCH", "settings?wait=live", json!({"ip_blocklist": list}));
+    };
+    block(json!(["127.0.0.0/8", "2001:db8::/32"]));
+    visit("", "ip_blocklist", 15);
+    let event = |path: &str| {
+        let query = format!("{path}?oid={}&affid=1", controlled.offers[1]);
+        network.visit(&query).json()["transaction_id"].clone()
+    };
+    assert_eq!(event("/sdk/click"), "");
+    assert_ne!(event("/clk"), "");
+    expected.extend([15, 0]);
+    block(json!([]));
+    assert_ne!(event("/sdk/click"), "");
+    expected.push(0);
+    let mut seen = wait_for("all clicks", || {
+        let clicks = network.clicks();
+        let codes = clicks.iter().map(|click| click["error_code"].as_u64().unwrap());
+        Some(codes.collect::<Vec<_>>()).filter(|codes| codes.len() == expected.len())
+    });
+    seen.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(seen, expected);
+}

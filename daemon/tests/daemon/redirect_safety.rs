@@ -504,10 +504,22 @@ fn refusing_rules() -> Vec<(u8, Rule)> {
         control(Reason::SmartSwitch, switch, Variable::Sub1, Comparison::Anything, "x"),
         control(Reason::Blocked, ControlKind::ByHand, Variable::Sub2, Comparison::Anything, "x"),
     ];
+    let filters = [
+        (Reason::FilteredSub1, Variable::Sub1),
+        (Reason::FilteredSub2, Variable::Sub2),
+        (Reason::FilteredSub3, Variable::Sub3),
+        (Reason::FilteredSub4, Variable::Sub4),
+        (Reason::FilteredSub5, Variable::Sub5),
+        (Reason::FilteredSourceId, Variable::SourceId),
+    ];
+    let filters = filters.map(|(reason, variable)| {
+        control(reason, ControlKind::OfferFilter, variable, Comparison::DoesNotMatch, "x")
+    });
     let mut rules: Vec<_> = refusing_rulesets()
         .into_iter()
         .map(ruleset)
         .chain(controls)
+        .chain(filters)
         .chain(rules_on_earlier_visits())
         .collect();
     rules.sort_by_key(|(number, _)| *number);

@@ -17,6 +17,8 @@ pub enum ControlKind {
     SmartSwitch = 2,
     /// A person, value by value.
     ByHand = 3,
+    /// A filter in the offer's own list.
+    OfferFilter = 4,
 }
 
 /// A traffic control.

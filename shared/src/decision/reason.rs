@@ -87,11 +87,23 @@ pub enum Reason {
     Brand = 36,
     /// The offer is not for the visitor's postal code.
     PostalCode = 37,
+    /// A filter of the offer refuses the visit's first sub id.
+    FilteredSub1 = 38,
+    /// A filter of the offer refuses the visit's second sub id.
+    FilteredSub2 = 39,
+    /// A filter of the offer refuses the visit's third sub id.
+    FilteredSub3 = 40,
+    /// A filter of the offer refuses the visit's fourth sub id.
+    FilteredSub4 = 41,
+    /// A filter of the offer refuses the visit's fifth sub id.
+    FilteredSub5 = 42,
+    /// A filter of the offer refuses the visit's traffic source.
+    FilteredSourceId = 43,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 37] = [
+    pub const ALL: [Reason; 43] = [
         Reason::Redirected,
         Reason::Paused,
         Reason::Unassigned,
@@ -129,6 +141,12 @@ impl Reason {
         Reason::Blocked,
         Reason::Brand,
         Reason::PostalCode,
+        Reason::FilteredSub1,
+        Reason::FilteredSub2,
+        Reason::FilteredSub3,
+        Reason::FilteredSub4,
+        Reason::FilteredSub5,
+        Reason::FilteredSourceId,
     ];
 
     /// Parses the number in a click record.
@@ -176,6 +194,12 @@ impl Reason {
             Reason::Blocked => "blocked",
             Reason::Brand => "brand",
             Reason::PostalCode => "postal_code",
+            Reason::FilteredSub1 => "traffic_filter_sub1",
+            Reason::FilteredSub2 => "traffic_filter_sub2",
+            Reason::FilteredSub3 => "traffic_filter_sub3",
+            Reason::FilteredSub4 => "traffic_filter_sub4",
+            Reason::FilteredSub5 => "traffic_filter_sub5",
+            Reason::FilteredSourceId => "traffic_filter_source_id",
         }
     }
 
@@ -193,6 +217,12 @@ impl Reason {
                 | Reason::Blocked
                 | Reason::AlreadyConverted
                 | Reason::Duplicate
+                | Reason::FilteredSub1
+                | Reason::FilteredSub2
+                | Reason::FilteredSub3
+                | Reason::FilteredSub4
+                | Reason::FilteredSub5
+                | Reason::FilteredSourceId
         )
     }
 
@@ -233,7 +263,13 @@ impl Reason {
             | Reason::SmartSwitch
             | Reason::Blocked
             | Reason::AlreadyConverted
-            | Reason::Duplicate => Some(FailGroup::Other),
+            | Reason::Duplicate
+            | Reason::FilteredSub1
+            | Reason::FilteredSub2
+            | Reason::FilteredSub3
+            | Reason::FilteredSub4
+            | Reason::FilteredSub5
+            | Reason::FilteredSourceId => Some(FailGroup::Other),
         }
     }
 }
@@ -248,7 +284,23 @@ impl Reason {
             (ControlKind::TrafficControl, [only]) if *only == Variable::TrackingDomain as u8 => {
                 Reason::TrackingDomain
             }
-            (ControlKind::TrafficControl, _) => Reason::TrafficControl,
+            (ControlKind::OfferFilter, [only]) => Reason::of_filter(*only),
+            (ControlKind::TrafficControl | ControlKind::OfferFilter, _) => Reason::TrafficControl,
+        }
+    }
+}
+
+impl Reason {
+    /// The reason of an offer's filter of a variable.
+    fn of_filter(variable: u8) -> Reason {
+        match Variable::from_number(variable) {
+            Some(Variable::Sub1) => Reason::FilteredSub1,
+            Some(Variable::Sub2) => Reason::FilteredSub2,
+            Some(Variable::Sub3) => Reason::FilteredSub3,
+            Some(Variable::Sub4) => Reason::FilteredSub4,
+            Some(Variable::Sub5) => Reason::FilteredSub5,
+            Some(Variable::SourceId) => Reason::FilteredSourceId,
+            _ => Reason::TrafficControl,
         }
     }
 }

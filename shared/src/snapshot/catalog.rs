@@ -39,6 +39,7 @@ use coupon_rules::caps::Cap;
 use coupon_rules::facts::Clocks;
 use coupon_rules::leads::PreparedForwardingRule;
 use coupon_rules::place::PlaceParts;
+use coupon_rules::ruleset::addresses::AddressRanges;
 use coupon_rules::sessions::Session;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
@@ -356,6 +357,18 @@ impl CatalogFile {
         self.rules.everywhere()
     }
 
+    /// The addresses that every offer refuses.
+    #[inline]
+    pub fn blocked_addresses(&self) -> &AddressRanges {
+        self.rules.blocked_addresses()
+    }
+
+    /// Whether a rule binds offers that name no rules.
+    #[inline]
+    pub fn binds_every_offer(&self) -> bool {
+        self.rules.bind_every_offer()
+    }
+
     /// The forwarding rules of an offer.
     pub fn forwarding_of(&self, offer: &ArchivedOffer) -> Option<&[PreparedForwardingRule]> {
         self.rules_of(offer).find_map(|rule| match rule {
@@ -428,6 +441,12 @@ impl CatalogFile {
     /// Whether a decision, or the count of a click, depends on when the visitor came last.
     pub fn asks_for_seen_visitors(&self) -> bool {
         self.counts_clicks() || self.rules.refuse_repeats()
+    }
+
+    /// Length of the longest session of an offer, in seconds.
+    pub fn longest_session_seconds(&self) -> u32 {
+        let offers = self.archive.get().offers.iter();
+        offers.map(|offer| self.visitor_rules_of(offer).session.seconds).max().unwrap_or_default()
     }
 
     /// Makes the keys of the network's visitors.
@@ -702,7 +721,8 @@ pub(crate) mod tests {
             Rule { opcode: 2, operands: [&[0; 4][..], &operands].concat() }
         };
         for (rule, reason) in [
-            (Rule { opcode: 3, operands: vec![0; 4] }, "opcode 3 is not known here: upgrade"),
+            (Rule { opcode: 5, operands: vec![0; 4] }, "opcode 5 is not known here: upgrade"),
+            (Rule { opcode: 3, operands: vec![0xFF; 40] }, "its operands are damaged"),
             (Rule { opcode: 1, operands: vec![0; 3] }, "its operands have no id"),
             (Rule { opcode: 1, operands: vec![1; 40] }, "its bytes are damaged"),
             (Rule { opcode: 2, operands: vec![0xFF; 40] }, "its operands are damaged"),

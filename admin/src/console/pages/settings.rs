@@ -42,6 +42,7 @@ const FIELDS: &[FormField] = &[
     FormField::new("is_global_fail_traffic_enabled", Kind::Truth),
     FormField::new("global_fail_traffic_url", Kind::Text),
     FormField::new("is_fail_traffic_on_paused_enabled", Kind::Truth),
+    FormField::new("ip_blocklist", Kind::Lines),
 ];
 
 const LEAK_ACTIONS: [(&str, &str); 3] = [

@@ -58,6 +58,7 @@ struct Publication {
     left_out: Vec<LeftOut>,
     served_generation: Option<u64>,
     daemon_error: Option<String>,
+    offers_closed_for_old_daemon: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -218,6 +219,15 @@ impl Status {
             let sentence = "coupond has not answered for a minute, so no clicks arrive here.";
             problems
                 .push(Problem::bad(sentence, "Check that coupond runs: systemctl status coupond"));
+        }
+        let closed = publication.offers_closed_for_old_daemon;
+        if closed > 0 {
+            let sentence = format!(
+                "The running coupond is too old for the rules of {}, so these are closed and their \
+                 visitors get the fallback.",
+                format::counted(closed, "offers")
+            );
+            problems.push(Problem::bad(sentence, "Upgrade coupond, or remove the rules."));
         }
         if let Some(error) = &self.intake.last_error {
             let sentence = format!("Clicks are not taken in: {error}");
@@ -428,6 +438,7 @@ mod tests {
             "publication": {
                 "generation": 3, "levels": 1, "entries": 9, "took_ms": 1.5, "last_error": null,
                 "left_out": [], "served_generation": 3, "daemon_error": null,
+                "offers_closed_for_old_daemon": 0,
             },
             "intake": {
                 "last_pull": 1_000, "last_click_unix_ms": null, "lag_ms": null, "missing": 0,
@@ -468,6 +479,7 @@ mod tests {
             ("/disk/is_low", json!(true), "bad"),
             ("/publication/last_error", json!("full"), "bad"),
             ("/publication/daemon_error", json!("gone"), "bad"),
+            ("/publication/offers_closed_for_old_daemon", json!(2), "bad"),
             ("/publication/left_out", json!([{"what": "offer 1", "error": "x"}]), "bad"),
             ("/intake/last_pull", json!(900), "bad"),
             ("/intake/last_pull", json!(null), "bad"),

@@ -65,6 +65,7 @@ async fn settings_are_replaced_as_a_whole() {
         "is_global_fail_traffic_enabled": true,
         "global_fail_traffic_url": "https://all.example.com/",
         "is_fail_traffic_on_paused_enabled": true,
+        "ip_blocklist": ["203.0.113.7", "198.51.100.0/24"],
     });
     let after = network.put("settings", wanted.clone()).await.done();
     for (field, value) in wanted.as_object().unwrap() {
@@ -84,6 +85,8 @@ async fn settings_are_replaced_as_a_whole() {
         network.patch("settings", never).await.refusal().2,
         ["code_leak_guard.spike_factor"]
     );
+    let overlapping = json!({"ip_blocklist": ["10.0.0.0/8", "10.1.2.3"]});
+    assert_eq!(network.patch("settings", overlapping).await.refusal().2, ["ip_blocklist[1]"]);
     let nowhere = json!({"default_tracking_domain_id": 9});
     assert_eq!(
         network.patch("settings", nowhere).await.refusal().2,
@@ -109,6 +112,7 @@ async fn a_replacement_of_the_settings_that_leaves_fields_out_names_them_and_cha
                 "is_global_fail_traffic_enabled",
                 "global_fail_traffic_url",
                 "is_fail_traffic_on_paused_enabled",
+                "ip_blocklist",
             ]
         )
     );

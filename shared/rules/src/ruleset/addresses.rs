@@ -48,7 +48,11 @@ impl AddressRanges {
         after > 0 && number <= self.0[after - 1].1
     }
 
-    pub(super) fn check_order(&self) -> Result<(), String> {
+    /// Checks what [`AddressRanges::has`] relies on.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check_order(&self) -> Result<(), String> {
         let are_ranges = self.0.iter().all(|(first, last)| first <= last);
         let ascend = self.0.windows(2).all(|pair| pair[0].1 < pair[1].0);
         if are_ranges && ascend { Ok(()) } else { Err("its addresses are out of order".into()) }

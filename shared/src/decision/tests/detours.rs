@@ -48,6 +48,24 @@ impl VisitorFacts for Visiting {
     }
 }
 
+#[test]
+fn blocked_addresses_refuse_every_visitor_but_no_report_of_a_server() {
+    let range = (Ipv4Addr::new(127, 0, 0, 0).into(), Ipv4Addr::new(127, 0, 0, 9).into());
+    let rule = Rule::blocked_addresses(&AddressRanges::new([range]));
+    let catalog = Leads::new([None, None, None]).add(0, rule).0;
+    let index = assemble(&catalog, vec![level((0, 5), &[])]).unwrap();
+    let decided = |visitor| {
+        let click = decide_direct(index.catalog(), A, 1, visitor, NOW).unwrap();
+        (click.reason, click.rule)
+    };
+    for visitor in [Visitor::Link(&BRITON), Visitor::Page(&BRITON), Visitor::Viewer(&BRITON)] {
+        assert_eq!(decided(visitor), (Reason::AddressExcluded, 0));
+    }
+    for visitor in [Visitor::Server(&BRITON), Visitor::Unchecked] {
+        assert_eq!(decided(visitor), (Reason::Redirected, 0));
+    }
+}
+
 /// The sample catalog with an optional ruleset for each offer, to which leads are added.
 struct Leads(Catalog);
 

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | 1 ruleset | the rkyv archive of a [`Ruleset`] |
 //! | 2 zones | the rkyv archive of the [`Zone`]s that rulesets name, by ascending name; id 0 |
+//! | 3 blocked addresses | the rkyv archive of [`AddressRanges`]; id 0. Binds every offer |
 //! | 4 control | the rkyv archive of a [`Control`] |
 //! | 6 cap | the bytes of a [`Cap`]; the id is the cap's |
 //! | 7 already converted | 1 where the offer's fail traffic gets the visit, else 0 (1) |
@@ -27,6 +28,7 @@
 use coupon_rules::caps::{Cap, CapIndex};
 use coupon_rules::control::Control;
 use coupon_rules::leads::{FailTraffic, Forwarding, PreparedFailRedirect, PreparedForwardingRule};
+use coupon_rules::ruleset::addresses::AddressRanges;
 use coupon_rules::ruleset::{PreparedRuleset, Ruleset};
 use coupon_rules::sessions::{Session, SessionDefinition};
 use rkyv::api::high::{HighDeserializer, HighValidator};
@@ -43,6 +45,7 @@ pub const FEATURE: &str = "rules.1";
 
 const RULESET: u16 = 1;
 const ZONES: u16 = 2;
+const BLOCKED_ADDRESSES: u16 = 3;
 const CONTROL: u16 = 4;
 const CAP: u16 = 6;
 const ALREADY_CONVERTED: u16 = 7;
@@ -112,9 +115,13 @@ pub(super) struct TypedRules {
     /// By position; `None` where a rule stands that offers do not name.
     of_offers: Vec<Option<OfferRule>>,
     everywhere: Vec<OfferRule>,
+    blocked_addresses: AddressRanges,
     /// The caps that offers do not name.
     caps: CapIndex,
     asks_for_earlier_visits: bool,
+    /// Whether a rule binds offers that name no rules. Kept, so that a visit of an offer without rules
+    /// asks one question.
+    binds_every_offer: bool,
     zones: Vec<Zone>,
     /// The archive of [`NetworkLeads`], which has been checked.
     network: Option<AlignedVec<16>>,
@@ -139,6 +146,15 @@ impl Rule {
         zones.sort_by(|one, other| one.name.cmp(&other.name));
         let archive = rkyv::to_bytes::<rancor::Error>(&zones).map_err(content_error)?;
         Ok(Rule::new(ZONES, 0, &archive))
+    }
+
+    /// The addresses that every offer refuses.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn blocked_addresses(addresses: &AddressRanges) -> Result<Rule, SnapshotError> {
+        let archive = rkyv::to_bytes::<rancor::Error>(addresses).map_err(content_error)?;
+        Ok(Rule::new(BLOCKED_ADDRESSES, 0, &archive))
     }
 
     /// A traffic control.
@@ -203,6 +219,29 @@ impl Rule {
         Ok(Rule::new(NETWORK_LEADS, 0, &archive))
     }
 
+    /// Whether the rule binds every offer, though none names it.
+    #[must_use]
+    pub fn binds_every_offer(&self) -> bool {
+        let operands = self.operands.get(ID_LEN..).unwrap_or_default();
+        match self.opcode {
+            BLOCKED_ADDRESSES => true,
+            CONTROL => read::<Control>(operands).is_ok_and(|control| control.is_everywhere),
+            _ => false,
+        }
+    }
+
+    /// Whether the offers that name the rule need it: without the rule they would take visits that
+    /// they refuse, or that another offer is meant to get.
+    #[must_use]
+    pub fn binds_its_offers(&self) -> bool {
+        match self.opcode {
+            CAP => Cap::decode(0, self.operands.get(ID_LEN..).unwrap_or_default())
+                .is_ok_and(|cap| cap.can_refuse()),
+            RULESET | CONTROL | ALREADY_CONVERTED | DUPLICATES | FORWARDING => true,
+            _ => false,
+        }
+    }
+
     fn new(opcode: u16, id: u32, archive: &[u8]) -> Rule {
         let mut operands = id.to_le_bytes().to_vec();
         operands.extend_from_slice(archive);
@@ -222,6 +261,9 @@ impl TypedRules {
             let rule = typed.add(rule).map_err(explain)?;
             typed.of_offers.push(rule);
         }
+        typed.binds_every_offer = typed.asks_for_earlier_visits
+            || !typed.everywhere.is_empty()
+            || !typed.blocked_addresses.is_empty();
         Ok(typed)
     }
 
@@ -256,6 +298,11 @@ impl TypedRules {
                 return Ok(Some(OfferRule::Forwarding(rules.collect())));
             }
             FAIL_TRAFFIC => return Ok(Some(OfferRule::FailTraffic(fail_traffic(operands)?))),
+            BLOCKED_ADDRESSES => {
+                let addresses: AddressRanges = read(operands)?;
+                addresses.check_order()?;
+                self.blocked_addresses = addresses;
+            }
             ZONES => self.zones = zones(operands)?,
             NETWORK_LEADS => self.set_network_leads(operands)?,
             opcode => return Err(format!("opcode {opcode} is not known here: upgrade coupond")),
@@ -302,6 +349,18 @@ impl TypedRules {
     #[inline]
     pub(super) fn everywhere(&self) -> &[OfferRule] {
         &self.everywhere
+    }
+
+    /// The addresses that every offer refuses.
+    #[inline]
+    pub(super) fn blocked_addresses(&self) -> &AddressRanges {
+        &self.blocked_addresses
+    }
+
+    /// Whether a rule binds offers that name no rules.
+    #[inline]
+    pub(super) fn bind_every_offer(&self) -> bool {
+        self.binds_every_offer
     }
 
     /// The caps that offers do not name.

@@ -1,0 +1,99 @@
+//! The catalog for a daemon that does not know rules.
+//!
+//! Such a daemon refuses a catalog with rules, and serves nothing at all if it has just been started:
+//! every link of the network would be dead. So its catalog has no rules, and the offers that rules
+//! bind are closed in it: their visits get the fallback. The other offers go on. An offer is never
+//! open to everybody because its rules cannot be read.
+
+use std::collections::BTreeSet;
+
+use coupon_shared::snapshot::catalog::{Offer, Rule};
+
+/// The form of a catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum CatalogForm {
+    #[default]
+    Whole,
+    /// For a daemon that does not know rules.
+    WithoutRules,
+}
+
+/// Takes the rules out of a catalog, and closes the offers that they bind, with the offers of caps
+/// that no offer names. Returns the number of active offers that are closed.
+pub(super) fn close_bound_offers(
+    rules: &mut Vec<Rule>,
+    offers: &mut [Offer],
+    capped: &BTreeSet<u32>,
+) -> u64 {
+    let are_all_bound = rules.iter().any(Rule::binds_every_offer);
+    let mut closed = 0;
+    for offer in offers {
+        let rule = |position: &u32| rules.get((*position as usize).checked_sub(1)?);
+        let mut named = offer.rules.iter().filter_map(rule);
+        let is_bound =
+            are_all_bound || capped.contains(&offer.id) || named.any(Rule::binds_its_offers);
+        if is_bound && std::mem::take(&mut offer.active) {
+            closed += 1;
+        }
+        offer.rules.clear();
+    }
+    rules.clear();
+    closed
+}
+
+#[cfg(test)]
+mod tests {
+    use coupon_rules::caps::Cap;
+    use coupon_rules::ruleset::Ruleset;
+    use coupon_rules::ruleset::addresses::AddressRanges;
+    use coupon_rules::sessions::Session;
+    use coupon_shared::destination::Destination;
+    use coupon_shared::snapshot::catalog::{Visibility, WeightedDestination};
+
+    use super::*;
+
+    fn offer(id: u32, rules: &[u32]) -> Offer {
+        let destination = Destination::parse("https://shop.example/").unwrap().destination;
+        Offer {
+            id,
+            advertiser_id: 1,
+            active: id != 4,
+            visibility: Visibility::Public,
+            last_day: u16::MAX,
+            destinations: vec![WeightedDestination { weight: 1, destination }],
+            fallback: None,
+            rules: rules.to_vec(),
+        }
+    }
+
+    #[test]
+    fn offers_that_rules_bind_are_closed_and_the_others_stay_open() {
+        let ruleset = Rule::ruleset(1, &Ruleset::default()).unwrap();
+        let soft = Cap {
+            id: 1,
+            offer_id: 0,
+            partner_id: 0,
+            code_id: 0,
+            is_group: false,
+            is_soft: true,
+            click_limits: [1; 4],
+            has_conversion_limits: false,
+        };
+        let soft = Rule::cap(&soft);
+        let known = [ruleset, soft, Rule::session(&Session::DEFAULT)];
+        let offers = || [offer(1, &[1, 3]), offer(2, &[2, 3]), offer(3, &[]), offer(4, &[1])];
+        let close = |rules: &[Rule], capped: &[u32]| {
+            let (mut rules, mut offers) = (rules.to_vec(), offers());
+            let capped = capped.iter().copied().collect();
+            let closed = close_bound_offers(&mut rules, &mut offers, &capped);
+            assert!(rules.is_empty() && offers.iter().all(|offer| offer.rules.is_empty()));
+            (closed, offers.map(|offer| offer.active))
+        };
+        assert_eq!(close(&known, &[]), (1, [false, true, true, false]));
+        assert_eq!(close(&known, &[3]), (2, [false, true, false, false]));
+        let address = "192.0.2.1".parse().unwrap();
+        let blocked = AddressRanges::new([(address, address)]);
+        let everywhere = [&known[..], &[Rule::blocked_addresses(&blocked).unwrap()]].concat();
+        assert_eq!(close(&everywhere, &[]), (3, [false; 4]));
+    }
+}
