@@ -20,6 +20,7 @@ mod incarnation;
 mod log_state;
 mod ring;
 mod store;
+mod stored_clicks;
 #[cfg(test)]
 mod tests;
 mod unlogged;

@@ -39,7 +39,7 @@ use crate::postbacks::Postbacks;
 use crate::serving::{self, SharedState, ThreadResources};
 use crate::settings::{LiveSettings, Settings};
 use crate::thread_metrics::ThreadMetrics;
-use crate::visit_state::{LiveVisitState, restore_counts};
+use crate::visit_state::{LiveVisitState, restore_state};
 
 /// The control socket's name in the runtime folder.
 const SOCKET: &str = "coupond.sock";
@@ -331,7 +331,7 @@ impl Daemon {
             .preparing(move |catalog| prepared.adopt_catalog(catalog));
         let loader = LoaderHandle::start(loader)?;
         let catalog = index.current().map(|index| Arc::clone(index.shared_catalog()));
-        restore_counts(&visit_state, &clicks, catalog.as_deref())?;
+        restore_state(&visit_state, &clicks, catalog.as_deref())?;
         // Before the first visitor. A faulty file is a problem for health, and no reason not to start.
         let geo = Arc::new(GeoWatcher::start(&config.geo.databases)?);
         let operation = Arc::new(OperationState::default());

@@ -10,6 +10,8 @@
 //! ([`journal`]), and at a start the clicks of earlier runs that the message does not include, out
 //! of the click log. Seen visitors are in a file in memory ([`seen_table`]).
 //!
+//! After a restart of the machine the table is empty, and is filled again from the click store.
+//!
 //! A missing table, or a missing message, lets visits pass; such visits are counted.
 //!
 //! Deliberately absent: counts for reports. The admin counts clicks; this state only refuses visits.
@@ -42,7 +44,7 @@ use journal::JournalLine;
 use seen_table::SeenTable;
 use state_file::StateFile;
 
-pub use restore::restore_counts;
+pub use restore::restore_state;
 
 const SEEN_TABLE: &str = "seen-visitors";
 
@@ -209,6 +211,26 @@ impl LiveVisitState {
     /// Adds clicks of earlier runs to the counts.
     fn add_earlier(&self, lines: &[JournalLine]) {
         self.caps.add_earlier(lines, unix_seconds());
+    }
+
+    /// Whether the table of seen visitors has nobody: it is new, or was lost with the memory.
+    fn has_no_seen_visitors(&self) -> bool {
+        self.seen.load().as_ref().is_some_and(|table| table.occupied() == 0)
+    }
+
+    fn is_seen_table_full(&self) -> bool {
+        self.seen.load().as_ref().is_none_or(|table| table.is_full())
+    }
+
+    /// Notes accepted clicks of earlier runs, as hashes of visitor and offer with their seconds.
+    fn add_seen(&self, clicks: &[(u64, i64)]) {
+        let seen = self.seen.load();
+        let Some(table) = seen.as_deref() else { return };
+        // Held, so that there is one writer to the table.
+        let _ledger = self.caps.lock();
+        for (visitor, unix_seconds) in clicks {
+            table.mark_earlier(*visitor, *unix_seconds);
+        }
     }
 
     /// The last sequence of a stream that the admin's message includes.

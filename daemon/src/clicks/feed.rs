@@ -19,6 +19,7 @@ pub(super) mod route;
 mod tests;
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -28,6 +29,7 @@ use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
 use coupon_shared::feed::{Cursor, blocks};
 use coupon_shared::framed_log::{FrameReader, FramedLogError};
+use jiff::civil::Date;
 
 use super::log_state::LogState;
 use super::store::HistoryQuestion;
@@ -214,23 +216,32 @@ impl Feed {
     fn add_history(
         &self,
         stream: StreamId,
-        missing: std::ops::RangeInclusive<u64>,
+        missing: RangeInclusive<u64>,
         builder: &mut AnswerBuilder<'_>,
     ) -> bool {
         let max_bytes = builder.max_bytes.saturating_sub(builder.blocks.len()).max(1);
-        let (answer, answered) = mpsc::channel();
-        let question = HistoryQuestion { stream, sequences: missing, max_bytes, answer };
-        if self.history.send(question).is_err() {
-            return false;
-        }
-        let Ok(found) = answered.recv_timeout(HISTORY_TIMEOUT) else {
-            return false;
-        };
+        let found = self.read_history(stream, missing, Date::MIN, max_bytes);
+        let Some(found) = found else { return false };
         for block in blocks(&found).flatten() {
             builder.push(&block);
         }
         builder.is_full |= builder.blocks.len() >= builder.max_bytes;
         true
+    }
+
+    /// The stored blocks of a stream that hold any of the sequences and begin on this day or later;
+    /// `None` if the store does not answer.
+    pub(super) fn read_history(
+        &self,
+        stream: StreamId,
+        sequences: RangeInclusive<u64>,
+        from_day: Date,
+        max_bytes: usize,
+    ) -> Option<Vec<u8>> {
+        let (answer, answered) = mpsc::channel();
+        let question = HistoryQuestion { stream, sequences, max_bytes, from_day, answer };
+        self.history.send(question).ok()?;
+        answered.recv_timeout(HISTORY_TIMEOUT).ok()
     }
 
     fn oldest_incarnation(&self) -> u32 {

@@ -68,6 +68,8 @@ pub(super) struct HistoryQuestion {
     pub(super) stream: StreamId,
     pub(super) sequences: RangeInclusive<u64>,
     pub(super) max_bytes: usize,
+    /// Blocks that begin before this day are left out.
+    pub(super) from_day: Date,
     /// Receives the blocks, one after another. Dropped without an answer if the store cannot tell.
     pub(super) answer: Sender<Vec<u8>>,
 }
@@ -377,8 +379,9 @@ impl StoreThread {
 
     /// Orders the blocks by sequence, which differs from the order of days after a clock went back.
     fn read_history(&mut self, question: &HistoryQuestion) -> Result<Vec<u8>, StoreError> {
-        let HistoryQuestion { stream, sequences, max_bytes, .. } = question;
-        let holding = self.days.iter().filter(|(_, day)| day.streams.contains_key(stream));
+        let HistoryQuestion { stream, sequences, max_bytes, from_day, .. } = question;
+        let days = self.days.range(*from_day..);
+        let holding = days.filter(|(_, day)| day.streams.contains_key(stream));
         let days: Vec<Date> = holding.map(|(day, _)| *day).collect();
         let mut all = Blocks::default();
         for day in days {
@@ -445,7 +448,7 @@ fn day_of(block: &Block<'_>) -> Date {
     date_of(block.unix_ms().0)
 }
 
-fn date_of(unix_ms: u64) -> Date {
+pub(super) fn date_of(unix_ms: u64) -> Date {
     let ms = i64::try_from(unix_ms).unwrap_or(0);
     Timestamp::from_millisecond(ms).unwrap_or_default().to_zoned_datetime(TimeZone::UTC).date()
 }

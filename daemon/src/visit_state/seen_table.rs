@@ -84,6 +84,25 @@ impl SeenTable {
         store(&entry[0], hash);
     }
 
+    /// Notes an accepted click of an earlier run, unless a later one is known, or would have to make
+    /// room. Only one thread may do so at a time.
+    pub(super) fn mark_earlier(&self, hash: u64, then: i64) {
+        if self.last_accepted(hash).is_some_and(|last| last >= then) {
+            return;
+        }
+        let set = self.set(stored(hash));
+        let is_free = |entry: &[AtomicU64; WORDS_OF_ENTRY]| load(&entry[0]) == 0;
+        let is_older = |entry: &[AtomicU64; WORDS_OF_ENTRY]| load(&entry[1]).cast_signed() < then;
+        if set.iter().any(|entry| is_free(entry) || is_older(entry)) {
+            self.mark(hash, then);
+        }
+    }
+
+    /// Whether further visitors would have to make room for others.
+    pub(super) fn is_full(&self) -> bool {
+        self.occupied() >= ENTRIES as u64
+    }
+
     fn set(&self, hash: u64) -> &[[AtomicU64; WORDS_OF_ENTRY]] {
         let entries = self.entries();
         let first = (hash as usize % (ENTRIES / WAYS)) * WAYS;
@@ -150,6 +169,22 @@ mod tests {
             (0..9).filter(|number| table.is_within(hash(*number), 1000, NOW + 52)).collect();
         assert_eq!(known, [0, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!((table.occupied(), table.evictions()), (8, 1));
+    }
+
+    #[test]
+    fn clicks_of_earlier_runs_take_no_place_of_later_ones() {
+        let (_folder, table) = table();
+        let hash = |number: u64| 1 + number * (ENTRIES / WAYS) as u64;
+        for number in 0..WAYS as u64 {
+            table.mark_earlier(hash(number), NOW - number as i64);
+        }
+        // Older than the one that is known, and older than all of a full set.
+        table.mark_earlier(hash(0), NOW - 50);
+        table.mark_earlier(hash(8), NOW - 50);
+        assert!(table.is_within(hash(0), 1, NOW) && !table.is_within(hash(8), 1000, NOW));
+        table.mark_earlier(hash(9), NOW);
+        assert!(table.is_within(hash(9), 1, NOW) && !table.is_within(hash(7), 1000, NOW));
+        assert!(!table.is_full());
     }
 
     #[test]

@@ -134,7 +134,7 @@ fn a_repeat_can_be_led_to_the_fail_traffic_of_the_offer() {
 }
 
 #[test]
-fn a_repeat_is_refused_also_after_a_kill() {
+fn a_repeat_is_refused_also_after_a_kill_and_a_restart_of_the_machine() {
     let mut coupond = duplicates_blocked(60);
     assert_eq!(visit(&coupond, "/winter25", &visitor(1)), 302);
     for _ in 0..3 {
@@ -143,12 +143,14 @@ fn a_repeat_is_refused_also_after_a_kill() {
         coupond = restarted(&coupond);
         assert_eq!(visit(&coupond, "/winter25", &visitor(1)), 404);
     }
-    // After a reboot the folder in memory is empty: visitors pass once more.
+    // A restart of the machine empties the folder in memory: the table is filled from the click store.
     coupond.signal(Signal::TERM);
     coupond.wait();
     std::fs::remove_file(coupond.path("run/seen-visitors")).unwrap();
     coupond = restarted(&coupond);
-    assert_eq!(visit(&coupond, "/winter25", &visitor(1)), 302);
+    assert_eq!(visit(&coupond, "/winter25", &visitor(1)), 404);
+    assert_eq!(visit(&coupond, "/winter25", &visitor(2)), 302);
+    assert!(coupond.log().contains("table of seen visitors filled"), "{}", coupond.log());
 }
 
 #[test]
