@@ -49,6 +49,7 @@ mod offer_groups;
 mod offers;
 mod partner_api_key;
 mod partner_blocked_values;
+mod partner_caps;
 mod partner_coupon_codes;
 mod partner_pixels;
 mod partner_traffic;
@@ -142,6 +143,7 @@ fn partners() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(partner_coupon_codes::routes())
         .merge(partner_blocked_values::routes())
+        .merge(partner_caps::routes())
         .merge(partner_api_key::routes())
         .merge(partner_pixels::routes())
         .merge(partner_traffic::routes())

@@ -16,6 +16,8 @@ mod recorded;
 mod access;
 #[path = "api/affiliates/apikey.rs"]
 mod affiliates_apikey;
+#[path = "api/affiliates/caps.rs"]
+mod affiliates_caps;
 #[path = "api/affiliates/couponcodes.rs"]
 mod affiliates_couponcodes;
 #[path = "api/affiliates/pixels.rs"]

@@ -25,15 +25,12 @@ pub(super) fn relate_caps<T: Resource>(
     if !wanted.has(REMAINING) && !wanted.has(USED) {
         return Ok(());
     }
-    let zone = settings::read(connection)?.settings.time_zone;
-    let zone = TimeZone::get(&zone).unwrap_or(TimeZone::UTC);
-    let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
     let mut caps = Vec::with_capacity(objects.len());
     for object in objects.iter() {
         caps.push(of_owner(connection, owner(object.id()))?);
     }
     let known: Vec<Cap> = caps.iter().flatten().cloned().collect();
-    let mut usages = usage(connection, &known, &zone, now_ms)?.into_iter();
+    let mut usages = usage_now(connection, &known)?.into_iter();
     for (object, cap) in objects.iter_mut().zip(&caps) {
         let usage = cap.as_ref().and_then(|_| usages.next()).unwrap_or_default();
         if wanted.has(REMAINING) {
@@ -46,7 +43,18 @@ pub(super) fn relate_caps<T: Resource>(
     Ok(())
 }
 
-fn remaining(limit: Money, used: Money) -> Money {
+/// The usage of caps in the present windows of the network.
+pub(super) fn usage_now(
+    connection: &ReadTx<'_>,
+    caps: &[Cap],
+) -> Result<Vec<CapUsage>, StoreError> {
+    let zone = settings::read(connection)?.settings.time_zone;
+    let zone = TimeZone::get(&zone).unwrap_or(TimeZone::UTC);
+    let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+    usage(connection, caps, &zone, now_ms)
+}
+
+pub(super) fn remaining(limit: Money, used: Money) -> Money {
     let rest = limit.decimal().saturating_sub(used.decimal());
     if rest.is_sign_negative() { Money::default() } else { Money::from_sum(rest) }
 }

@@ -3,6 +3,8 @@
 //! A cap has an id of its own, whichever object it belongs to. The id stays when the object is
 //! edited, because clicks name the cap that refused them.
 
+use std::collections::HashSet;
+
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row};
 
@@ -79,6 +81,19 @@ pub struct Cap {
     pub limits: CapLimits,
 }
 
+impl Cap {
+    /// The offer that the cap is about; `None` for a group.
+    #[must_use]
+    pub fn offer_id(&self) -> Option<u32> {
+        match self.scope {
+            CapScope::Offer(offer)
+            | CapScope::Partner { offer, .. }
+            | CapScope::Code { offer, .. } => Some(offer),
+            CapScope::Group(_) => None,
+        }
+    }
+}
+
 /// Saves the limits of an object. An object that never had limits gets no cap.
 pub(super) fn save(
     tx: &WriteTx<'_>,
@@ -145,6 +160,22 @@ pub fn binding(
     caps.extend(read(connection, &sql, [offer_id], offer)?);
     let sql = format!("{GROUPS} AND member.id = (SELECT offer_group_id FROM offer WHERE id = ?1)");
     caps.extend(read(connection, &sql, [offer_id], group)?);
+    Ok(caps)
+}
+
+/// The hard caps of a partner and its codes, then those of these offers.
+pub fn of_partner(
+    connection: &ReadTx<'_>,
+    affiliate_id: u32,
+    offer_ids: &HashSet<u32>,
+) -> Result<Vec<Cap>, StoreError> {
+    let sql = format!(
+        "{CODES_AND_PARTNERS} AND ifnull(affiliate_id, \
+         (SELECT affiliate_id FROM coupon_code WHERE coupon_code.id = code_id)) = ?1 {ORDER}"
+    );
+    let mut caps = read(connection, &sql, [affiliate_id], custom)?;
+    caps.extend(read(connection, &format!("{OFFERS} ORDER BY offer.id"), [], offer)?);
+    caps.retain(|cap| !cap.is_soft && cap.offer_id().is_some_and(|id| offer_ids.contains(&id)));
     Ok(caps)
 }
 

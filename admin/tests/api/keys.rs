@@ -183,7 +183,8 @@ const META_ROUTES: [&str; 13] = [
 ];
 
 /// Paths below `/v1/affiliates`.
-const PARTNER_ROUTES: [(&str, &str); 5] = [
+const PARTNER_ROUTES: [(&str, &str); 6] = [
+    ("GET", "caps"),
     ("GET", "couponcodes"),
     ("GET", "trafficcontrols"),
     ("GET", "trafficcontrols/9"),

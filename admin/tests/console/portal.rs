@@ -37,9 +37,16 @@ fn world() -> World {
     });
     network.done("PATCH", "offers/1", terms);
     network.done("PATCH", "affiliates/1", json!({"internal_notes": "MARK about Anna"}));
-    network.done("PATCH", "couponcodes/1", json!({"internal_notes": "MARK about the code"}));
     let ben = json!({"name": "MARK Ben", "account_status": "active"});
     network.done("POST", "affiliates", ben);
+    for (partner, conversions) in [(1, 500), (2, 4321)] {
+        let cap = json!({
+            "name": "MARK cap", "network_offer_id": 1, "network_affiliate_id": partner,
+            "daily_conversion_cap": conversions, "daily_revenue_cap": 8765.4,
+        });
+        network.done("POST", "custom/caps", cap);
+    }
+    network.done("PATCH", "couponcodes/1", json!({"internal_notes": "MARK about the code"}));
     let offer = json!({
         "name": "MARK Offer", "offer_status": "active", "visibility": "public",
         "network_advertiser_id": 1, "payout_revenue": payout("4321.1", "8765.4"),

@@ -1,4 +1,7 @@
-//! Home: the partner's figures of today, 7 and 30 days, the best codes, and codes that end soon.
+//! Home: the partner's figures of today, 7 and 30 days, the best codes, what is left of caps, and codes
+//! that end soon.
+
+use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Router;
@@ -6,10 +9,12 @@ use axum::extract::State;
 use axum::routing::get;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
+use serde::Deserialize;
+use serde_json::Number;
 
-use super::codes::{OwnCode, own_codes};
+use super::codes::{OfferName, OwnCode, own_codes};
 use super::reports::{Figures, ReportRow, report};
-use crate::catalog;
+use crate::catalog::{self, CapMetric, CapPeriod, cap_field};
 use crate::console::ConsoleState;
 use crate::console::api_client::Refusal;
 use crate::console::chart::Chart;
@@ -30,6 +35,67 @@ struct PeriodFigures {
     figures: Figures,
 }
 
+/// A cap with what is left of its limits.
+#[derive(Deserialize)]
+struct OwnCap {
+    network_custom_cap_setting_id: u32,
+    coupon_code: String,
+    caps: BTreeMap<String, Number>,
+    relationship: RelatedToCap,
+}
+
+#[derive(Deserialize)]
+struct RelatedToCap {
+    offer: OfferName,
+    remaining_caps: BTreeMap<String, Number>,
+}
+
+#[derive(Deserialize)]
+struct CapList {
+    caps: Vec<OwnCap>,
+}
+
+impl OwnCap {
+    /// The traffic that the cap limits.
+    fn subject(&self) -> String {
+        let offer = format::visible(&self.relationship.offer.name);
+        match (self.network_custom_cap_setting_id, self.coupon_code.as_str()) {
+            (0, _) => format!("{offer}, all partners together"),
+            (_, "") => offer,
+            (_, code) => format!("{offer}, code {code}"),
+        }
+    }
+
+    /// A sentence for each limit.
+    fn limits(&self) -> Vec<String> {
+        let pairs = CapMetric::ALL
+            .into_iter()
+            .flat_map(|metric| CapPeriod::ALL.into_iter().map(move |period| (metric, period)));
+        let sentence = |(metric, period)| {
+            let field = cap_field(metric, period);
+            let (limit, left) = (
+                self.caps.get(&field)?,
+                self.relationship.remaining_caps.get(&format!("remaining_{field}"))?,
+            );
+            let [left, limit] = [left, limit].map(|number| format::decimal(&number.to_string()));
+            let what = match metric {
+                CapMetric::Conversion => "conversions",
+                CapMetric::Payout => "payout",
+                CapMetric::Revenue => return None,
+                CapMetric::Click => "unique clicks",
+            };
+            let when = match period {
+                CapPeriod::Daily => "today",
+                CapPeriod::Weekly => "this week",
+                CapPeriod::Monthly => "this month",
+                CapPeriod::Global => "in all",
+            };
+            Some(format!("{left} of {limit} {what} left {when}"))
+        };
+        pairs.filter_map(sentence).collect()
+    }
+}
+
 /// A code that came, or whose last day is near.
 struct CodeNews {
     code: String,
@@ -43,10 +109,14 @@ struct HomePage {
     periods: Vec<PeriodFigures>,
     best: Vec<ReportRow>,
     news: Vec<CodeNews>,
+    caps: Vec<OwnCap>,
     chart: Chart,
     has_codes: bool,
 }
 
+const CAPS: &str = "/v1/affiliates/caps";
+/// Caps on the page at most.
+const MAX_CAPS: usize = 20;
 /// Best codes on the page at most.
 const BEST: usize = 5;
 /// Days after its creation and before its end at which a code is mentioned.
@@ -70,10 +140,12 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult {
     best.truncate(BEST);
     let codes = own_codes(&state, &viewer).await?;
     let chart = chart(&state, &viewer, today).await?;
+    let CapList { mut caps } = state.api.get(&viewer, CAPS).await?;
+    caps.truncate(MAX_CAPS);
     let page = Page::new(&viewer, Menu::PortalHome, "Home");
     let has_codes = !codes.is_empty();
     let news = news(&codes, today, viewer.time_zone());
-    Ok(html(&HomePage { page, periods, best, news, chart, has_codes }))
+    Ok(html(&HomePage { page, periods, best, news, caps, chart, has_codes }))
 }
 
 /// Clicks and conversions by day.
