@@ -8,8 +8,8 @@ use crate::catalog::Role;
 pub enum Right {
     /// See and export everything of the network, without the secrets.
     View,
-    /// Edit coupon codes, uploads, offers, partners and their access, advertisers, tracking domains
-    /// and partner postbacks.
+    /// Edit coupon codes, uploads, offers, partners and their access, advertisers, tracking domains,
+    /// partner postbacks and webhooks.
     EditCatalog,
     /// Approve, reject and adjust conversions.
     DecideConversions,

@@ -31,6 +31,7 @@ mod request_id;
 mod route_latency;
 mod schema;
 mod state;
+mod streams;
 mod system_status;
 
 mod advertisers;
@@ -41,6 +42,7 @@ mod blocked_values;
 mod bot_list;
 mod coupon_codes;
 mod custom_caps;
+mod events;
 mod explain;
 mod forwarding_rules;
 mod jobs;
@@ -65,9 +67,11 @@ mod traffic_controls;
 mod uploads;
 mod users;
 mod visibility;
+mod webhooks;
 
 pub use auth::{AuthConfig, Peer, SignedIn};
 pub use bodies::Bodies;
+pub use events::EventStreams;
 pub use misdirected::{OverTls, ServerName};
 pub use reports::{EventFeed, FeedSources};
 pub use route_latency::RouteLatencies;
@@ -90,9 +94,13 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         .merge(coupon_codes::routes())
         .merge(uploads::routes())
         .merge(jobs::routes())
-        .merge(pixels::routes());
+        .merge(pixels::routes())
+        .merge(webhooks::routes());
     // Nothing on these is edited.
-    let records = OpenApiRouter::new().merge(postbacks::routes()).merge(audit::routes());
+    let records = OpenApiRouter::new()
+        .merge(postbacks::routes())
+        .merge(audit::routes())
+        .merge(events::routes());
     let queries = OpenApiRouter::new()
         .merge(reports::routes())
         .merge(explain::routes())

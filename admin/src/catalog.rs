@@ -53,6 +53,7 @@ mod traffic_filter;
 mod traffic_variable;
 mod web_address;
 mod web_host;
+mod webhook;
 
 pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority, TrustRule};
 pub use affiliate::Affiliate;
@@ -99,6 +100,7 @@ pub use traffic_control::{
 pub use traffic_filter::{FilterParameter, TrafficFilter};
 pub use traffic_variable::{ComparisonMethod, TrafficVariable};
 pub use web_address::{WebAddress, may_be_code_path};
+pub use webhook::{EventType, Webhook, WebhookStatus};
 pub use words::{AccountStatus, PartnerVisibility, PartnerVisibilityEdit, UnknownWord, WordSet};
 
 /// Fields of objects with secrets. API keys have none, because the secret is not among their fields.

@@ -20,7 +20,7 @@ use ipnet::IpNet;
 
 use crate::accounts::session::Lifetimes;
 use crate::acme;
-use crate::partner_postbacks;
+use crate::outgoing;
 use crate::privacy::Periods;
 use crate::uploads::Bounds;
 
@@ -54,7 +54,7 @@ pub struct Config {
     /// Limits on bulk files.
     pub uploads: Bounds,
     /// Time-outs, concurrency and retries of partner postbacks.
-    pub pixels: partner_postbacks::Settings,
+    pub pixels: outgoing::Settings,
     /// Bounds of the postback log.
     pub postbacks: PostbackLogConfig,
     /// How long personal data is kept.
@@ -116,7 +116,7 @@ impl Default for Config {
                 stall_timeout: Duration::from_secs(60),
                 keep: Duration::from_secs(7 * 24 * 60 * 60),
             },
-            pixels: partner_postbacks::Settings::default(),
+            pixels: outgoing::Settings::default(),
             postbacks: PostbackLogConfig { unidentified_max_bytes: 256 << 20 },
             privacy: Periods { click_days: 90, postback_days: 365, address_days: 0 },
             console: ConsoleConfig::default(),
@@ -175,7 +175,7 @@ fn declare_uploads(uploads: &mut Bounds, keys: &mut Keys) {
     keys.declare_period("uploads.keep_ms", &mut uploads.keep);
 }
 
-fn declare_partner_postbacks(settings: &mut partner_postbacks::Settings, keys: &mut Keys) {
+fn declare_partner_postbacks(settings: &mut outgoing::Settings, keys: &mut Keys) {
     keys.declare_networks("pixels.allowed_networks", &mut settings.allowed_networks);
     keys.declare_timeout("pixels.connect_timeout_ms", &mut settings.connect_timeout);
     keys.declare_timeout("pixels.timeout_ms", &mut settings.timeout);

@@ -18,6 +18,7 @@ mod evidence_loader;
 mod writer;
 
 pub mod change;
+mod conversion_event;
 mod field_changes;
 mod partner_postback;
 mod stored_conversion;

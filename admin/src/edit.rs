@@ -34,6 +34,7 @@ pub mod settings;
 mod smart_switch;
 mod traffic_controls;
 pub mod visibility;
+pub mod webhooks;
 
 pub use change::Change;
 pub use error::EditError;

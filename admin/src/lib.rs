@@ -52,10 +52,11 @@ mod visit_state;
 
 pub mod caps;
 pub mod conversions;
-mod outgoing;
+pub mod outgoing;
 pub mod partner_postbacks;
 pub mod places;
 pub mod smart_switch;
+pub mod webhooks;
 
 pub mod acme;
 

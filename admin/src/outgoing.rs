@@ -1,4 +1,9 @@
-//! Common parts of HTTP clients: trusted roots, `Retry-After`, and error texts.
+//! Requests to servers of others: partners' servers, receivers of webhooks, ACME servers.
+//!
+//! Partner postbacks and webhooks have outboxes in the store. A [`sender`] delivers an outbox
+//! through a [`client`], which contacts only permitted addresses ([`address`], [`resolve`]);
+//! [`delivery_outcome`] decides about retries. This file has the parts that all HTTP clients share:
+//! trusted roots, `Retry-After`, and error texts.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -7,6 +12,50 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
+
+pub mod address;
+mod client;
+mod delivery_outcome;
+mod resolve;
+mod sender;
+
+pub use client::{
+    ClientError, OutgoingClient, OutgoingRequest, Refused, RequestOutcome, TestResult,
+};
+pub use delivery_outcome::RetryPolicy;
+pub use sender::Concurrency;
+pub(crate) use sender::{OutgoingQueue, Sender};
+
+use ipnet::IpNet;
+
+/// Settings for requests to servers of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Networks that may be contacted in addition to the public internet.
+    pub allowed_networks: Vec<IpNet>,
+    /// Deadline for a connection.
+    pub connect_timeout: Duration,
+    /// Deadline for a request with its response.
+    pub timeout: Duration,
+    pub concurrency: Concurrency,
+    pub retry_policy: RetryPolicy,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            allowed_networks: Vec::new(),
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(15),
+            concurrency: Concurrency { in_flight: 64, per_host: 8 },
+            retry_policy: RetryPolicy {
+                first_retry: Duration::from_secs(10),
+                longest_retry: Duration::from_secs(6 * 60 * 60),
+                max_attempts: 14,
+            },
+        }
+    }
+}
 
 /// Most characters of an error text.
 const MAX_ERROR_CHARS: usize = 1024;

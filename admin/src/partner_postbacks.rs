@@ -2,120 +2,80 @@
 //!
 //! - A delivery is queued in the transaction that approves the conversion ([`queue`]), so a crash
 //!   neither loses nor duplicates a delivery.
-//! - A delivery is sent until the partner's server accepts it, for about a day ([`sender`],
-//!   [`delivery_outcome`]). After that it is dead, and can be replayed.
-//! - Only the public internet is contacted ([`address`]), however an address is written and
+//! - A delivery is sent until the partner's server accepts it, for about a day. After that it is dead, and can be replayed.
+//! - Only the public internet is contacted ([`crate::outgoing`]), however an address is written and
 //!   wherever a name resolves to. This machine and tracking domains are never contacted, because a
 //!   postback there would come back as a conversion. The check runs when a postback is saved and
 //!   again before each request, because domains and addresses change.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use ipnet::IpNet;
-use tokio::sync::{Notify, Semaphore};
+use coupon_shared::partner_postback_headers::{DELIVERY_HEADER, SIGNATURE_HEADER};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::catalog::{FieldError, OwnHosts, Pixel, PostbackUrl};
+use crate::outgoing::{
+    OutgoingClient, OutgoingQueue, OutgoingRequest, Sender, Settings, TestResult,
+};
 use crate::store::Store;
+use crate::store::outbox::Due;
+use crate::store::partner_postbacks::{PostbackOutbox, PostbackRequest};
 
 pub mod queue;
-
-pub mod address;
-mod client;
-mod delivery_outcome;
-mod resolve;
-mod sender;
 pub mod signature;
 
-pub use client::{ClientError, Refused, RequestOutcome};
-pub use delivery_outcome::RetryPolicy;
-pub use sender::Concurrency;
-
-use address::Addresses;
-use client::{OutgoingRequest, PostbackClient};
 use queue::Approved;
-use sender::Sender;
-
-/// Maximum number of concurrent test requests.
-const TESTS: usize = 4;
-
-/// Settings for requests to partners' servers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Networks that may be contacted in addition to the public internet.
-    pub allowed_networks: Vec<IpNet>,
-    /// Deadline for a connection.
-    pub connect_timeout: Duration,
-    /// Deadline for a request with its response.
-    pub timeout: Duration,
-    pub concurrency: Concurrency,
-    pub retry_policy: RetryPolicy,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            allowed_networks: Vec::new(),
-            connect_timeout: Duration::from_secs(5),
-            timeout: Duration::from_secs(15),
-            concurrency: Concurrency { in_flight: 64, per_host: 8 },
-            retry_policy: RetryPolicy {
-                first_retry: Duration::from_secs(10),
-                longest_retry: Duration::from_secs(6 * 60 * 60),
-                max_attempts: 14,
-            },
-        }
-    }
-}
 
 /// The API's handle to the sender. Clones share one sender.
 #[derive(Clone)]
 pub struct PartnerPostbacks {
-    client: PostbackClient,
+    client: OutgoingClient,
     wake: Arc<Notify>,
-    tests: Arc<Semaphore>,
 }
-
-/// The result of a test request.
-#[derive(Debug)]
-pub struct TestResult {
-    /// The requested URL.
-    pub url: String,
-    /// The response or failure.
-    pub outcome: RequestOutcome,
-    /// Duration of the request.
-    pub took: Duration,
-}
-
-/// Too many concurrent tests.
-#[derive(Debug, thiserror::Error)]
-#[error("{TESTS} postbacks are being tested already; try again when one is done")]
-pub struct TooManyTests;
 
 /// Starts the sender. After `stop`, the task ends when the requests in flight are finished.
-///
-/// # Errors
-/// When the HTTP client cannot be set up.
 pub fn start(
     store: Store,
+    client: OutgoingClient,
     settings: &Settings,
     stop: CancellationToken,
-) -> Result<(PartnerPostbacks, JoinHandle<()>), ClientError> {
-    let addresses = Addresses::new(&settings.allowed_networks);
-    let client = PostbackClient::new(
-        addresses,
-        resolve::system,
-        settings.connect_timeout,
-        settings.timeout,
-    )?;
+) -> (PartnerPostbacks, JoinHandle<()>) {
     let wake = Arc::<Notify>::default();
-    let (retry_policy, concurrency) = (settings.retry_policy.clone(), settings.concurrency.clone());
     let sender =
-        Sender::new(store, client.clone(), retry_policy, concurrency, Arc::clone(&wake), stop);
-    let pixels = PartnerPostbacks { client, wake, tests: Arc::new(Semaphore::new(TESTS)) };
-    Ok((pixels, tokio::spawn(sender.run())))
+        Sender::new(PostbackQueue, store, client.clone(), settings, Arc::clone(&wake), stop);
+    (PartnerPostbacks { client, wake }, tokio::spawn(sender.run()))
+}
+
+/// The outbox of partner postbacks.
+struct PostbackQueue;
+
+impl OutgoingQueue for PostbackQueue {
+    type Outbox = PostbackOutbox;
+    const NAME: &'static str = "partner postback sender";
+
+    fn request(&self, due: &Due<PostbackOutbox>) -> OutgoingRequest {
+        let PostbackRequest { url, signing_key } = &due.request;
+        let mut request = request(url, signing_key);
+        request.headers.push((DELIVERY_HEADER, due.id.to_string()));
+        request
+    }
+}
+
+/// A request, signed if there is a key.
+fn request(url: &str, signing_key: &str) -> OutgoingRequest {
+    let mut request = OutgoingRequest::get(url);
+    // A URL that cannot be parsed is not sent, so needs no signature.
+    if !signing_key.is_empty()
+        && let Ok(url) = Url::parse(url)
+    {
+        let now = jiff::Timestamp::now().as_second();
+        let value = signature::signature(signing_key, now, url.as_str());
+        request.headers.push((SIGNATURE_HEADER, value));
+    }
+    request
 }
 
 impl PartnerPostbacks {
@@ -136,18 +96,10 @@ impl PartnerPostbacks {
         })
     }
 
-    /// Requests a postback's URL once, with sample values.
-    ///
-    /// # Errors
-    /// When too many tests are running.
-    pub async fn test(&self, pixel: &Pixel, own: &OwnHosts) -> Result<TestResult, TooManyTests> {
-        let _permit = self.tests.try_acquire().map_err(|_| TooManyTests)?;
+    /// Requests a postback's URL once, with sample values; `None` while too many tests are running.
+    pub async fn test(&self, pixel: &Pixel, own: &OwnHosts) -> Option<TestResult> {
         let url = sample_url(pixel).unwrap_or_default();
-        let since = std::time::Instant::now();
-        let request =
-            OutgoingRequest { url: &url, signing_key: &pixel.signing_key, delivery_id: None };
-        let outcome = self.client.run(request, own).await;
-        Ok(TestResult { url, outcome, took: since.elapsed() })
+        self.client.test(request(&url, &pixel.signing_key), own).await
     }
 }
 

@@ -32,8 +32,8 @@ use tower::ServiceExt as _;
 use crate::accounts;
 use crate::acme;
 use crate::api::{
-    self, AppState, AuthConfig, Bodies, EventFeed, FeedSources, Network, OverTls, Peer,
-    RouteLatencies, ServerName,
+    self, AppState, AuthConfig, Bodies, EventFeed, EventStreams, FeedSources, Network, OverTls,
+    Peer, RouteLatencies, ServerName,
 };
 use crate::archive::Archive;
 use crate::backup;
@@ -47,6 +47,7 @@ use crate::disk::Disk;
 use crate::jobs;
 use crate::keys::{KeyUses, Secret, ensure_first};
 use crate::monitor::{self, AdminMonitor};
+use crate::outgoing::OutgoingClient;
 use crate::partner_postbacks;
 use crate::places::PlaceLists;
 use crate::privacy;
@@ -56,6 +57,7 @@ use crate::smart_switch;
 use crate::store::Store;
 use crate::uploads::Uploads;
 use crate::visit_state;
+use crate::webhooks;
 use refusals::RefusingInJson;
 
 /// An admin that is ready to accept requests.
@@ -75,9 +77,9 @@ pub struct Admin {
     limits: ClientLimits,
     /// For monitors.
     state: AppState,
-    /// The sender of partner postbacks. After `background` ends, it finishes the requests in
-    /// flight.
-    sending: JoinHandle<()>,
+    /// The senders of partner postbacks and webhooks. After `background` ends, they finish the
+    /// requests in flight.
+    sending: [JoinHandle<()>; 2],
     /// Written once more in the end.
     key_uses: KeyUses,
     /// Ends the answers that would go on for ever, as soon as the server stops.
@@ -141,7 +143,11 @@ impl Admin {
         let bounds = config.uploads.clone();
         let uploads = Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await?;
         uploads.expire(stop());
-        let (pixels, sending) = partner_postbacks::start(store.clone(), &config.pixels, stop())?;
+        let client = OutgoingClient::system(&config.pixels)?;
+        let (pixels, sending) =
+            partner_postbacks::start(store.clone(), client.clone(), &config.pixels, stop());
+        let (webhooks, sending_webhooks) =
+            webhooks::start(store.clone(), client, &config.pixels, network_id, stop());
         let certificates =
             acme::start(store.clone(), publisher.clone(), daemon, &config.acme, stop())?;
         let auth = AuthConfig::new(config);
@@ -156,10 +162,12 @@ impl Admin {
             geo: Arc::clone(&geo),
         };
         let events = EventFeed::start(sources, closed.clone(), stop());
+        let event_streams = EventStreams::new(closed.clone());
         let state = AppState {
             store: store.clone(),
             events,
             latencies: RouteLatencies::default(),
+            event_streams,
             disk,
             jobs,
             uploads,
@@ -167,6 +175,7 @@ impl Admin {
             archive,
             intake,
             pixels,
+            webhooks,
             smart_switch,
             visit_state,
             privacy,
@@ -195,7 +204,7 @@ impl Admin {
             ),
             limits: config.limits.clone(),
             state,
-            sending,
+            sending: [sending, sending_webhooks],
             key_uses,
             streams: closed.drop_guard(),
             background: background.drop_guard(),
@@ -276,9 +285,15 @@ impl Admin {
             tracing::warn!(%error, "last uses of API keys not written");
         }
         drop((self.background, self.watcher));
-        if tokio::time::timeout(self.limits.drain_timeout, self.sending).await.is_err() {
+        let sending = async {
+            for sender in self.sending {
+                // A sender that panicked has nothing in flight.
+                let _ = sender.await;
+            }
+        };
+        if tokio::time::timeout(self.limits.drain_timeout, sending).await.is_err() {
             tracing::warn!(
-                "partner postbacks in flight at the drain deadline; the next start sends them again"
+                "deliveries in flight at the drain deadline; the next start sends them again"
             );
         }
     }

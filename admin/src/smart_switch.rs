@@ -6,8 +6,8 @@
 //! - A run by the clock measures up to the last complete quarter hour, and only while click ingest
 //!   and postback ingest keep up and no visits are classified again. A run with half of the clicks,
 //!   or with clicks whose conversions are late, would block good traffic. A skipped run is recorded.
-//! - A run acts in one transaction: blocked values, audit, record of the run, change sequence of the
-//!   publication.
+//! - A run acts in one transaction: blocked values, audit, events, record of the run, change sequence
+//!   of the publication.
 //! - [`mod@plan`] bounds what a run may do.
 //!
 //! Blocks change no earlier click or conversion.
@@ -16,6 +16,7 @@ mod address_sketch;
 mod apply;
 mod archived_traffic;
 mod evaluation;
+mod notice;
 mod plan;
 mod spoken_languages;
 #[cfg(test)]
@@ -361,6 +362,7 @@ fn act(
     }
     let run = SmartSwitchRun { run_id, ..record(rule, slots, traffic, &plan, now) };
     stored::record_run(tx, &run)?;
+    notice::record_alert(tx, &rule.object, &run)?;
     Ok(run)
 }
 

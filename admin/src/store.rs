@@ -45,14 +45,17 @@ pub mod caps;
 pub mod certificates;
 pub mod coupon_codes;
 pub mod domains;
+pub mod events;
 pub mod forwarding_rules;
 pub mod offer_groups;
 pub mod offers;
+pub mod outbox;
 pub mod partner_postbacks;
 pub mod redirects;
 pub mod rulesets;
 pub mod settings;
 pub mod traffic_controls;
+pub mod webhooks;
 
 pub mod export;
 pub mod jobs;

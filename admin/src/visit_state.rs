@@ -8,7 +8,7 @@
 //! Counts of clicks before the present day are kept between two states, because only late clicks and
 //! another bot list change these counts.
 //!
-//! Reached limits are logged, once for each limit and window.
+//! Limits that are reached, or nearly, become events and log lines, once for each limit and window.
 
 mod build;
 mod click_counts;
@@ -25,9 +25,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::caps::ReachedLimit;
+use crate::catalog::CapMetric;
 use crate::daemon_client::{DaemonClient, DaemonError};
-use crate::store::caps::record_alert;
-use crate::store::{ReadTx, Store, StoreError, WriteTx};
+use crate::store::caps::{AlertLevel, record_alert};
+use crate::store::{ReadTx, Store, StoreError, WriteTx, events};
 use crate::worker::{self, RetryDelays, Worker};
 use build::{BuiltState, StateBuilder, StateVersions};
 
@@ -102,7 +103,7 @@ struct VisitStateSender {
     /// Versions of the last built state.
     seen: Option<StateVersions>,
     sent: Option<SentState>,
-    alerted: HashSet<(u32, &'static str, Range<u64>)>,
+    alerted: HashSet<(u32, CapMetric, AlertLevel, Range<u64>)>,
     took: Duration,
 }
 
@@ -129,12 +130,12 @@ impl Worker for VisitStateSender {
         self.seen = Some(versions);
         self.handle.show(built.as_ref());
         let Some(state) = built else { return Ok(()) };
-        let reached = state.reached().to_vec();
+        let alerts = state.alerts().to_vec();
         if !self.send_changed(state).await? {
             // The later clicks are sent with a state in a moment.
             self.seen = None;
         }
-        Ok(self.alert(&reached).await?)
+        Ok(self.alert(&alerts).await?)
     }
 
     async fn wait_for_work(&mut self) {
@@ -196,21 +197,39 @@ impl VisitStateSender {
         Ok(true)
     }
 
-    /// Logs limits that are reached, each once for its window.
+    /// Records limits that are reached, or nearly, each once for its window.
     async fn alert(&mut self, limits: &[(ReachedLimit, Range<u64>)]) -> Result<(), StoreError> {
-        for (reached, window) in limits {
-            let ReachedLimit { cap_id, metric, .. } = *reached;
-            if !self.alerted.insert((cap_id, metric.as_str(), window.clone())) {
+        for (limit, window) in limits {
+            let (level, key) = (limit.level(), (limit.cap_id, limit.metric));
+            if self.alerted.contains(&(key.0, key.1, level, window.clone())) {
                 continue;
             }
-            let window = window.clone();
-            let record = move |tx: &WriteTx<'_>| record_alert(tx, cap_id, metric, &window);
+            let (recorded, recorded_window) = (limit.clone(), window.clone());
+            let record = move |tx: &WriteTx<'_>| record_limit(tx, &recorded, &recorded_window);
             if self.store.write(record).await? {
-                tracing::warn!(limit = %reached, "cap reached");
+                match level {
+                    AlertLevel::Near => tracing::warn!(%limit, "cap nearly reached"),
+                    AlertLevel::Reached => tracing::warn!(%limit, "cap reached"),
+                }
             }
+            self.alerted.insert((key.0, key.1, level, window.clone()));
         }
         Ok(())
     }
+}
+
+/// Records an alert and its event. Returns whether the alert is new.
+fn record_limit(
+    tx: &WriteTx<'_>,
+    limit: &ReachedLimit,
+    window: &Range<u64>,
+) -> Result<bool, StoreError> {
+    let is_new = record_alert(tx, limit.cap_id, limit.metric, limit.level(), window)?;
+    if is_new {
+        let (event_type, data) = limit.event(window);
+        events::record(tx, event_type, &data)?;
+    }
+    Ok(is_new)
 }
 
 #[cfg(test)]

@@ -64,6 +64,8 @@ mod networks_couponcodes_generate;
 mod networks_couponcodes_status;
 #[path = "api/networks/deletions.rs"]
 mod networks_deletions;
+#[path = "api/networks/events.rs"]
+mod networks_events;
 #[path = "api/networks/explain.rs"]
 mod networks_explain;
 #[path = "api/networks/fail_traffic.rs"]
@@ -102,6 +104,8 @@ mod networks_uploads;
 mod networks_users;
 #[path = "api/networks/visibility.rs"]
 mod networks_visibility;
+#[path = "api/networks/webhooks.rs"]
+mod networks_webhooks;
 #[path = "api/new_york.rs"]
 mod new_york;
 #[path = "api/old_daemon.rs"]

@@ -87,3 +87,5 @@ mod targeting;
 mod traffic_controls;
 #[path = "end_to_end/units.rs"]
 mod units;
+#[path = "end_to_end/webhooks.rs"]
+mod webhooks;

@@ -67,6 +67,12 @@ pub(super) fn can_wait(state: &HostCertificate) -> bool {
     state.has_certificate() && !state.is_renewal_requested && lifetime(state) >= 3 * DAY
 }
 
+/// Whether a certificate ends soon, so that its renewal is late.
+pub(super) fn is_near_end(state: &HostCertificate, now: i64) -> bool {
+    let left = state.not_after.saturating_sub(now);
+    state.has_certificate() && left < NEAR_END.min(lifetime(state) / 6)
+}
+
 /// Why an operator should look at a certificate.
 pub(super) fn problem(state: &HostCertificate, now: i64) -> Option<String> {
     let error = &state.error;
@@ -79,7 +85,7 @@ pub(super) fn problem(state: &HostCertificate, now: i64) -> Option<String> {
     if left <= 0 {
         return Some(format!("the certificate has expired{because}"));
     }
-    let is_near_end = left < NEAR_END.min(lifetime / 6);
+    let is_near_end = is_near_end(state, now);
     let is_renewal_failing = !error.is_empty() && left < lifetime / 3;
     if !is_near_end && !is_renewal_failing {
         return None;

@@ -10,18 +10,20 @@ use std::time::{Duration, Instant};
 
 use coupon_serve::tls::{CertifiedPair, check_pair};
 use coupon_shared::removal_clock::RemovalRefused;
+use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::CertificatesStatus;
 use super::key_files::{KeyFiles, KeyPair};
 use super::order::{AcmeClient, ORDER_TIMEOUT, OrderError, order_certificate};
-use super::schedule::{RetryDelays, can_wait, due_at, problem};
+use super::schedule::{RetryDelays, can_wait, due_at, is_near_end, problem};
+use crate::catalog::EventType;
 use crate::daemon_client::{DaemonClient, DaemonError, InstalledCertificate};
 use crate::publish::PublisherHandle;
 use crate::store::certificates::{self, HostCertificate};
 use crate::store::meta::{self, Sequence};
-use crate::store::{ReadTx, Store, StoreError, WriteTx, removal_clock};
+use crate::store::{ReadTx, Store, StoreError, WriteTx, events, removal_clock};
 use crate::worker::{self, Worker};
 
 /// Interval between comparisons with coupond.
@@ -120,6 +122,7 @@ impl CertificateWorker {
             self.compare(state, &installed).await?;
         }
         self.show(&wanted);
+        self.announce_ends(&wanted).await?;
         self.order_most_due(&mut wanted).await?;
         self.show(&wanted);
         Ok(())
@@ -274,7 +277,8 @@ impl CertificateWorker {
     async fn attempt(&mut self, state: &mut HostCertificate) -> Result<(), RoundError> {
         state.failures = state.failures.saturating_add(1);
         state.is_renewal_requested = false;
-        self.wait_after_failure(state, None).await?;
+        self.set_next_attempt(state, None);
+        self.save(state).await?;
         let ordered = match timeout(ORDER_TIMEOUT, self.order(&state.host)).await {
             Ok(ordered) => ordered,
             Err(_elapsed) => Err(OrderError::Timeout { retry_after: None }),
@@ -298,19 +302,47 @@ impl CertificateWorker {
                     error = state.error,
                     "certificate not issued"
                 );
-                self.wait_after_failure(state, error.retry_after()).await
+                self.set_next_attempt(state, error.retry_after());
+                self.save_failure(state).await
             }
         }
     }
 
-    async fn wait_after_failure(
-        &self,
-        state: &mut HostCertificate,
-        retry_after: Option<Duration>,
-    ) -> Result<(), RoundError> {
+    /// Saves the state of a host with the event about the failed attempt.
+    async fn save_failure(&self, state: &HostCertificate) -> Result<(), RoundError> {
+        let state = state.clone();
+        let save = move |tx: &WriteTx<'_>| {
+            certificates::save(tx, &state)?;
+            let data = json!({
+                "host": state.host, "error": state.error, "failures": state.failures,
+                "next_attempt": state.next_attempt, "expires_at": state.not_after,
+            });
+            events::record(tx, EventType::CertificateFailed, &data)
+        };
+        Ok(self.store.write(save).await?)
+    }
+
+    /// Records once for each certificate that it ends soon.
+    async fn announce_ends(&self, wanted: &[HostCertificate]) -> Result<(), RoundError> {
+        let event_type = EventType::CertificateExpiresSoon;
+        for state in wanted.iter().filter(|state| is_near_end(state, now())) {
+            let data = json!({
+                "host": state.host, "expires_at": state.not_after,
+                "fingerprint": state.fingerprint,
+            });
+            let known = data.clone();
+            let is_recorded =
+                move |connection: &ReadTx<'_>| events::is_recorded(connection, event_type, &known);
+            if !self.store.read(is_recorded).await? {
+                self.store.write(move |tx| events::record_once(tx, event_type, &data)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_next_attempt(&self, state: &mut HostCertificate, retry_after: Option<Duration>) {
         let delay = self.delays.after(state.failures, retry_after);
         state.next_attempt = now().saturating_add(seconds(delay));
-        self.save(state).await
     }
 
     async fn order(&self, host: &str) -> Result<(KeyPair, CertifiedPair), OrderError> {

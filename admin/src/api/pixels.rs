@@ -15,7 +15,8 @@ use super::request::{Id, ListSpec, Wait};
 use super::state::AppState;
 use crate::catalog::{Pixel, PostbackUrl};
 use crate::edit::EditError;
-use crate::partner_postbacks::{PartnerPostbacks, RequestOutcome, TestResult, TooManyTests};
+use crate::outgoing::{RequestOutcome, TestResult};
+use crate::partner_postbacks::PartnerPostbacks;
 use crate::store::partner_postbacks;
 use crate::store::rows::Entity;
 use crate::store::{Store, domains};
@@ -113,10 +114,11 @@ pub(super) fn check_sendable(rules: &PartnerPostbacks, pixel: &Pixel) -> Result<
 
 /// The result of a test request.
 #[derive(Serialize, utoipa::ToSchema)]
-struct PixelTest {
+#[schema(as = PixelTest)]
+pub(super) struct RequestTest {
     /// The requested URL.
     url: String,
-    /// The partner's server answered 2xx.
+    /// The server answered 2xx.
     is_delivered: bool,
     /// The status of the answer; 0 without an answer.
     status: u16,
@@ -129,20 +131,20 @@ struct PixelTest {
 }
 
 /// Requests a partner postback's URL once with sample values, and returns the partner's answer.
-#[utoipa::path(post, path = "/pixels/{id}/test", params(Id), responses((status = 200, body = PixelTest)))]
+#[utoipa::path(post, path = "/pixels/{id}/test", params(Id), responses((status = 200, body = RequestTest)))]
 async fn test(
     State(store): State<Store>,
     State(postbacks): State<PartnerPostbacks>,
     Id(id): Id,
-) -> Result<JsonAnswer<PixelTest>, ApiError> {
+) -> Result<JsonAnswer<RequestTest>, ApiError> {
     let row = crud::find::<Pixel>(&store, id).await?;
     let own_hosts = store.read(domains::own_hosts).await?;
-    let result = postbacks.test(&row.stored.object, &own_hosts).await?;
-    Ok(JsonAnswer(result.into()))
+    let result = postbacks.test(&row.stored.object, &own_hosts).await;
+    Ok(JsonAnswer(result.ok_or_else(|| too_many_tests("pixel.too_many_tests"))?.into()))
 }
 
-impl From<TestResult> for PixelTest {
-    fn from(result: TestResult) -> PixelTest {
+impl From<TestResult> for RequestTest {
+    fn from(result: TestResult) -> RequestTest {
         let (status, body, error) = match result.outcome {
             RequestOutcome::Answered { status, body, .. } => (status, body, String::new()),
             RequestOutcome::Refused(refused) => (0, String::new(), refused.to_string()),
@@ -150,13 +152,12 @@ impl From<TestResult> for PixelTest {
         };
         let elapsed_ms = u64::try_from(result.took.as_millis()).unwrap_or(u64::MAX);
         let is_delivered = (200..300).contains(&status);
-        PixelTest { url: result.url, is_delivered, status, body, error, elapsed_ms }
+        RequestTest { url: result.url, is_delivered, status, body, error, elapsed_ms }
     }
 }
 
-impl From<TooManyTests> for ApiError {
-    fn from(error: TooManyTests) -> ApiError {
-        let status = axum::http::StatusCode::TOO_MANY_REQUESTS;
-        ApiError::new(status, "pixel.too_many_tests", error.to_string())
-    }
+/// The answer while as many test requests run as may.
+pub(super) fn too_many_tests(code: &'static str) -> ApiError {
+    let message = "several addresses are being tested already; try again when one is done";
+    ApiError::new(axum::http::StatusCode::TOO_MANY_REQUESTS, code, message)
 }

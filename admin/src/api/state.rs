@@ -7,6 +7,7 @@ use coupon_geo::GeoWatcher;
 
 use super::auth::{AuthConfig, AuthLayer};
 use super::bodies::Bodies;
+use super::events::EventStreams;
 use super::reports::EventFeed;
 use super::route_latency::RouteLatencies;
 use crate::accounts::session::Lifetimes;
@@ -24,6 +25,7 @@ use crate::smart_switch::SmartSwitch;
 use crate::store::Store;
 use crate::uploads::Uploads;
 use crate::visit_state::VisitStateHandle;
+use crate::webhooks::Webhooks;
 
 /// The state of the router. Each handler takes single parts.
 #[derive(Clone)]
@@ -56,6 +58,8 @@ pub struct AppState {
     pub uploads: Uploads,
     /// Sender of partner postbacks.
     pub pixels: PartnerPostbacks,
+    /// Sender of webhooks.
+    pub webhooks: Webhooks,
     /// Runs SmartSwitch rules.
     pub smart_switch: SmartSwitch,
     /// State of certificates.
@@ -70,6 +74,8 @@ pub struct AppState {
     pub events: EventFeed,
     /// How long answers take.
     pub latencies: RouteLatencies,
+    /// Readers of the network's events.
+    pub event_streams: EventStreams,
 }
 
 /// The network's number in answers.
@@ -101,12 +107,14 @@ parts! {
     jobs: JobsHandle,
     uploads: Uploads,
     pixels: PartnerPostbacks,
+    webhooks: Webhooks,
     smart_switch: SmartSwitch,
     certificates: AcmeHandle,
     visit_state: VisitStateHandle,
     geo: Arc<GeoWatcher>,
     places: PlaceLists,
     events: EventFeed,
+    event_streams: EventStreams,
 }
 
 impl FromRef<AppState> for Network {

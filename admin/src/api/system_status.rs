@@ -17,7 +17,8 @@ use crate::disk::DiskSpace;
 use crate::privacy::PrivacyStatus;
 use crate::publish::PublicationStatus;
 use crate::store::advertisers::{self, AdvertisersWithoutProof};
-use crate::store::partner_postbacks::{self, Backlog};
+use crate::store::outbox::{self, Backlog};
+use crate::store::partner_postbacks::PostbackOutbox;
 use crate::store::{ReadTx, StoreError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -55,7 +56,7 @@ impl AppState {
     pub(crate) async fn system_status(&self) -> Result<SystemStatus, StoreError> {
         let read = |connection: &ReadTx<'_>| {
             Ok::<_, StoreError>((
-                partner_postbacks::backlog(connection)?,
+                outbox::backlog::<PostbackOutbox>(connection)?,
                 advertisers::without_proof(connection)?,
             ))
         };

@@ -53,6 +53,15 @@ pub fn inspect(guard: &CodeLeakGuard, usage: &CodeUsage) -> Option<FraudFinding>
     Some(FraudFinding { sign, hold: guard.action == LeakAction::Hold, detail })
 }
 
+/// Whether a finding is the first of its kind: the conversion before had no such sign.
+#[must_use]
+pub fn is_first(guard: &CodeLeakGuard, usage: &CodeUsage, finding: &FraudFinding) -> bool {
+    let CodeUsage { last_hour, before, .. } = *usage;
+    let earlier = CodeUsage { last_hour: last_hour.saturating_sub(1), ..*usage };
+    let is_known = inspect(guard, &earlier).is_some_and(|known| known.sign == finding.sign);
+    !is_known || last_hour + before <= 1
+}
+
 fn spike(guard: &CodeLeakGuard, usage: &CodeUsage) -> Option<(FraudSign, String)> {
     let CodeUsage { last_hour, before, .. } = *usage;
     let usual = u128::from(before) * u128::from(guard.spike_factor);

@@ -120,11 +120,19 @@ pub struct Settings {
     #[serde(default)]
     #[schema(max_items = 1000, example = json!(["203.0.113.7", "198.51.100.0/24"]))]
     pub ip_blocklist: Vec<String>,
+    /// Alerts tell of a cap of which this part is used, in percent; 0: only of reached caps.
+    #[serde(default = "nearly_all")]
+    #[schema(maximum = 99)]
+    pub cap_alert_percentage: u32,
+}
+
+fn nearly_all() -> u32 {
+    90
 }
 
 impl Settings {
     /// The names of all fields.
-    pub const FIELDS: [&'static str; 10] = [
+    pub const FIELDS: [&'static str; 11] = [
         "time_zone",
         "currency",
         "fallback_url",
@@ -135,6 +143,7 @@ impl Settings {
         "global_fail_traffic_url",
         "is_fail_traffic_on_paused_enabled",
         "ip_blocklist",
+        "cap_alert_percentage",
     ];
 
     /// Checks the settings without other rows.
@@ -158,6 +167,10 @@ impl Settings {
             problems.add("global_fail_traffic_url", error);
         }
         ip_blocklist::check(&mut problems, "ip_blocklist", &self.ip_blocklist);
+        if self.cap_alert_percentage > 99 {
+            let error = "must be from 0 to 99; reached caps have an alert of their own";
+            problems.add("cap_alert_percentage", error);
+        }
         problems.finish()
     }
 }
@@ -195,6 +208,7 @@ mod tests {
             global_fail_traffic_url: String::new(),
             is_fail_traffic_on_paused_enabled: false,
             ip_blocklist: Vec::new(),
+            cap_alert_percentage: 90,
         };
         assert_eq!(settings("America/Los_Angeles", "USD").check(), Ok(()));
         assert_eq!(settings("UTC", "EUR").check(), Ok(()));

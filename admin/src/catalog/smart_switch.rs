@@ -218,7 +218,7 @@ pub struct SmartSwitchRule {
     #[serde(default)]
     #[schema(maximum = 10080)]
     pub delay_minutes: u32,
-    /// Blocks, warnings, alerts and releases are logged as warnings.
+    /// Blocks, warnings and releases become events; they and alerts are logged as warnings.
     #[serde(default = "enabled")]
     pub is_notify_employees: bool,
     /// Partners see blocks of their own values in the portal.

@@ -45,6 +45,7 @@ mod status;
 mod traffic_controls;
 mod uploads;
 mod users;
+mod webhooks;
 
 pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
@@ -57,6 +58,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(blocked_values::routes())
         .merge(privacy::routes())
         .merge(partner_postbacks::routes())
+        .merge(webhooks::routes())
         .merge(users::routes())
         .merge(audit::routes())
         .merge(status::routes())

@@ -11,6 +11,8 @@ const LABELS: &[(&str, &str)] = &[
     ("targeted_entity_ids", "Targets"),
     ("targeted_entity_type", "Traffic"),
     ("rule_status", "Status"),
+    ("webhook_status", "Status"),
+    ("cap_alert_percentage", "Cap alerts from"),
     ("run_frequency", "Runs"),
     ("data_lookback_window", "Measured time before a run"),
     ("min_clicks", "Clicks at least"),

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::conversion_event;
 use super::count::Counts;
 use super::field_changes::{amount_changes, field_change, status_changes};
 use super::partner_postback::enqueue_partner_postback;
@@ -124,6 +125,7 @@ fn decide(
     conversions::update(tx, &after)?;
     let changes = status_changes(&before.conversion, &after.conversion);
     conversions::record_history(tx, after.number, Action::Status, None, &changes)?;
+    conversion_event::record_status_change(tx, &before.conversion, &after.conversion)?;
     counts.add(Some(&before.conversion), &after.conversion);
     if decision == Decision::Approved {
         // A refused conversion left them waiting when it was created.

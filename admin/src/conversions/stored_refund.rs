@@ -4,6 +4,7 @@
 //! A stored refund adds nothing to the reports: the deduction is a change of the order and stands
 //! in the order's history. A deducted refund stays deducted.
 
+use super::conversion_event;
 use super::count::Counts;
 use super::field_changes::{amount_changes, status_changes};
 use crate::attribution::error_code::ErrorCode;
@@ -31,6 +32,7 @@ pub(super) fn take_back_from(
     conversions::update(tx, &order)?;
     let changes = amount_changes(&before, &order.conversion);
     conversions::record_history(tx, order.number, Action::Refund, Some(postback), &changes)?;
+    conversion_event::record_reversal(tx, &before, &order.conversion)?;
     counts.add(Some(&before), &order.conversion);
     Ok((order, refund.is_beyond))
 }
@@ -87,6 +89,7 @@ pub(super) fn set_status(
     conversions::update(tx, &refund)?;
     let changes = status_changes(&before, &refund.conversion);
     conversions::record_history(tx, refund.number, Action::Status, None, &changes)?;
+    conversion_event::record_status_change(tx, &before, &refund.conversion)?;
     counts.add(Some(&before), &refund.conversion);
     Ok(refund)
 }

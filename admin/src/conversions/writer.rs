@@ -24,6 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use coupon_shared::postback::{Verdict, VerdictStatus};
 use serde_json::json;
 
+use super::conversion_event;
 use super::count::Counts;
 use super::evidence_loader::EvidenceLoader;
 use super::field_changes::{field_change, status_changes};
@@ -373,6 +374,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
                 &changes,
             )?;
         }
+        conversion_event::record_status_change(self.tx, &before, &held.conversion)?;
         self.counts.add(Some(&before), &held.conversion);
         Ok(())
     }
@@ -433,6 +435,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
             Some(row.id),
             &changes,
         )?;
+        conversion_event::record_created(self.tx, conversion)?;
         self.counts.add(None, conversion);
         Ok(inserted)
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::notice::Notices;
 use super::plan::{FoundValue, Plan};
 use crate::catalog::{BlockedValue, BlockedValueStatus, SmartSwitchRule};
 use crate::edit::{self, EditError};
@@ -16,6 +17,7 @@ pub(super) fn apply(
     plan: &Plan,
     run_id: u64,
 ) -> Result<(), EditError> {
+    let notices = Notices { rule, run_id };
     for value in plan.with_outcome(FindingOutcome::Warned) {
         let due = tx.now() + i64::from(rule.object.delay_minutes) * 60;
         let block = NewBlock {
@@ -23,18 +25,21 @@ pub(super) fn apply(
             time_due: due,
             ..new_block(rule, value, run_id)
         };
-        put(tx, &block, "warned")?;
+        let id = put(tx, &block, "warned")?;
+        notices.warned(tx, id, &block)?;
     }
     let mut changes_visits = false;
     for value in plan.with_outcome(FindingOutcome::Acted) {
-        put(tx, &new_block(rule, value, run_id), "blocked")?;
+        let block = new_block(rule, value, run_id);
+        let id = put(tx, &block, "blocked")?;
+        notices.acted(tx, id, &block)?;
         changes_visits |= edit::blocked_values::begin_action(tx, rule.object.action, &value.key)?;
     }
     for id in &plan.released {
-        changes_visits |= release(tx, *id)?;
+        changes_visits |= release(tx, *id, &notices)?;
     }
     for id in &plan.withdrawn {
-        release(tx, *id)?;
+        release(tx, *id, &notices)?;
     }
     if changes_visits {
         tx.next_catalog_sequence()?;
@@ -61,7 +66,7 @@ fn new_block<'a>(
     }
 }
 
-fn put(tx: &WriteTx<'_>, block: &NewBlock<'_>, action: &str) -> Result<(), StoreError> {
+fn put(tx: &WriteTx<'_>, block: &NewBlock<'_>, action: &str) -> Result<u32, StoreError> {
     let id = blocked_values::put(tx, block)?;
     let after = Map::from_iter([
         ("variable".to_owned(), json!(block.variable)),
@@ -72,7 +77,8 @@ fn put(tx: &WriteTx<'_>, block: &NewBlock<'_>, action: &str) -> Result<(), Store
         ("action".to_owned(), json!(block.action)),
         ("measured".to_owned(), json!(block.measured)),
     ]);
-    record(tx, id, action, &after)
+    record(tx, id, action, &after)?;
+    Ok(id)
 }
 
 fn record(
@@ -85,10 +91,11 @@ fn record(
 }
 
 /// Ends a block or a warning. Returns whether visits or codes change.
-fn release(tx: &WriteTx<'_>, id: u32) -> Result<bool, EditError> {
+fn release(tx: &WriteTx<'_>, id: u32, notices: &Notices<'_>) -> Result<bool, EditError> {
     let Some(before) = rows::find::<BlockedValue>(tx, id)? else { return Ok(false) };
     blocked_values::set_status(tx, id, BlockedValueStatus::Released)?;
     record(tx, id, "released", &Map::new())?;
+    notices.released(tx, id, &before.object)?;
     let is_active = before.object.blocked_value_status == BlockedValueStatus::Active;
     if is_active { edit::blocked_values::end_action(tx, &before.object) } else { Ok(false) }
 }

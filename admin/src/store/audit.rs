@@ -4,11 +4,11 @@
 use rusqlite::types::Type;
 use rusqlite::{Row, params_from_iter};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::rows::{Compared, Filter, Filterable, Listed, Page, Query, Vocabulary, conditions};
-use super::{ReadTx, StoreError, WriteTx};
-use crate::catalog::{UnknownWord, WordSet};
+use super::{ReadTx, StoreError, WriteTx, events};
+use crate::catalog::{EventType, UnknownWord, WordSet};
 
 /// Filters of the audit.
 pub const FILTERS: &[Filterable] = &[
@@ -68,7 +68,7 @@ audit_words! {
     AuditObjects:
         "address" "advertiser" "affiliate" "api_key" "blocked_value" "bot_list" "certificate" "click" "click_archive"
         "conversion" "coupon_code" "custom_cap" "forwarding_rule" "job" "offer" "offer_group" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
-        "postback" "settings" "smart_switch_rule" "store" "tracking_domain" "traffic_control" "unidentified_postback" "user"
+        "postback" "settings" "smart_switch_rule" "store" "tracking_domain" "traffic_control" "unidentified_postback" "user" "webhook" "webhook_delivery"
 }
 
 audit_words! {
@@ -174,7 +174,31 @@ pub fn record(tx: &WriteTx<'_>, entry: &AuditEntry<'_>) -> Result<(), StoreError
         entry.last_id,
         changes,
     ))?;
-    Ok(())
+    if entry.object == CODES { record_code_event(tx, entry) } else { Ok(()) }
+}
+
+/// The audit's name for coupon codes.
+const CODES: &str = "coupon_code";
+/// Longest value, as JSON, that an event has beside its field.
+const MAX_EVENT_VALUE_BYTES: usize = 512;
+
+/// Every change of codes has an audit entry: one for all codes of a request or a job.
+fn record_code_event(tx: &WriteTx<'_>, entry: &AuditEntry<'_>) -> Result<(), StoreError> {
+    let is_short = |value: &&Json| value.to_string().len() <= MAX_EVENT_VALUE_BYTES;
+    let change = |change: &FieldChange| {
+        json!({
+            "field": change.field,
+            "before": Some(&change.before).filter(is_short),
+            "after": Some(&change.after).filter(is_short),
+        })
+    };
+    let data = json!({
+        "action": entry.action, "codes": entry.objects,
+        "first_network_coupon_code_id": entry.first_id,
+        "last_network_coupon_code_id": entry.last_id,
+        "changes": entry.changes.iter().map(change).collect::<Vec<_>>(),
+    });
+    events::record(tx, EventType::CouponCodeChanged, &data)
 }
 
 fn unwritable(error: serde_json::Error) -> StoreError {

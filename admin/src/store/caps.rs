@@ -15,7 +15,7 @@ use crate::catalog::{CapLimits, CustomCap, Money};
 mod alerts;
 mod conversion_use;
 
-pub use alerts::{CapAlert, alerts, record_alert};
+pub use alerts::{AlertLevel, CapAlert, alerts, record_alert};
 pub use conversion_use::{ConversionUse, conversions_in, read_conversions_in};
 pub(super) use conversion_use::{add_conversion, change_conversion};
 

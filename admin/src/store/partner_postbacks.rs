@@ -1,11 +1,10 @@
 //! Partner postbacks, and the outbox of their deliveries.
 
-use std::collections::{HashMap, HashSet};
-
 use coupon_shared::destination::MacroSink;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 
+use super::outbox::{self, Outbox, ReplayedRange};
 use super::rows::{
     Compared, DELETED, Entity, FIRST, Filterable, Listed, Page, Query, Vocabulary, conditions,
     optional_id, word,
@@ -164,181 +163,28 @@ pub fn queue(tx: &WriteTx<'_>, new: &NewDelivery<'_>) -> Result<(), StoreError> 
     Ok(())
 }
 
-#[derive(Debug, Clone)]
-pub struct InFlight {
-    /// Delivery id.
-    pub id: u32,
-    /// The URL's host, with the port.
-    pub host: String,
-}
-
+/// The outbox of partner postbacks.
 #[derive(Debug)]
-pub struct Due {
-    /// Delivery id.
-    pub id: u32,
+pub struct PostbackOutbox;
+
+/// The request of a delivery.
+#[derive(Debug)]
+pub struct PostbackRequest {
     /// With expanded macros.
     pub url: String,
-    /// The URL's host, with the port.
-    pub host: String,
     /// The postback's current key.
     pub signing_key: String,
-    /// Number of earlier attempts.
-    pub attempts: u32,
 }
 
-/// Due deliveries.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    pub due: Vec<Due>,
-    /// When the next delivery becomes due, in Unix milliseconds.
-    pub next_ms: Option<i64>,
-}
+impl Outbox for PostbackOutbox {
+    type Request = PostbackRequest;
+    const TABLE: &'static str = "pixel_delivery";
+    const REQUEST: &'static str = "d.url, p.signing_key";
+    const JOIN: &'static str = "JOIN pixel p ON p.id = d.pixel_id";
 
-/// Deliveries in flight, and their limits.
-#[derive(Debug)]
-pub struct Traffic {
-    pub in_flight: Vec<InFlight>,
-    /// Hosts that did not answer the last request.
-    pub unresponsive: HashSet<String>,
-    /// In total.
-    pub max_in_flight: usize,
-    /// To one host.
-    pub max_per_host: usize,
-    /// To all unresponsive hosts together.
-    pub max_unresponsive: usize,
-}
-
-/// Finds due deliveries within the limits. Responsive hosts come first, then hosts with the fewest
-/// requests in flight, then the longest waiting.
-pub fn due(connection: &ReadTx<'_>, now_ms: i64, traffic: &Traffic) -> Result<Outbox, StoreError> {
-    let mut flying: HashMap<&str, Vec<u32>> = HashMap::new();
-    for InFlight { id, host } in &traffic.in_flight {
-        flying.entry(host).or_default().push(*id);
+    fn read_request(row: &Row<'_>, first: usize) -> rusqlite::Result<PostbackRequest> {
+        Ok(PostbackRequest { url: row.get(first)?, signing_key: row.get(first + 1)? })
     }
-    let to = |host: &str| flying.get(host).map_or(&[][..], Vec::as_slice);
-    let is_unresponsive = |host: &str| traffic.unresponsive.contains(host);
-    let (mut hosts, waiting): (Vec<_>, Vec<_>) =
-        pending_hosts(connection)?.into_iter().partition(|(_, due_ms)| *due_ms <= now_ms);
-    hosts.sort_by_key(|(host, due_ms)| (is_unresponsive(host), to(host).len(), *due_ms));
-    let mut room = traffic.max_in_flight.saturating_sub(traffic.in_flight.len());
-    let unresponsive_now =
-        traffic.in_flight.iter().filter(|flight| is_unresponsive(&flight.host)).count();
-    let mut unresponsive_room = traffic.max_unresponsive.saturating_sub(unresponsive_now);
-    let mut due = Vec::new();
-    for (host, _) in hosts {
-        let bound = if is_unresponsive(&host) { room.min(unresponsive_room) } else { room };
-        let free = traffic.max_per_host.saturating_sub(to(&host).len()).min(bound);
-        let found = due_at(connection, &host, now_ms, to(&host), free)?;
-        room -= found.len();
-        unresponsive_room -= if is_unresponsive(&host) { found.len() } else { 0 };
-        due.extend(found);
-    }
-    Ok(Outbox { due, next_ms: waiting.into_iter().map(|(_, due_ms)| due_ms).min() })
-}
-
-/// Returns every host with pending deliveries, and when the first of these is due. Costs one
-/// look-up for each host, whatever the number of deliveries.
-fn pending_hosts(connection: &ReadTx<'_>) -> Result<Vec<(String, i64)>, StoreError> {
-    let sql = "SELECT host, due_ms FROM pixel_delivery INDEXED BY pixel_delivery_due \
-               WHERE state = 'pending' AND host > ?1 ORDER BY host, due_ms LIMIT 1";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut hosts: Vec<(String, i64)> = Vec::new();
-    loop {
-        let last = hosts.last().map_or("", |(host, _)| host.as_str());
-        let next = statement.query_row([last], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        match next {
-            Some(next) => hosts.push(next),
-            None => return Ok(hosts),
-        }
-    }
-}
-
-/// Finds up to `free` deliveries to one host that are not in flight.
-fn due_at(
-    connection: &ReadTx<'_>,
-    host: &str,
-    now_ms: i64,
-    flying: &[u32],
-    free: usize,
-) -> Result<Vec<Due>, StoreError> {
-    if free == 0 {
-        return Ok(Vec::new());
-    }
-    let sql = "SELECT d.id, d.url, d.host, p.signing_key, d.attempts FROM pixel_delivery d \
-               INDEXED BY pixel_delivery_due JOIN pixel p ON p.id = d.pixel_id \
-               WHERE d.state = 'pending' AND d.host = ?1 AND d.due_ms <= ?2 ORDER BY d.due_ms, d.id LIMIT ?3";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map((host, now_ms, free + flying.len()), |row| {
-        Ok(Due {
-            id: row.get(0)?,
-            url: row.get(1)?,
-            host: row.get(2)?,
-            signing_key: row.get(3)?,
-            attempts: row.get(4)?,
-        })
-    })?;
-    let rows: Vec<Due> = rows.collect::<Result<_, _>>()?;
-    Ok(rows.into_iter().filter(|due| !flying.contains(&due.id)).take(free).collect())
-}
-
-/// Whether deliveries began to wait more than a minute in the future. Smaller differences come from
-/// ordinary clock corrections.
-pub fn is_clock_set_back(connection: &ReadTx<'_>, now_ms: i64) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM pixel_delivery INDEXED BY pixel_delivery_since \
-               WHERE state = 'pending' AND since_ms > ?1 LIMIT 1";
-    Ok(connection.prepare_cached(sql)?.exists([now_ms.saturating_add(CLOCK_SLACK_MS)])?)
-}
-
-const CLOCK_SLACK_MS: i64 = 60_000;
-
-/// Makes deliveries due that began to wait in the future: the clock was set back, and their waits
-/// would be too long by an unknown time.
-pub fn forget_waits(tx: &WriteTx<'_>, now_ms: i64) -> Result<(), StoreError> {
-    let sql = "UPDATE pixel_delivery SET since_ms = ?1, due_ms = ?1 WHERE state = 'pending' AND since_ms > ?2";
-    tx.execute(sql, (now_ms, now_ms.saturating_add(CLOCK_SLACK_MS)))?;
-    Ok(())
-}
-
-/// State of a delivery after an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NextState {
-    Delivered,
-    /// Another attempt follows.
-    Pending {
-        /// Time of the attempt, in Unix milliseconds.
-        due_ms: i64,
-    },
-    /// Given up, until replayed.
-    Dead,
-}
-
-/// One attempt to send a delivery.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    /// Delivery id.
-    pub id: u32,
-    /// End of the attempt, in Unix milliseconds.
-    pub now_ms: i64,
-    pub next_state: NextState,
-    /// Status of the response, or 0.
-    pub status: u16,
-    /// The failure, or empty.
-    pub error: String,
-}
-
-/// Records an attempt. A delivery that died meanwhile stays dead, unless this attempt delivered it.
-pub fn record(tx: &WriteTx<'_>, attempt: &Attempt) -> Result<(), StoreError> {
-    let (state, due_ms) = match attempt.next_state {
-        NextState::Delivered => (DeliveryState::Delivered, attempt.now_ms),
-        NextState::Pending { due_ms } => (DeliveryState::Pending, due_ms),
-        NextState::Dead => (DeliveryState::Dead, attempt.now_ms),
-    };
-    let sql = "UPDATE pixel_delivery SET state = ?2, attempts = attempts + 1, since_ms = ?3, due_ms = ?4, \
-               last_status = ?5, last_error = ?6, time_attempted = ?3 / 1000 \
-               WHERE id = ?1 AND (state = 'pending' OR ?2 = 'delivered')";
-    let Attempt { id, now_ms, status, ref error, .. } = *attempt;
-    tx.prepare_cached(sql)?.execute((id, state.as_str(), now_ms, due_ms, status, error))?;
-    Ok(())
 }
 
 /// A delivery in lists.
@@ -465,125 +311,21 @@ pub enum Replayed {
     DeadOf(u32),
 }
 
-/// Number of deliveries, lowest id, highest id.
-pub type ReplayedRange = (u64, u32, u32);
-
 /// Makes deliveries due, without earlier attempts.
 pub fn replay(tx: &WriteTx<'_>, which: Replayed) -> Result<ReplayedRange, StoreError> {
-    let (condition, id) = match which {
-        Replayed::One(id) => ("id = ?1", id),
-        Replayed::DeadOf(id) => ("pixel_id = ?1 AND state = 'dead'", id),
-    };
     // A delivery without a URL cannot be sent.
-    let condition = format!("{condition} AND url <> ''");
-    let range = format!(
-        "SELECT count(*), ifnull(min(id), 0), ifnull(max(id), 0) FROM pixel_delivery WHERE {condition}"
-    );
-    let range = tx
-        .prepare_cached(&range)?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let sql = format!(
-        "UPDATE pixel_delivery SET state = 'pending', attempts = 0, since_ms = ?2, due_ms = ?2 WHERE {condition}"
-    );
-    tx.prepare_cached(&sql)?.execute((id, jiff::Timestamp::now().as_millisecond()))?;
-    Ok(range)
-}
-
-/// State of the outbox.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-#[schema(as = PixelStatusCounts)]
-pub struct Backlog {
-    /// Deliveries waiting for the next attempt.
-    pub pending: u64,
-    /// Dead deliveries.
-    pub dead: u64,
-    /// When the oldest pending delivery was queued, in Unix seconds.
-    pub oldest_pending: Option<i64>,
-}
-
-pub fn backlog(connection: &ReadTx<'_>) -> Result<Backlog, StoreError> {
-    let sql = "SELECT (SELECT count(*) FROM pixel_delivery WHERE state = 'pending'), \
-               (SELECT count(*) FROM pixel_delivery WHERE state = 'dead'), \
-               (SELECT time_created FROM pixel_delivery WHERE state = 'pending' ORDER BY id LIMIT 1)";
-    Ok(connection.prepare_cached(sql)?.query_row([], |row| {
-        Ok(Backlog { pending: row.get(0)?, dead: row.get(1)?, oldest_pending: row.get(2)? })
-    })?)
+    let (condition, id) = match which {
+        Replayed::One(id) => ("id = ?1 AND url <> ''", id),
+        Replayed::DeadOf(id) => ("pixel_id = ?1 AND state = 'dead' AND url <> ''", id),
+    };
+    outbox::replay::<PostbackOutbox>(tx, condition, vec![id.into()])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::origin::{Actor, Origin};
-
-    /// An outbox with so many deliveries to each host, due one after the other from 1 on.
-    fn outbox(hosts: &[(&str, u32)]) -> (tempfile::TempDir, rusqlite::Connection) {
-        let dir = tempfile::tempdir().unwrap();
-        let connection = crate::store::open_writer(dir.path()).unwrap();
-        connection
-            .execute_batch(
-                "INSERT INTO affiliate (name, account_status, time_created, time_saved) VALUES ('A', 'active', 1, 1);
-                 INSERT INTO pixel (affiliate_id, pixel_status, pixel_type, postback_url, signing_key, time_created, time_saved)
-                 VALUES (1, 'active', 'conversion', 'https://p.example/', 'key', 1, 1);",
-            )
-            .unwrap();
-        let sql = "INSERT INTO pixel_delivery (pixel_id, conversion_id, affiliate_id, offer_id, url, host, state, \
-                   since_ms, due_ms, time_created) VALUES (1, ?1, 1, 1, 'https://p.example/', ?2, 'pending', 0, ?3, 1)";
-        let mut due_ms = 0;
-        for (host, count) in hosts {
-            for _ in 0..*count {
-                due_ms += 1;
-                connection.execute(sql, (format!("{due_ms:032x}"), host, due_ms)).unwrap();
-            }
-        }
-        (dir, connection)
-    }
-
-    fn traffic(in_flight: &[(u32, &str)], unresponsive: &[&str]) -> Traffic {
-        let flight = |(id, host): &(u32, &str)| InFlight { id: *id, host: (*host).to_owned() };
-        Traffic {
-            in_flight: in_flight.iter().map(flight).collect(),
-            unresponsive: unresponsive.iter().map(|host| (*host).to_owned()).collect(),
-            max_in_flight: 6,
-            max_per_host: 3,
-            max_unresponsive: 2,
-        }
-    }
-
-    fn ids(connection: &rusqlite::Connection, now_ms: i64, traffic: &Traffic) -> Vec<u32> {
-        due(&ReadTx::within(connection), now_ms, traffic)
-            .unwrap()
-            .due
-            .iter()
-            .map(|due| due.id)
-            .collect()
-    }
-
-    #[test]
-    fn each_host_gets_its_share_and_the_one_with_the_fewest_comes_first() {
-        let (_dir, connection) = outbox(&[("a", 5), ("b", 5), ("c", 5)]);
-        assert_eq!(ids(&connection, 100, &traffic(&[], &[])), [1, 2, 3, 6, 7, 8]);
-        let busy = traffic(&[(1, "a"), (2, "a"), (6, "b")], &[]);
-        assert_eq!(ids(&connection, 100, &busy), [11, 12, 13]);
-        let full = traffic(&[(1, "a"), (2, "a"), (3, "a"), (6, "b"), (7, "b"), (8, "b")], &[]);
-        assert_eq!(ids(&connection, 100, &full), [0_u32; 0]);
-    }
-
-    #[test]
-    fn silent_hosts_come_last_and_share_a_part() {
-        let (_dir, connection) = outbox(&[("a", 5), ("b", 5), ("c", 5)]);
-        assert_eq!(ids(&connection, 100, &traffic(&[], &["a", "b"])), [11, 12, 13, 1, 2]);
-        let one_flies = traffic(&[(1, "a")], &["a", "b"]);
-        assert_eq!(ids(&connection, 100, &one_flies), [11, 12, 13, 6]);
-    }
-
-    #[test]
-    fn what_is_not_due_waits_and_says_until_when() {
-        let (_dir, connection) = outbox(&[("a", 2), ("b", 2)]);
-        let outbox = due(&ReadTx::within(&connection), 2, &traffic(&[], &[])).unwrap();
-        assert_eq!(outbox.due.iter().map(|due| due.id).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(outbox.next_ms, Some(3));
-        assert_eq!(outbox.due[0].signing_key, "key");
-    }
+    use crate::store::outbox::tests::outbox;
 
     /// A conversion of which nothing but the id is known.
     fn insert_conversion(connection: &rusqlite::Connection, id: &str) {

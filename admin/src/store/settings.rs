@@ -1,5 +1,7 @@
 //! The one row of settings.
 
+use rusqlite::params;
+
 use super::rows::{from_json, word};
 use super::{ReadTx, StoreError, WriteTx, click_terms};
 use crate::catalog::{CodeLeakGuard, SecondFactorPolicy, Settings};
@@ -21,7 +23,8 @@ pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
                leak_spike_factor, leak_spike_minimum, second_factor_admin, second_factor_manager, \
                second_factor_read_only, second_factor_partner, \
                is_global_fail_traffic_enabled, global_fail_traffic_url, \
-               is_fail_traffic_on_paused_enabled, ip_blocklist, time_saved, revision FROM settings";
+               is_fail_traffic_on_paused_enabled, ip_blocklist, cap_alert_percentage, time_saved, \
+               revision FROM settings";
     let read = connection.prepare_cached(sql)?.query_row([], |row| {
         let settings = Settings {
             time_zone: row.get(0)?,
@@ -43,8 +46,9 @@ pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
             global_fail_traffic_url: row.get(12)?,
             is_fail_traffic_on_paused_enabled: row.get(13)?,
             ip_blocklist: from_json(row, 14)?,
+            cap_alert_percentage: row.get(15)?,
         };
-        Ok(SettingsRow { settings, time_saved: row.get(15)?, revision: row.get(16)? })
+        Ok(SettingsRow { settings, time_saved: row.get(16)?, revision: row.get(17)? })
     })?;
     Ok(read)
 }
@@ -56,11 +60,12 @@ pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> 
                leak_spike_minimum = ?7, second_factor_admin = ?8, second_factor_manager = ?9, \
                second_factor_read_only = ?10, second_factor_partner = ?11, \
                is_global_fail_traffic_enabled = ?12, global_fail_traffic_url = ?13, \
-               is_fail_traffic_on_paused_enabled = ?14, ip_blocklist = ?15, time_saved = ?16";
+               is_fail_traffic_on_paused_enabled = ?14, ip_blocklist = ?15, \
+               cap_alert_percentage = ?16, time_saved = ?17";
     let (guard, second_factor) = (&settings.code_leak_guard, &settings.second_factor_required);
     tx.execute(
         sql,
-        (
+        params![
             &settings.time_zone,
             &settings.currency,
             &settings.fallback_url,
@@ -76,8 +81,9 @@ pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> 
             &settings.global_fail_traffic_url,
             settings.is_fail_traffic_on_paused_enabled,
             serde_json::json!(settings.ip_blocklist).to_string(),
+            settings.cap_alert_percentage,
             tx.now(),
-        ),
+        ],
     )?;
     click_terms::record_currency(tx, &settings.currency)
 }

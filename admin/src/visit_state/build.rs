@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::click_counts::ClickCounts;
-use crate::caps::{ReachedLimit, reached_by_clicks, reached_by_conversions};
-use crate::catalog::CapPeriod;
-use crate::store::caps::{self, Cap};
+use crate::caps::{ReachedLimit, WHOLE, used_by_clicks, used_by_conversions};
+use crate::catalog::{CapMetric, CapPeriod, Settings};
+use crate::store::caps::{self, AlertLevel, Cap};
 use crate::store::conversions::{self, visitors};
 use crate::store::{ReadTx, StoreError, blocks, meta, settings};
 
@@ -53,10 +53,10 @@ fn now_ms() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
 }
 
-/// A state with the limits that it reaches.
+/// A state with the limits to alert of.
 pub(super) struct BuiltState {
     published: Arc<PublishedState>,
-    reached: Vec<(ReachedLimit, Range<u64>)>,
+    alerts: Vec<(ReachedLimit, Range<u64>)>,
 }
 
 impl BuiltState {
@@ -68,9 +68,9 @@ impl BuiltState {
         Arc::clone(&self.published)
     }
 
-    /// Reached limits of the present windows, in Unix milliseconds.
-    pub(super) fn reached(&self) -> &[(ReachedLimit, Range<u64>)] {
-        &self.reached
+    /// Limits that are reached, or nearly, in the present windows, in Unix milliseconds.
+    pub(super) fn alerts(&self) -> &[(ReachedLimit, Range<u64>)] {
+        &self.alerts
     }
 
     pub(super) fn has_same_counts(&self, other: &BuiltState) -> bool {
@@ -151,17 +151,23 @@ impl StateBuilder {
         if blocks_converted {
             published.converted = self.converted(connection, meta.catalog_seq, now_ms)?.to_vec();
         }
-        let zone = TimeZone::get(&settings::read(connection)?.settings.time_zone);
+        let settings = settings::read(connection)?.settings;
+        let percentage = alert_percentage(&settings);
+        let zone = TimeZone::get(&settings.time_zone);
         let windows = windows_around(&zone.unwrap_or(TimeZone::UTC), now_ms);
         let clicks = self.clicks.count(connection, &caps, &windows, now_ms)?;
-        let mut reached = Vec::new();
+        let mut alerts = Vec::new();
         for (cap, clicks) in caps.iter().zip(&clicks) {
             for (window, clicks) in windows.iter().zip(clicks) {
-                published.caps.extend(cap_state(connection, cap, window, *clicks, &mut reached)?);
+                let used = used_limits(connection, cap, window, *clicks, percentage)?;
+                published.caps.extend(cap_state(cap, window, *clicks, &used));
+                if window.is_now {
+                    alerts.extend(used.into_iter().map(|limit| (limit, window.window.clone())));
+                }
             }
         }
         published.caps.sort_unstable_by_key(|cap| (cap.cap_id, cap.window, cap.bounds.starts));
-        Ok(Some(BuiltState { published: Arc::new(published), reached }))
+        Ok(Some(BuiltState { published: Arc::new(published), alerts }))
     }
 
     fn converted(
@@ -184,30 +190,47 @@ impl StateBuilder {
     }
 }
 
-/// The state of a cap in a window; `None` for a period without a limit. Adds limits that are reached
-/// now.
-fn cap_state(
+/// The part of a limit that alerts begin with, in percent.
+fn alert_percentage(settings: &Settings) -> u32 {
+    match settings.cap_alert_percentage {
+        0 => WHOLE,
+        percentage => percentage,
+    }
+}
+
+/// The limits of a cap that are used to so many percent in a window.
+fn used_limits(
     connection: &ReadTx<'_>,
     cap: &Cap,
     window: &PresentWindow,
     clicks: u64,
-    reached: &mut Vec<(ReachedLimit, Range<u64>)>,
-) -> Result<Option<CapState>, StoreError> {
-    let PresentWindow { period, bounds, window, is_now } = window;
-    let has_conversion_limit = cap.limits.has_conversion_limit_of(*period);
-    if !has_conversion_limit && cap.limits.click(*period) == 0 {
-        return Ok(None);
-    }
+    percentage: u32,
+) -> Result<Vec<ReachedLimit>, StoreError> {
+    let PresentWindow { period, window, .. } = window;
     let mut limits: Vec<ReachedLimit> = Vec::new();
-    if has_conversion_limit {
+    if cap.limits.has_conversion_limit_of(*period) {
         let sums = caps::read_conversions_in(connection, cap, window)?;
-        limits.extend(reached_by_conversions(cap, *period, &sums));
+        limits.extend(used_by_conversions(cap, *period, &sums, percentage));
     }
-    let is_reached = !limits.is_empty();
-    limits.extend(reached_by_clicks(cap, *period, clicks));
-    if *is_now {
-        reached.extend(limits.into_iter().map(|limit| (limit, window.clone())));
+    limits.extend(used_by_clicks(cap, *period, clicks, percentage));
+    Ok(limits)
+}
+
+/// The state of a cap in a window; `None` for a period without a limit.
+fn cap_state(
+    cap: &Cap,
+    window: &PresentWindow,
+    clicks: u64,
+    used: &[ReachedLimit],
+) -> Option<CapState> {
+    let PresentWindow { period, bounds, .. } = window;
+    if !cap.limits.has_conversion_limit_of(*period) && cap.limits.click(*period) == 0 {
+        return None;
     }
+    // The daemon counts clicks by itself.
+    let is_reached = used
+        .iter()
+        .any(|limit| limit.metric != CapMetric::Click && limit.level() == AlertLevel::Reached);
     let (cap_id, window) = (cap.id, period.cap_window());
-    Ok(Some(CapState { cap_id, window, bounds: *bounds, clicks, is_reached }))
+    Some(CapState { cap_id, window, bounds: *bounds, clicks, is_reached })
 }

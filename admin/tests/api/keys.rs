@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 89] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 100] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -163,6 +163,17 @@ const NETWORK_ROUTES: [(&str, &[&str]); 89] = [
     ("couponcodes/uploads/9/invalid_rows.csv", &["GET"]),
     ("couponcodes/template.csv", &["GET"]),
     ("couponcodes/export.csv", &["GET"]),
+    ("events", &["GET"]),
+    ("webhooks", &["GET", "POST"]),
+    ("webhooks/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("webhooks/9/restore", &["POST"]),
+    ("webhooks/9/secret", &["POST"]),
+    ("webhooks/9/test", &["POST"]),
+    ("webhooks/9/deliveries", &["GET"]),
+    ("webhooks/9/replay", &["POST"]),
+    ("webhookdeliveries", &["GET"]),
+    ("webhookdeliveries/9", &["GET"]),
+    ("webhookdeliveries/9/replay", &["POST"]),
 ];
 
 /// Every path below `/v1/meta`; all are only read.

@@ -1,4 +1,4 @@
-//! A partner's server: receives and records postbacks, and answers as configured.
+//! A server of others: receives and records requests, and answers as configured.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -27,6 +27,7 @@ pub(crate) enum Reply {
 pub(crate) struct Seen {
     pub(crate) target: String,
     pub(crate) head: String,
+    pub(crate) body: String,
     pub(crate) at: Instant,
 }
 
@@ -87,11 +88,11 @@ struct ServerState {
 
 impl ServerState {
     async fn serve(self: Arc<ServerState>, mut connection: TcpStream) {
-        while let Some(head) = read_head(&mut connection).await {
+        while let Some((head, body)) = read_request(&mut connection).await {
             let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
             let number = {
                 let mut seen = self.seen.lock().unwrap();
-                seen.push(Seen { target, head, at: Instant::now() });
+                seen.push(Seen { target, head, body, at: Instant::now() });
                 seen.len() - 1
             };
             if self.answer(&mut connection, (self.reply)(number)).await.is_none() {
@@ -133,10 +134,17 @@ impl ServerState {
     }
 }
 
-async fn read_head(connection: &mut TcpStream) -> Option<String> {
+/// Head and body of a request.
+async fn read_request(connection: &mut TcpStream) -> Option<(String, String)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(connection.read_u8().await.ok()?);
     }
-    Some(String::from_utf8_lossy(&head).into_owned())
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let length = head.lines().filter_map(|line| line.split_once(": ")).find_map(|(name, value)| {
+        name.eq_ignore_ascii_case("content-length").then(|| value.parse().unwrap())
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    connection.read_exact(&mut body).await.ok()?;
+    Some((head, String::from_utf8_lossy(&body).into_owned()))
 }

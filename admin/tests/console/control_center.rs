@@ -165,6 +165,47 @@ fn the_status_says_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
+fn a_webhook_is_made_with_its_secret_changed_and_tested() {
+    let console = Console::start();
+    let anna = HttpBrowser::signed_in_as(&console.network, "anna");
+    let form = |url: &'static str| {
+        [("name", "Chat"), ("url", url), ("webhook_status", "active"), ("event.cap.near", "true")]
+    };
+    let private = anna.post("/console/webhooks/new", &form("https://127.0.0.1/x"));
+    assert_eq!(private.status, 422);
+    assert_well_formed(&private.body);
+    assert!(private.body.contains("id=\"url-error\""), "{}", private.body);
+    let made = anna.post("/console/webhooks/new", &form("https://hooks.example/x"));
+    assert_eq!(made.status, 200);
+    assert!(made.body.contains("value=\"whsec_"), "{}", made.body);
+    assert_well_formed(&made.body);
+    let edit = anna.html("/console/webhooks/1/edit");
+    let is_ticked = |kind: &str| {
+        edit.contains(&format!("name=\"event.{kind}\" type=\"checkbox\" value=\"true\" checked"))
+    };
+    assert!(is_ticked("cap.near") && !is_ticked("cap.reached"), "{edit}");
+    let etag = hidden(&edit, "etag");
+    let mut all = form("https://hooks.example/y").to_vec();
+    all[3] = ("etag", &etag);
+    assert_eq!(anna.post("/console/webhooks/1/edit", &all).status, 303);
+    let now = console.network.call("GET", "webhooks/1", None).json();
+    assert_eq!((&now["events"], &now["url"]), (&json!([]), &"https://hooks.example/y".into()));
+    let rotated = anna.post("/console/webhooks/1/secret", &[]);
+    assert!(rotated.body.contains("value=\"whsec_"), "{}", rotated.body);
+    console.network.create_winter25();
+    let page = anna.html("/console/webhooks/1");
+    assert!(page.contains("coupon_code.changed") && page.contains("Send again"), "{page}");
+    assert_well_formed(&page);
+    assert_eq!(anna.post("/console/webhooks/deliveries/1/replay", &[]).status, 303);
+    let tested = anna.post("/console/webhooks/1/test", &[]);
+    assert!(tested.body.contains("POST https://hooks.example/y"), "{}", tested.body);
+    assert_well_formed(&tested.body);
+    let deleted = anna.post("/console/webhooks/1/delete", &[]);
+    assert!(anna.html(deleted.location()).contains(">Undo<"));
+    assert_eq!(anna.post("/console/webhooks/1/restore", &[]).status, 303);
+}
+
+#[test]
 fn a_partner_postback_is_made_tested_deleted_and_restored() {
     let console = Console::start();
     console.network.create_winter25();
@@ -224,6 +265,9 @@ fn pages_of_the_control_center_are_sound_in_both_themes_and_widths() {
         "postback_url": "https://partner.example/pb?t={transaction_id}",
     });
     console.network.done("POST", "pixels", postback);
+    let webhook = json!({"name": "Chat", "url": "https://hooks.example/x",
+        "webhook_status": "active"});
+    console.network.done("POST", "webhooks", webhook);
     let page = console.page(&chromium, 1280);
     for path in [
         "users",
@@ -246,6 +290,11 @@ fn pages_of_the_control_center_are_sound_in_both_themes_and_widths() {
         "partner-postbacks/1",
         "partner-postbacks/1/edit",
         "partner-postbacks/deliveries",
+        "webhooks",
+        "webhooks/new",
+        "webhooks/1",
+        "webhooks/1/edit",
+        "webhooks/1/secret",
         "profile",
         "profile/second-factor",
         "profile/second-factor/off",

@@ -113,7 +113,7 @@ impl World {
             "second_factor_required": {},
             "is_global_fail_traffic_enabled": false, "global_fail_traffic_url": "",
             "is_fail_traffic_on_paused_enabled": false,
-            "ip_blocklist": [],
+            "ip_blocklist": [], "cap_alert_percentage": 90,
         });
         network.done("PUT", "settings", settings);
         let domain =

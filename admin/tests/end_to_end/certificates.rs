@@ -250,6 +250,9 @@ fn without_agreement_to_the_terms_no_server_is_asked() {
     let error = failed["error"].as_str().unwrap();
     assert!(error.contains("acme.terms_of_service_agreed = true"), "{error}");
     assert!(!network.path("admin/acme").exists(), "a key was made");
+    let events = network.call("GET", "events?types=certificate.failed", None).json();
+    let data = &events["events"][0]["data"];
+    assert_eq!((&data["host"], &data["error"]), (&json!(HOST), &failed["error"]), "{events}");
 }
 
 #[test]

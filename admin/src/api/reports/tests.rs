@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::daemon_client::fake_daemon::{FakeDaemon, KEY, STREAM, Sample, block};
 use crate::disk::Disk;
 use crate::edit::api_keys::{self, ApiKeyEdit};
+use crate::outgoing::OutgoingClient;
 use crate::partner_postbacks;
 use crate::privacy::{self, Periods};
 use crate::publish;
@@ -35,6 +36,7 @@ use crate::store::origin::Actor;
 use crate::store::rollups::{self, ConversionCount, Measures, ValueDimension};
 use crate::store::{Store, StoreError, WriteTx, bot_list};
 use crate::uploads::Uploads;
+use crate::webhooks;
 
 /// 2026-06-15 12:00:00 UTC.
 const NOON_MS: u64 = 1_781_524_800_000;
@@ -131,6 +133,8 @@ impl Api {
             bounds,
             stop.clone(),
         );
+        let settings = &Config::default().pixels;
+        let client = OutgoingClient::system(settings).unwrap();
         let state = AppState {
             smart_switch: crate::smart_switch::start(
                 store.clone(),
@@ -143,6 +147,7 @@ impl Api {
             visit_state: crate::visit_state::VisitStateHandle::default(),
             events: EventFeed::start(sources, CancellationToken::new(), stop.clone()),
             latencies: crate::api::RouteLatencies::default(),
+            event_streams: crate::api::EventStreams::new(CancellationToken::new()),
             certificates: certificates.unwrap(),
             places: crate::places::PlaceLists::new(Arc::clone(&geo)),
             geo,
@@ -154,13 +159,8 @@ impl Api {
             privacy: privacy::start(store.clone(), archive.clone(), FOR_EVER, stop.clone()),
             intake,
             store: store.clone(),
-            pixels: partner_postbacks::start(
-                store.clone(),
-                &Config::default().pixels,
-                stop.clone(),
-            )
-            .unwrap()
-            .0,
+            webhooks: webhooks::start(store.clone(), client.clone(), settings, 1, stop.clone()).0,
+            pixels: partner_postbacks::start(store.clone(), client, settings, stop.clone()).0,
             archive: archive.clone(),
             auth: AuthConfig::new(&Config::default()),
             lifetimes: Config::default().console.lifetimes,

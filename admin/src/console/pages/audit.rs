@@ -34,7 +34,7 @@ const ACTORS: [(&str, &str); 4] = [
 ];
 
 /// Kinds of objects, and the pages of those that have one.
-const OBJECTS: [(&str, &str, &str); 28] = [
+const OBJECTS: [(&str, &str, &str); 30] = [
     ("coupon_code", "Coupon code", "/console/coupon-codes/"),
     ("job", "Job", "/console/jobs/"),
     ("offer", "Offer", "/console/offers/"),
@@ -50,6 +50,8 @@ const OBJECTS: [(&str, &str, &str); 28] = [
     ("tracking_domain", "Tracking domain", "/console/domains/"),
     ("pixel", "Partner postback", "/console/partner-postbacks/"),
     ("pixel_delivery", "Delivery of a partner postback", ""),
+    ("webhook", "Webhook", "/console/webhooks/"),
+    ("webhook_delivery", "Delivery of a webhook", ""),
     ("conversion", "Conversion", ""),
     ("postback", "Postback", ""),
     ("unidentified_postback", "Unidentified postback", ""),

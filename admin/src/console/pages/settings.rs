@@ -43,6 +43,7 @@ const FIELDS: &[FormField] = &[
     FormField::new("global_fail_traffic_url", Kind::Text),
     FormField::new("is_fail_traffic_on_paused_enabled", Kind::Truth),
     FormField::new("ip_blocklist", Kind::Lines),
+    FormField::new("cap_alert_percentage", Kind::Number),
 ];
 
 const LEAK_ACTIONS: [(&str, &str); 3] = [

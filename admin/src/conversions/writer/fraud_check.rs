@@ -1,5 +1,7 @@
 //! Applies the fraud rules to a new conversion.
 
+use serde_json::json;
+
 use super::ConversionWriter;
 use super::incoming::Incoming;
 use crate::attribution::attributed::{Attributed, Method};
@@ -7,8 +9,9 @@ use crate::attribution::error_code::ErrorCode;
 use crate::attribution::evaluation::ProposedConversion;
 use crate::attribution::fraud_rules::{self, CodeUsage, HOURS_BEFORE};
 use crate::attribution::status::Status;
+use crate::catalog::EventType;
 use crate::store::blocked_values::{self, HeldScope};
-use crate::store::{StoreError, facts};
+use crate::store::{StoreError, events, facts};
 
 impl ConversionWriter<'_, '_> {
     /// Returns the fraud flag of the conversion, empty for none, and holds the conversion where the
@@ -30,6 +33,17 @@ impl ConversionWriter<'_, '_> {
         let Some(finding) = fraud_rules::inspect(guard, &usage) else {
             return Ok(String::new());
         };
+        if fraud_rules::is_first(guard, &usage, &finding) {
+            let code = &proposed.partial.coupon_code;
+            let data = json!({
+                "coupon_code": code, "sign": finding.sign, "detail": finding.detail,
+                "is_held": finding.hold, "conversion_id": incoming.row.id.to_string(),
+                "network_offer_id": proposed.partial.offer_id.unwrap_or_default(),
+                "network_affiliate_id": proposed.partial.affiliate_id.unwrap_or_default(),
+                "conversions_last_hour": usage.last_hour, "conversions_before": usage.before,
+            });
+            events::record(self.tx, EventType::CodeLeakSuspected, &data)?;
+        }
         if finding.hold {
             proposed.hold(ErrorCode::HeldForReview, &finding.detail);
         } else {

@@ -66,6 +66,7 @@ async fn settings_are_replaced_as_a_whole() {
         "global_fail_traffic_url": "https://all.example.com/",
         "is_fail_traffic_on_paused_enabled": true,
         "ip_blocklist": ["203.0.113.7", "198.51.100.0/24"],
+        "cap_alert_percentage": 80,
     });
     let after = network.put("settings", wanted.clone()).await.done();
     for (field, value) in wanted.as_object().unwrap() {
@@ -80,6 +81,8 @@ async fn settings_are_replaced_as_a_whole() {
     let held = network.patch("settings", json!({"code_leak_guard": guard})).await.done();
     assert_eq!(held["code_leak_guard"], guard);
     assert_eq!(network.get("settings").await.done()["code_leak_guard"], guard);
+    let beyond = network.patch("settings", json!({"cap_alert_percentage": 100})).await;
+    assert_eq!(beyond.refusal().2, ["cap_alert_percentage"]);
     let never = json!({"code_leak_guard": {"spike_factor": 0}});
     assert_eq!(
         network.patch("settings", never).await.refusal().2,
@@ -113,6 +116,7 @@ async fn a_replacement_of_the_settings_that_leaves_fields_out_names_them_and_cha
                 "global_fail_traffic_url",
                 "is_fail_traffic_on_paused_enabled",
                 "ip_blocklist",
+                "cap_alert_percentage",
             ]
         )
     );

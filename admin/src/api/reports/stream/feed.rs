@@ -12,9 +12,9 @@ use serde_json::json;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::readers::Readers;
 use crate::api::reports::rows::{ClickObject, ConversionObject};
 use crate::api::state::Network;
+use crate::api::streams::Readers;
 use crate::archive::Archive;
 use crate::click_ingest::ClickIngestHandle;
 use crate::reports::clicks::{ClickReader, ClickSearchError};

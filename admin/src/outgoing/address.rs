@@ -1,4 +1,4 @@
-//! Permitted addresses of partners' servers: the public internet, and networks that the operator
+//! Permitted addresses of servers of others: the public internet, and networks that the operator
 //! allows.
 //!
 //! An IPv6 address with an embedded IPv4 address (mapped, NAT64, 6to4) is checked by the embedded

@@ -1,4 +1,4 @@
-//! Bounds the number of readers.
+//! Bounds the number of readers of streams.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ pub(in crate::api) struct Readers(Arc<Mutex<HashMap<Holder, usize>>>);
 
 /// Why there is no place.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TooManyReaders {
+pub(in crate::api) enum TooManyReaders {
     #[error("this key or session has {MAX_READERS_OF_HOLDER} streams already; close one of them")]
     OfHolder,
     #[error("there are {MAX_READERS} streams already; try again later")]
@@ -23,13 +23,13 @@ pub(super) enum TooManyReaders {
 
 /// The place of one reader, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::api) struct Place {
     readers: Readers,
     holder: Holder,
 }
 
 impl Readers {
-    pub(super) fn take(&self, holder: Holder) -> Result<Place, TooManyReaders> {
+    pub(in crate::api) fn take(&self, holder: Holder) -> Result<Place, TooManyReaders> {
         let mut counts = self.counts();
         if counts.get(&holder).copied().unwrap_or_default() >= MAX_READERS_OF_HOLDER {
             return Err(TooManyReaders::OfHolder);
@@ -41,7 +41,7 @@ impl Readers {
         Ok(Place { readers: self.clone(), holder })
     }
 
-    pub(super) fn counts(&self) -> MutexGuard<'_, HashMap<Holder, usize>> {
+    pub(in crate::api) fn counts(&self) -> MutexGuard<'_, HashMap<Holder, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
-//! Sends deliveries from the outbox to the partners' servers.
+//! Sends deliveries from an outbox to the servers of others.
 //!
 //! - A delivery stays pending in the store until its outcome is written there. Deliveries in flight
 //!   during a crash or a stop are sent again. So a delivery arrives at least once, and a receiver
-//!   must recognise conversions by their id.
+//!   must recognise what it has by an id in the request.
 //! - The number of requests in flight is limited, in total and per host; hosts without a request in
 //!   flight come first. A slow server delays only its own deliveries. All unresponsive hosts, which
 //!   did not answer the last request, share a quarter of the total, so that many of them do not
@@ -18,10 +18,13 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{OutgoingRequest, PostbackClient, RequestOutcome};
+use super::Settings;
+use super::client::{OutgoingClient, OutgoingRequest, RequestOutcome};
 use super::delivery_outcome::{DeliveryOutcome, RetryPolicy};
 use crate::catalog::OwnHosts;
-use crate::store::partner_postbacks::{self, Attempt, Due, InFlight, NextState, Traffic};
+use crate::store::outbox::{
+    self, Attempt, Due, DueDeliveries, InFlight, NextState, Outbox, Traffic,
+};
 use crate::store::{Store, StoreError, domains};
 use crate::worker::{self, RetryDelays, Worker};
 
@@ -41,8 +44,18 @@ pub struct Concurrency {
     pub per_host: usize,
 }
 
-pub(super) struct Sender {
-    delivering: Arc<Delivering>,
+/// An outbox, and the form of its requests.
+pub(crate) trait OutgoingQueue: Send + Sync + 'static {
+    /// The rows.
+    type Outbox: Outbox;
+    /// The name in logs.
+    const NAME: &'static str;
+
+    fn request(&self, due: &Due<Self::Outbox>) -> OutgoingRequest;
+}
+
+pub(crate) struct Sender<Q> {
+    delivering: Arc<Delivering<Q>>,
     concurrency: Concurrency,
     wake: Arc<Notify>,
     flights: JoinSet<IsAnswered>,
@@ -57,25 +70,27 @@ pub(super) struct Sender {
 type IsAnswered = bool;
 
 /// Shared by the requests in flight.
-struct Delivering {
+struct Delivering<Q> {
+    queue: Q,
     store: Store,
-    client: PostbackClient,
+    client: OutgoingClient,
     retry_policy: RetryPolicy,
     stop: CancellationToken,
 }
 
-impl Sender {
-    pub(super) fn new(
+impl<Q: OutgoingQueue> Sender<Q> {
+    pub(crate) fn new(
+        queue: Q,
         store: Store,
-        client: PostbackClient,
-        retry_policy: RetryPolicy,
-        concurrency: Concurrency,
+        client: OutgoingClient,
+        settings: &Settings,
         wake: Arc<Notify>,
         stop: CancellationToken,
-    ) -> Sender {
+    ) -> Sender<Q> {
+        let retry_policy = settings.retry_policy.clone();
         Sender {
-            delivering: Arc::new(Delivering { store, client, retry_policy, stop }),
-            concurrency,
+            delivering: Arc::new(Delivering { queue, store, client, retry_policy, stop }),
+            concurrency: settings.concurrency.clone(),
             wake,
             flights: JoinSet::new(),
             in_flight: HashMap::new(),
@@ -85,7 +100,7 @@ impl Sender {
     }
 
     /// Sends until the token is cancelled, then waits for the requests in flight.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let stop = self.delivering.stop.clone();
         worker::run(&mut self, &stop).await;
         while self.flights.join_next().await.is_some() {}
@@ -95,7 +110,7 @@ impl Sender {
         let (id, is_answered) = match finished {
             Ok(finished) => finished,
             Err(error) => {
-                tracing::error!(%error, "partner postback task panicked; its delivery is sent again");
+                tracing::error!(queue = Q::NAME, %error, "delivery panicked; it is sent again");
                 (error.id(), false)
             }
         };
@@ -108,18 +123,10 @@ impl Sender {
 
     /// Returns the due deliveries, the hosts that must not be contacted, and how long nothing else
     /// becomes due.
-    async fn due(&self) -> Result<(Vec<Due>, Arc<OwnHosts>, Duration), StoreError> {
-        let now_ms = now_ms();
-        if self
-            .delivering
-            .store
-            .read(move |c| partner_postbacks::is_clock_set_back(c, now_ms))
-            .await?
-        {
-            self.delivering
-                .store
-                .write(move |tx| partner_postbacks::forget_waits(tx, now_ms))
-                .await?;
+    async fn due(&self) -> Result<(Vec<Due<Q::Outbox>>, Arc<OwnHosts>, Duration), StoreError> {
+        let (now_ms, store) = (now_ms(), &self.delivering.store);
+        if store.read(move |c| outbox::is_clock_set_back::<Q::Outbox>(c, now_ms)).await? {
+            store.write(move |tx| outbox::forget_waits::<Q::Outbox>(tx, now_ms)).await?;
         }
         let traffic = Traffic {
             in_flight: self.in_flight.values().cloned().collect(),
@@ -128,28 +135,26 @@ impl Sender {
             max_per_host: self.concurrency.per_host,
             max_unresponsive: (self.concurrency.in_flight / UNRESPONSIVE_SHARE).max(1),
         };
-        let found = self.delivering.store.read(move |c| {
-            Ok::<_, StoreError>((
-                partner_postbacks::due(c, now_ms, &traffic)?,
-                domains::own_hosts(c)?,
-            ))
+        let found = store.read(move |c| {
+            let due = outbox::due::<Q::Outbox>(c, now_ms, &traffic)?;
+            Ok::<_, StoreError>((due, domains::own_hosts(c)?))
         });
-        let (partner_postbacks::Outbox { due, next_ms }, own) = found.await?;
+        let (DueDeliveries { due, next_ms }, own) = found.await?;
         let pause = next_ms.map_or(POLL, |next_ms| {
             Duration::from_millis(u64::try_from(next_ms - now_ms).unwrap_or_default())
         });
         Ok((due, Arc::new(own), pause.clamp(Duration::from_millis(1), POLL)))
     }
 
-    fn send(&mut self, due: Due, own: &Arc<OwnHosts>) {
+    fn send(&mut self, due: Due<Q::Outbox>, own: &Arc<OwnHosts>) {
         let of = InFlight { id: due.id, host: due.host.clone() };
         let handle = self.flights.spawn(Arc::clone(&self.delivering).deliver(due, Arc::clone(own)));
         self.in_flight.insert(handle.id(), of);
     }
 }
 
-impl Worker for Sender {
-    const NAME: &'static str = "partner postback sender";
+impl<Q: OutgoingQueue> Worker for Sender<Q> {
+    const NAME: &'static str = Q::NAME;
     const RETRY_DELAYS: RetryDelays = RetryDelays::constant(POLL);
     type Error = StoreError;
 
@@ -182,19 +187,14 @@ impl Worker for Sender {
     }
 }
 
-impl Delivering {
-    async fn deliver(self: Arc<Delivering>, due: Due, own: Arc<OwnHosts>) -> IsAnswered {
-        let request = OutgoingRequest {
-            url: &due.url,
-            signing_key: &due.signing_key,
-            delivery_id: Some(due.id),
-        };
-        let outcome = self.client.run(request, &own).await;
+impl<Q: OutgoingQueue> Delivering<Q> {
+    async fn deliver(self: Arc<Self>, due: Due<Q::Outbox>, own: Arc<OwnHosts>) -> IsAnswered {
+        let outcome = self.client.run(self.queue.request(&due), &own).await;
         let next = self.retry_policy.after(due.attempts.saturating_add(1), &outcome);
         let is_answered = matches!(outcome, RequestOutcome::Answered { .. });
         let attempt = attempt(due.id, outcome, next);
         while let Err(error) = self.write(&attempt).await {
-            tracing::warn!(%error, delivery = due.id, "partner postback outcome not written; retrying");
+            tracing::warn!(queue = Q::NAME, %error, delivery = due.id, "outcome not written; retrying");
             let stopped = self.stop.run_until_cancelled(tokio::time::sleep(REWRITE)).await;
             if stopped.is_none() {
                 break;
@@ -205,7 +205,7 @@ impl Delivering {
 
     async fn write(&self, attempt: &Attempt) -> Result<(), StoreError> {
         let attempt = attempt.clone();
-        self.store.write(move |tx| partner_postbacks::record(tx, &attempt)).await
+        self.store.write(move |tx| outbox::record::<Q::Outbox>(tx, &attempt)).await
     }
 }
 

@@ -1,25 +1,23 @@
-//! Sends requests to partners' servers.
+//! Sends requests to servers of others.
 //!
 //! Bounds: connection and exchange have deadlines, redirects are not followed, no proxy is used,
 //! and at most 64 KiB of a response body are read, which usually lets the connection be re-used.
-//! Errors never contain the URL, because partners put secrets into URLs.
+//! Errors never contain the URL, because receivers put secrets into URLs.
 
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coupon_shared::partner_postback_headers::{
-    DELIVERY_HEADER, SIGNATURE_HEADER, USER_AGENT_PREFIX,
-};
-use reqwest::header::RETRY_AFTER;
+use coupon_shared::partner_postback_headers::USER_AGENT_PREFIX;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::address::{Addresses, NotPublic};
-use super::resolve::{Lookup, Resolver};
-use super::signature::signature;
+use super::resolve::{self, Lookup, Resolver};
+use super::{Settings, error_text, parse_retry_after, tls_config};
 use crate::catalog::{OwnHosts, OwnTrackingDomain};
-use crate::outgoing::{error_text, parse_retry_after, tls_config};
 
 /// The most bytes read of a response body.
 const MAX_BODY: usize = 64 << 10;
@@ -28,6 +26,8 @@ const MAX_SHOWN: usize = 1024;
 /// Idle connections kept for each server.
 const MAX_IDLE: usize = 2;
 const IDLE: Duration = Duration::from_secs(30);
+/// Maximum number of concurrent test requests.
+const TESTS: usize = 4;
 
 /// The outcome of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,15 +58,33 @@ pub enum Refused {
     OwnTrackingDomain(#[from] OwnTrackingDomain),
 }
 
-/// A request to be sent.
-#[derive(Debug)]
-pub(super) struct OutgoingRequest<'a> {
+/// A request to be sent: a GET, or a POST of JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutgoingRequest {
     /// All macros are expanded.
-    pub url: &'a str,
-    /// Empty for an unsigned request.
-    pub signing_key: &'a str,
-    /// `None` for a test.
-    pub delivery_id: Option<u32>,
+    pub url: String,
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON; `None` for a GET.
+    pub body: Option<String>,
+}
+
+impl OutgoingRequest {
+    /// A GET request without headers of its own.
+    #[must_use]
+    pub fn get(url: &str) -> OutgoingRequest {
+        OutgoingRequest { url: url.to_owned(), headers: Vec::new(), body: None }
+    }
+}
+
+/// The result of a test request.
+#[derive(Debug)]
+pub struct TestResult {
+    /// The requested URL.
+    pub url: String,
+    /// The response or failure.
+    pub outcome: RequestOutcome,
+    /// Duration of the request.
+    pub took: Duration,
 }
 
 /// Why the HTTP client cannot be set up.
@@ -82,19 +100,30 @@ pub enum ClientError {
 
 /// Clones share connections.
 #[derive(Clone)]
-pub(super) struct PostbackClient {
+pub struct OutgoingClient {
     client: Client,
     addresses: Addresses,
     timeout: Duration,
+    tests: Arc<Semaphore>,
 }
 
-impl PostbackClient {
+impl OutgoingClient {
+    /// A client that resolves names by the system's resolver.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn system(settings: &Settings) -> Result<OutgoingClient, ClientError> {
+        let addresses = Addresses::new(&settings.allowed_networks);
+        let (connect_timeout, timeout) = (settings.connect_timeout, settings.timeout);
+        OutgoingClient::new(addresses, resolve::system, connect_timeout, timeout)
+    }
+
     pub(super) fn new(
         addresses: Addresses,
         lookup: Lookup,
         connect_timeout: Duration,
         timeout: Duration,
-    ) -> Result<PostbackClient, ClientError> {
+    ) -> Result<OutgoingClient, ClientError> {
         let client = Client::builder()
             .tls_backend_preconfigured(tls_config([])?)
             .dns_resolver(Arc::new(Resolver::new(addresses.clone(), lookup)))
@@ -107,17 +136,28 @@ impl PostbackClient {
             .pool_max_idle_per_host(MAX_IDLE)
             .pool_idle_timeout(IDLE)
             .build()?;
-        Ok(PostbackClient { client, addresses, timeout })
+        let tests = Arc::new(Semaphore::new(TESTS));
+        Ok(OutgoingClient { client, addresses, timeout, tests })
     }
 
     /// The permitted addresses.
-    pub(super) fn addresses(&self) -> &Addresses {
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Sends a GET request, unless the host is a tracking domain or a forbidden address.
-    pub(super) async fn run(&self, request: OutgoingRequest<'_>, own: &OwnHosts) -> RequestOutcome {
-        let url = match Url::parse(request.url) {
+    /// Sends a request once, outside of any outbox; `None` while too many tests are running.
+    pub async fn test(&self, request: OutgoingRequest, own: &OwnHosts) -> Option<TestResult> {
+        let _permit = self.tests.try_acquire().ok()?;
+        let url = request.url.clone();
+        let since = std::time::Instant::now();
+        let outcome = self.run(request, own).await;
+        Some(TestResult { url, outcome, took: since.elapsed() })
+    }
+
+    /// Sends a request, unless the host is a tracking domain or a forbidden address.
+    pub(super) async fn run(&self, request: OutgoingRequest, own: &OwnHosts) -> RequestOutcome {
+        let url = match Url::parse(&request.url) {
             Ok(url) => url,
             Err(error) => {
                 return RequestOutcome::Failed(format!("the URL cannot be requested: {error}"));
@@ -126,14 +166,12 @@ impl PostbackClient {
         if let Err(refused) = self.check(&url, own) {
             return RequestOutcome::Refused(refused);
         }
-        let mut builder = self.client.get(url.clone());
-        if !request.signing_key.is_empty() {
-            let now = jiff::Timestamp::now().as_second();
-            let value = signature(request.signing_key, now, url.as_str());
-            builder = builder.header(SIGNATURE_HEADER, value);
-        }
-        if let Some(id) = request.delivery_id {
-            builder = builder.header(DELIVERY_HEADER, id);
+        let mut builder = match request.body {
+            None => self.client.get(url),
+            Some(body) => self.client.post(url).header(CONTENT_TYPE, "application/json").body(body),
+        };
+        for (name, value) in request.headers {
+            builder = builder.header(name, value);
         }
         match builder.send().await {
             Ok(response) => read_response(response).await,
@@ -225,10 +263,10 @@ mod tests {
     async fn the_address_that_was_judged_is_the_one_that_is_connected_to() {
         let addresses = Addresses::new(&["127.0.0.1/32".parse().unwrap()]);
         let second = Duration::from_secs(1);
-        let client = PostbackClient::new(addresses, rebinding, second, second).unwrap();
+        let client = OutgoingClient::new(addresses, rebinding, second, second).unwrap();
         let (port, served) = serve_once();
         let url = format!("http://partner.example:{port}/pb");
-        let request = || OutgoingRequest { url: &url, signing_key: "", delivery_id: None };
+        let request = || OutgoingRequest::get(&url);
         let outcome = client.run(request(), &OwnHosts::default()).await;
         assert!(matches!(outcome, RequestOutcome::Answered { status: 200, .. }), "{outcome:?}");
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1, "it looked the name up again");
@@ -245,11 +283,11 @@ mod tests {
     async fn nothing_is_sent_to_a_tracking_domain_even_where_its_address_is_allowed() {
         let addresses = Addresses::new(&["127.0.0.0/8".parse().unwrap()]);
         let second = Duration::from_secs(1);
-        let lookup = super::super::resolve::system;
-        let client = PostbackClient::new(addresses, lookup, second, second).unwrap();
+        let lookup = resolve::system;
+        let client = OutgoingClient::new(addresses, lookup, second, second).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://localhost.:{}/pb", listener.local_addr().unwrap().port());
-        let request = OutgoingRequest { url: &url, signing_key: "", delivery_id: None };
+        let request = OutgoingRequest::get(&url);
         let outcome = client.run(request, &OwnHosts::from_base_urls(["https://localhost"])).await;
         let refused = OwnTrackingDomain { host: "localhost.".into() };
         assert_eq!(outcome, RequestOutcome::Refused(refused.into()));
@@ -260,16 +298,16 @@ mod tests {
     #[tokio::test]
     async fn an_error_never_tells_the_url() {
         let addresses = Addresses::new(&["127.0.0.0/8".parse().unwrap()]);
-        let client = PostbackClient::new(
+        let client = OutgoingClient::new(
             addresses,
-            super::super::resolve::system,
+            resolve::system,
             Duration::from_secs(1),
             Duration::from_secs(1),
         );
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         for scheme in ["http", "https"] {
             let url = format!("{scheme}://127.0.0.1:{port}/?token=hush");
-            let request = OutgoingRequest { url: &url, signing_key: "", delivery_id: None };
+            let request = OutgoingRequest::get(&url);
             let own = OwnHosts::default();
             let RequestOutcome::Failed(error) = client.as_ref().unwrap().run(request, &own).await
             else {

@@ -3,8 +3,8 @@
 //! | response | outcome |
 //! |---|---|
 //! | 2xx | delivered |
-//! | 410 | dead at once: the partner says the address is gone for good |
-//! | 3xx, 4xx except 408, 425 and 429, a forbidden address | dead after [`MAX_REFUSALS`] attempts, some 20 minutes: the partner mends a mistake by then, or not at all |
+//! | 410 | dead at once: the receiver says the address is gone for good |
+//! | 3xx, 4xx except 408, 425 and 429, a forbidden address | dead after [`MAX_REFUSALS`] attempts, some 20 minutes: the receiver mends a mistake by then, or not at all |
 //! | all other statuses, no response | dead after all attempts, about a day |
 //!
 //! Delays double, with jitter. `Retry-After` may extend a delay up to the longest one. Attempts are
@@ -16,7 +16,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 use super::client::RequestOutcome;
 
-/// The most attempts while the partner's server refuses.
+/// The most attempts while the server refuses.
 const MAX_REFUSALS: u32 = 8;
 
 /// Number and delays of attempts.
