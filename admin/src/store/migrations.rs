@@ -51,8 +51,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0036_smart_switch.sql"),
     include_str!("migrations/0037_webhooks.sql"),
     include_str!("migrations/0038_places.sql"),
-    include_str!("migrations/0040_blocked_addresses_and_filters.sql"),
-    include_str!("migrations/0041_advertisers_of_destinations.sql"),
+    include_str!("migrations/0039_blocked_addresses_and_filters.sql"),
+    include_str!("migrations/0040_advertisers_of_destinations.sql"),
 ];
 
 /// Migrates the database to this program's schema.
