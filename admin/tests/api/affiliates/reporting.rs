@@ -51,6 +51,7 @@ async fn network() -> (Running, String, Vec<String>) {
         network.post("pixels", pixel).await.done();
     }
     add_controls(&network).await;
+    add_caps(&network).await;
     let personal: Vec<(Tag, &[u8])> = vec![
         (Tag::Sub1, b"story"),
         (Tag::Address, &[198, 51, 100, 77]),
@@ -83,6 +84,20 @@ async fn add_controls(network: &Running) {
         let blocked = json!({"variable": "source_id", "value": value,
             "network_affiliate_id": partner, "notes": "mark my words"});
         network.post("blockedvalues", blocked).await.done();
+    }
+}
+
+/// A cap of Anna's code, with a limit of revenue that is the network's own, and one of Ben's traffic.
+async fn add_caps(network: &Running) {
+    for (partner, code, limits) in [
+        (1, 1, json!({"daily_click_cap": 1000, "daily_revenue_cap": 7654.321})),
+        (2, 0, json!({"daily_payout_cap": 4321.987})),
+    ] {
+        let cap = json!({
+            "name": "MARK cap", "network_affiliate_id": partner, "network_offer_id": 1,
+            "network_coupon_code_id": code,
+        });
+        network.post("custom/caps", with(cap, limits)).await.done();
     }
 }
 
@@ -257,6 +272,13 @@ fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>>
         ("post", "/reporting/clicks/stream" | "/reporting/conversions") => {
             asked(template, tempting().into_iter().map(june))
         }
+        ("get", "/caps") => got([
+            "",
+            "?network_affiliate_id=2",
+            "?relationship=all",
+            "?filter=network_custom_cap_setting_id=2",
+        ]
+        .map(|query| format!("{template}{query}"))),
         ("get", "/trafficcontrols" | "/trafficblocking") => got([
             "",
             "?relationship=values",

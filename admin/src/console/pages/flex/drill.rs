@@ -270,6 +270,8 @@ mod tests {
                 "By system",
                 "By browser",
                 "By country",
+                "By region",
+                "By city",
                 "By source",
                 "By sub 1",
                 "Clicks",
