@@ -71,12 +71,17 @@ fn wrong_tag() -> ApiError {
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let fits = |text: &&str| (1..=MAX_KEY_CHARS).contains(&text.len());
+    let fits = |text: &&str| {
+        (1..=MAX_KEY_CHARS).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
     match value.to_str().ok().filter(fits) {
         Some(text) if values.next().is_none() => Ok(Some(text.to_owned())),
         _ => Err(ApiError::field(
             "Idempotency-Key",
-            format!("must be one key of 1 to {MAX_KEY_CHARS} printable ASCII characters"),
+            format!(
+                "must be one key of 1 to {MAX_KEY_CHARS} printable ASCII characters without spaces"
+            ),
         )),
     }
 }
