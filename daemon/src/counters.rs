@@ -93,7 +93,17 @@ impl Outcome {
 #[derive(Debug)]
 struct ReasonCounts([Count; REASON_NUMBERS]);
 
-const REASON_NUMBERS: usize = 40;
+/// One more than the highest number of a reason.
+const REASON_NUMBERS: usize = {
+    let (mut at, mut numbers) = (0, 0);
+    while at < Reason::ALL.len() {
+        if Reason::ALL[at] as usize >= numbers {
+            numbers = Reason::ALL[at] as usize + 1;
+        }
+        at += 1;
+    }
+    numbers
+};
 
 impl Default for ReasonCounts {
     fn default() -> ReasonCounts {

@@ -309,8 +309,9 @@ fn check_rule(click: &ServedClick, explained: &Explanation) -> TestCaseResult {
     let most = if explained.rows.len() == 1 { 1 } else { usize::MAX };
     let is_named = of_offer.take(most).any(|rule| {
         let ids = [rule.network_ruleset_id, rule.network_traffic_control_id, rule.network_cap_id];
-        // Rules on converted visitors have no id of their own.
-        let has_id = click.reason != Reason::AlreadyConverted;
+        // Rules on converted visitors and filters of an offer have no id of their own.
+        let is_filter = rule.error_name.starts_with("traffic_filter");
+        let has_id = click.reason != Reason::AlreadyConverted && !is_filter;
         rule.error_name == click.reason.as_str() && (!has_id || ids.contains(&click.rule))
     });
     prop_assert!(is_named, "rule {} is not explained", click.rule);

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::published::sample;
-use crate::running::Coupond;
+use crate::running::{Coupond, until};
 
 #[test]
 fn health_counts_every_click_of_a_known_code() {
@@ -29,6 +29,7 @@ fn metrics_tell_answers_reasons_and_connections_of_all_threads() {
     }
     coupond.request("POST", "/winter25", "");
     coupond.request("HEAD", "/winter25", "");
+    until("the clicks are committed", || (coupond.metric("clicks_durable") == 3).then_some(()));
     let answer = coupond.control("GET", "/metrics");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for line in [

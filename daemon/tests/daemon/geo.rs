@@ -4,7 +4,7 @@
 //! without a swap. It makes the database itself:
 //!
 //! ```text
-//! cargo test --release --workspace --test daemon -- --ignored --nocapture geo::
+//! cargo test --release --workspace --test daemon -- --ignored --nocapture a_large_database_is_swapped
 //! ```
 
 #[path = "geo/large_database.rs"]

@@ -96,8 +96,11 @@ pub(super) fn networks() -> impl Strategy<Value = PlannedNetwork> {
 
 fn settings() -> impl Strategy<Value = Value> {
     let zones = ["UTC", "Europe/Berlin", "Pacific/Kiritimati", "America/Los_Angeles"];
-    (select(zones.to_vec()), any::<[bool; 3]>()).prop_map(|(zone, [has_fallback, ends, paused])| {
+    let blocked = prop::bool::weighted(0.1);
+    (select(zones.to_vec()), any::<[bool; 3]>(), blocked).prop_map(|(zone, flags, is_blocking)| {
+        let [has_fallback, ends, paused] = flags;
         json!({
+            "ip_blocklist": if is_blocking { json!(["81.2.69.0/24"]) } else { json!([]) },
             "time_zone": zone,
             "fallback_url": if has_fallback { FALLBACK } else { "" },
             "is_global_fail_traffic_enabled": ends,
@@ -128,14 +131,15 @@ fn offer() -> impl Strategy<Value = PlannedOffer> {
         prop::bool::weighted(0.7),
         rarely(),
     );
-    let state = (rarely(), rarely(), any::<bool>(), select(vec!["ip", "ip_user_agent"]));
+    let filter = prop::option::weighted(0.15, traffic_filter());
+    let state = (rarely(), rarely(), any::<bool>(), select(vec!["ip", "ip_user_agent"]), filter);
     let caps = (prop::bool::weighted(0.3), rarely(), 0u64..3, 0u64..2, prop::bool::weighted(0.2));
     let routing = select(vec!["priority", "weight", "priority_global", "weight_global"]);
     let redirects = prop::collection::vec(redirect(), 0..4);
     (terms, ruleset(4), state, caps, routing, redirects).prop_map(
         |(terms, ruleset, state, caps, routing, redirects)| {
             let (status, visibility, last_day, is_first_advertiser, has_fallback) = terms;
-            let (duplicates, converted, fails_over, definition) = state;
+            let (duplicates, converted, fails_over, definition, filter) = state;
             let (has_caps, is_soft, clicks, conversions, is_in_group) = caps;
             let action = if fails_over { "fail_traffic" } else { "block" };
             let definition = if duplicates { "ip_user_agent" } else { definition };
@@ -150,6 +154,7 @@ fn offer() -> impl Strategy<Value = PlannedOffer> {
                 "is_duplicate_filter_enabled": duplicates,
                 "duplicate_filter_targeting_action": action,
                 "is_block_already_converted": converted, "already_converted_action": action,
+                "traffic_filters": filter.into_iter().collect::<Vec<Value>>(),
                 "is_caps_enabled": has_caps, "is_soft_cap": is_soft, "daily_click_cap": clicks,
                 "global_conversion_cap": conversions,
                 "network_offer_group_id": if is_in_group { advertiser } else { 0 },
@@ -157,6 +162,22 @@ fn offer() -> impl Strategy<Value = PlannedOffer> {
             PlannedOffer { offer, routing, redirects }
         },
     )
+}
+
+/// No visit has a sub beyond the first.
+fn traffic_filter() -> impl Strategy<Value = Value> {
+    let filters = vec![
+        ("source_id", "exact_match", "bad"),
+        ("sub1", "contains", "BAD"),
+        ("sub2", "not_present", ""),
+        ("sub3", "not_present", ""),
+        ("sub4", "not_present", ""),
+        ("sub5", "not_present", ""),
+    ];
+    let action = select(vec!["block", "fail_traffic"]);
+    (select(filters), action).prop_map(|((parameter, match_type, value), action)| {
+        json!({"action": action, "match_type": match_type, "parameter": parameter, "value": value})
+    })
 }
 
 fn redirect() -> impl Strategy<Value = (usize, Value)> {
