@@ -290,7 +290,7 @@ mod tests {
             "by=coupon_code&by=date&from=2026-11-01&to=2026-11-30&measure=cv"
         );
         assert_eq!(
-            links[11].path,
+            links[13].path,
             "/console/conversions?from=2026-11-28&to=2026-11-28&filter=coupon_code%3D41"
         );
     }
