@@ -9,8 +9,8 @@ use coupon_shared::snapshot::manifest::{CURRENT, Manifest, PREVIOUS};
 use tokio::time::timeout;
 use tracing::Level;
 
-use super::catalog_rows::KnownOffers;
-use super::content::{self, Content, LevelContext, NewCatalog, PublishedVersions};
+use super::catalog_rows::{KnownOffers, LeftOut};
+use super::content::{self, LevelContext, NewCatalog, PublishedVersions};
 use super::error::{PublishError, on_disk};
 use super::folder::{FOLDER_NAME, IndexFolder, Unsynced};
 use super::garbage::GarbageFiles;
@@ -45,6 +45,19 @@ pub(super) struct Publisher {
     pub(super) merging: Merging,
     pub(super) syncing: Syncing,
     pub(super) garbage: GarbageFiles,
+}
+
+/// Objects that a catalog does not have, or has closed.
+struct LeftOutOfCatalog {
+    closed_offers: u64,
+    objects: Vec<LeftOut>,
+}
+
+impl LeftOutOfCatalog {
+    fn new(catalog: &NewCatalog) -> LeftOutOfCatalog {
+        let built = &catalog.built;
+        LeftOutOfCatalog { closed_offers: built.closed_offers, objects: built.left_out.clone() }
+    }
 }
 
 impl Worker for Publisher {
@@ -197,7 +210,7 @@ impl Publisher {
         if built.into_iter().chain(prebuilt.map(|level| level.from)).any(|from| from < cut) {
             self.merging.cancel();
         }
-        self.report_skipped(&content);
+        let left_out = content.catalog.as_ref().map(LeftOutOfCatalog::new);
         let to = folder.clone();
         let (mut next, mut manifest, unsynced) = on_disk(move || {
             let mut unsynced = Unsynced::default();
@@ -214,6 +227,10 @@ impl Publisher {
         }
         next.manifest = Some(manifest);
         self.published = next;
+        // Only now: the status describes the published catalog, never one that is still written.
+        if let Some(left_out) = left_out {
+            self.report_left_out(left_out);
+        }
         (self.merging.merged, self.prebuilt) = (None, None);
         self.report_published(begun);
         Ok(())
@@ -271,9 +288,7 @@ impl Publisher {
         }
     }
 
-    fn report_skipped(&self, content: &Content) {
-        let Some(NewCatalog { built: catalog, .. }) = &content.catalog else { return };
-        let closed_offers = catalog.closed_offers;
+    fn report_left_out(&self, LeftOutOfCatalog { closed_offers, objects }: LeftOutOfCatalog) {
         if closed_offers > 0 {
             tracing::error!(
                 closed_offers,
@@ -281,15 +296,11 @@ impl Publisher {
                  visits get the fallback; upgrade coupond, or remove the rules"
             );
         }
-        for skipped in &catalog.left_out {
-            tracing::warn!(
-                object = skipped.what,
-                error = skipped.error,
-                "catalog skipped an object"
-            );
+        for object in &objects {
+            tracing::warn!(object = object.what, error = object.error, "catalog skipped an object");
         }
         self.handle.update(|status| {
-            status.left_out.clone_from(&catalog.left_out);
+            status.left_out = objects;
             status.offers_closed_for_old_daemon = closed_offers;
         });
     }

@@ -265,6 +265,12 @@ async fn an_older_daemon_gets_offers_with_rules_closed_until_a_newer_one_runs() 
     let closed = |network: &Network| network.publisher.handle.status().offers_closed_for_old_daemon;
     assert_eq!((network.visit("winter25"), closed(&network)), (Some(Reason::Redirected), 0));
     set_age(&network, true);
+    // The status describes the published catalog, so a publication that fails changes nothing in it.
+    let (index, aside) = (network.index_dir(), network.dir.path().join("aside"));
+    std::fs::rename(&index, &aside).unwrap();
+    assert!(network.publisher.round().await.is_err());
+    assert_eq!(closed(&network), 0);
+    std::fs::rename(&aside, &index).unwrap();
     let without_rules = network.publish().await;
     assert_eq!((network.visit("winter25"), closed(&network)), (Some(Reason::OfferNotActive), 1));
     assert_eq!(network.publish().await, without_rules);
