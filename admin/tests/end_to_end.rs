@@ -63,6 +63,8 @@ mod main_job;
 mod offers_and_domains;
 #[path = "end_to_end/operation.rs"]
 mod operation;
+#[path = "end_to_end/package.rs"]
+mod package;
 #[path = "end_to_end/pages.rs"]
 mod pages;
 #[path = "end_to_end/partner_postbacks.rs"]

@@ -42,3 +42,21 @@ fn the_service_manager_finds_nothing_wrong_with_the_units() {
         assert!(output.status.success() && ours.is_empty(), "{unit}: {said}");
     }
 }
+
+#[test]
+fn the_service_manager_counts_both_services_as_little_exposed() {
+    if !is_installed("systemd-analyze") {
+        return;
+    }
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd");
+    for unit in ["coupond.service", "coupon-admin.service", "coupon-backup.service"] {
+        // Of 0 to 10; more than 1.3 fails.
+        let output = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--no-pager", "--threshold=13"])
+            .arg(units.join(unit))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("exposure level"), "{unit}: {said}");
+    }
+}
