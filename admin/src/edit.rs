@@ -32,6 +32,7 @@ mod own_address;
 pub mod pixels;
 pub mod settings;
 mod smart_switch;
+mod target_values;
 mod traffic_controls;
 pub mod visibility;
 pub mod webhooks;
@@ -40,13 +41,21 @@ pub use change::Change;
 pub use error::EditError;
 
 /// An object of the catalog that can be created, changed and removed.
-pub trait Editable: Entity + Serialize + DeserializeOwned {
+pub trait Editable: Entity + Clone + Serialize + DeserializeOwned {
     /// The name in error texts.
     const NAME: &'static str;
     /// Fields of the answer that edits ignore.
     const READ_ONLY_FIELDS: &'static [&'static str];
     /// Whether the published index depends on the object.
     const IS_PUBLISHED: bool = true;
+
+    /// Completes values that a client may name by a number or in words.
+    ///
+    /// # Errors
+    /// The values that nobody knows.
+    fn complete(&mut self, _tx: &WriteTx<'_>) -> Result<(), EditError> {
+        Ok(())
+    }
 
     /// Checks the object by itself and against the other rows.
     ///
@@ -92,8 +101,10 @@ pub struct Saved<T> {
 /// # Errors
 /// When a rule is violated.
 pub fn create<T: Editable>(tx: &WriteTx<'_>, object: &T) -> Result<Saved<Stored<T>>, EditError> {
+    let mut object = object.clone();
+    object.complete(tx)?;
     object.check(tx, None)?;
-    let id = rows::insert(tx, object)?;
+    let id = rows::insert(tx, &object)?;
     let sequence = next_sequence::<T>(tx)?;
     // Read back, because the store sets times and ids of entries, and normalises URLs.
     let now = existing::<T>(tx, id)?;
@@ -128,6 +139,7 @@ pub fn change_or_remove<T: Editable>(
     check_if_match(tx, T::NAME, id, before.times.revision)?;
     let mut object: T = change.apply(&before.object, T::READ_ONLY_FIELDS)?;
     let is_removal = object.take_removal(&before.object);
+    object.complete(tx)?;
     object.check(tx, Some(id))?;
     rows::update(tx, id, &object)?;
     let sequence = next_sequence::<T>(tx)?;

@@ -54,6 +54,7 @@ pub mod partner_postbacks;
 pub mod redirects;
 pub mod rulesets;
 pub mod settings;
+pub(crate) mod target_values;
 pub mod traffic_controls;
 pub mod webhooks;
 

@@ -1,10 +1,12 @@
 //! `/v1/meta`: the values that rules choose from, for every key. Countries have Everflow's ids;
-//! regions, cities and market areas are those that the databases of places know.
+//! regions, cities, market areas and mobile networks are those that the databases of places know.
+
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use coupon_geo::{KnownCity, KnownPlaces, KnownRegion};
+use coupon_geo::{KnownCarrier, KnownCity, KnownPlaces, KnownRegion};
 use coupon_rules::countries::{COUNTRIES, Country};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -19,12 +21,15 @@ use super::error::ApiError;
 use super::request::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, number, parameters, unknown, within};
 use super::schema::{Row, parameter};
 use super::state::AppState;
+use crate::catalog::ruleset::numbered::NumberedValue;
 use crate::catalog::ruleset::values::{
-    BrandValue, BrowserValue, ConnectionValue, DeviceValue, PlatformValue, listed_versions,
+    BrandValue, BrowserValue, CarrierValue, CityValue, ConnectionValue, DeviceValue, PlatformValue,
+    RegionValue, listed_versions,
 };
 use crate::catalog::{currencies as named_currencies, languages, time_zones};
 use crate::places::PlaceLists;
 use crate::store::rows::Page;
+use crate::store::{Store, StoreError, target_values};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -32,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(regions))
         .routes(routes!(cities))
         .routes(routes!(dmas))
+        .routes(routes!(mobile_carriers))
         .routes(routes!(connection_types))
         .routes(routes!(numbered_time_zones))
         .routes(routes!(device_types))
@@ -55,6 +61,8 @@ struct MetaCountry {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct MetaRegion {
+    /// Stays with the region; 0 if no ruleset can name it.
+    region_id: u32,
     /// ISO 3166-2 without the country; empty where the database has names alone.
     region_code: String,
     /// In English.
@@ -65,6 +73,8 @@ struct MetaRegion {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct MetaCity {
+    /// Stays with the city; 0 if no ruleset can name it.
+    city_id: u32,
     /// GeoNames' number; 0 where the database has names alone.
     geoname_id: u32,
     /// In English.
@@ -80,6 +90,24 @@ struct MetaDma {
     dma_code: u16,
     /// The regions in which the market area lies: databases have no names of market areas.
     dma_name: String,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct MetaMobileCarrier {
+    /// Stays with the network; 0 if no ruleset can name it.
+    mobile_carrier_id: u32,
+    /// The provider.
+    carrier_name: String,
+    /// Both codes, such as `310-004`.
+    carrier_code: String,
+    /// Mobile country code.
+    mcc: String,
+    /// Mobile network code.
+    mnc: String,
+    /// 0 if no database knows the country.
+    country_id: u32,
+    /// Empty if no database knows the country.
+    country_code: &'static str,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -197,6 +225,10 @@ impl Row for MetaDma {
     const PLURAL: &'static str = "dmas";
 }
 
+impl Row for MetaMobileCarrier {
+    const PLURAL: &'static str = "mobile_carriers";
+}
+
 impl Row for MetaConnectionType {
     const PLURAL: &'static str = "connection_types";
 }
@@ -205,6 +237,7 @@ type Countries = ListOf<MetaCountry>;
 type Regions = ListOf<MetaRegion>;
 type Cities = ListOf<MetaCity>;
 type Dmas = ListOf<MetaDma>;
+type MobileCarriers = ListOf<MetaMobileCarrier>;
 type ConnectionTypes = ListOf<MetaConnectionType>;
 type TimeZones = ListOf<MetaTimeZone>;
 type DeviceTypes = ListOf<MetaDeviceType>;
@@ -229,12 +262,20 @@ async fn countries() -> Response {
 /// Lists the regions that the databases of places know, by country and name. Without such a
 /// database the list is empty.
 #[utoipa::path(get, path = "/regions", params(PlaceQuery), responses((status = 200, body = Regions)))]
-async fn regions(State(lists): State<PlaceLists>, query: PlaceQuery) -> Result<Response, ApiError> {
+async fn regions(
+    State(lists): State<PlaceLists>,
+    State(store): State<Store>,
+    query: PlaceQuery,
+) -> Result<Response, ApiError> {
     let places = read(lists).await?;
     let fits = |region: &&KnownRegion| {
         query.is_in(region.country) && (query.finds(&region.name) || query.finds(&region.code))
     };
-    Ok(query.page_of(places.regions.iter().filter(fits), |region| MetaRegion {
+    let found = query.page_of(places.regions.iter().filter(fits));
+    let value = |it: &KnownRegion| RegionValue::known(it.country, &it.code, &it.name);
+    let ids = number_values(&store, found.values(value)).await?;
+    Ok(found.into_answer(ids, |region, region_id| MetaRegion {
+        region_id,
         region_code: region.code.clone(),
         region_name: region.name.clone(),
         country_id: id_of(region.country),
@@ -245,10 +286,19 @@ async fn regions(State(lists): State<PlaceLists>, query: PlaceQuery) -> Result<R
 /// Lists the cities that the databases of places know, by country and name. Without such a database
 /// the list is empty.
 #[utoipa::path(get, path = "/cities", params(PlaceQuery), responses((status = 200, body = Cities)))]
-async fn cities(State(lists): State<PlaceLists>, query: PlaceQuery) -> Result<Response, ApiError> {
+async fn cities(
+    State(lists): State<PlaceLists>,
+    State(store): State<Store>,
+    query: PlaceQuery,
+) -> Result<Response, ApiError> {
     let places = read(lists).await?;
     let fits = |city: &&KnownCity| query.is_in(city.country) && query.finds(&city.name);
-    Ok(query.page_of(places.cities.iter().filter(fits), |city| MetaCity {
+    let found = query.page_of(places.cities.iter().filter(fits));
+    let value =
+        |it: &KnownCity| CityValue::known(it.country, &it.region_code, &it.name, it.geoname_id);
+    let ids = number_values(&store, found.values(value)).await?;
+    Ok(found.into_answer(ids, |city, city_id| MetaCity {
+        city_id,
         geoname_id: city.geoname_id,
         city_name: city.name.clone(),
         region_code: city.region_code.clone(),
@@ -267,6 +317,33 @@ async fn dmas(State(lists): State<PlaceLists>) -> Result<Response, ApiError> {
         dma_name: regions.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
     });
     Ok(whole_list(rows.collect()))
+}
+
+/// Lists the mobile networks that the databases of providers know, by country and name. Without
+/// such a database the list is empty.
+#[utoipa::path(get, path = "/mobilecarriers", params(PlaceQuery), responses((status = 200, body = MobileCarriers)))]
+async fn mobile_carriers(
+    State(lists): State<PlaceLists>,
+    State(store): State<Store>,
+    query: PlaceQuery,
+) -> Result<Response, ApiError> {
+    let places = read(lists).await?;
+    let code = |carrier: &KnownCarrier| format!("{}-{}", carrier.mcc, carrier.mnc);
+    let fits = |carrier: &&KnownCarrier| {
+        query.is_in(carrier.country) && (query.finds(&carrier.name) || query.finds(&code(carrier)))
+    };
+    let found = query.page_of(places.carriers.iter().filter(fits));
+    let value = |it: &KnownCarrier| CarrierValue::known(&it.mcc, &it.mnc, &it.name);
+    let ids = number_values(&store, found.values(value)).await?;
+    Ok(found.into_answer(ids, |carrier, mobile_carrier_id| MetaMobileCarrier {
+        mobile_carrier_id,
+        carrier_name: carrier.name.clone(),
+        carrier_code: code(carrier),
+        mcc: carrier.mcc.clone(),
+        mnc: carrier.mnc.clone(),
+        country_id: id_of(carrier.country),
+        country_code: carrier.country,
+    }))
 }
 
 /// Lists the kinds of connections.
@@ -365,8 +442,58 @@ fn id_of(country: &str) -> u32 {
 }
 
 /// Reading a large database takes seconds.
-async fn read(lists: PlaceLists) -> Result<std::sync::Arc<KnownPlaces>, ApiError> {
+async fn read(lists: PlaceLists) -> Result<Arc<KnownPlaces>, ApiError> {
     tokio::task::spawn_blocking(move || lists.read()).await.map_err(|_panicked| ApiError::inside())
+}
+
+/// The numbers of values, 0 for `None`. Only values without a number cost a write, so a database of
+/// millions of cities adds no more rows than clients look at.
+async fn number_values<V>(store: &Store, values: Vec<Option<V>>) -> Result<Vec<u32>, ApiError>
+where
+    V: NumberedValue + Send + Sync + 'static,
+{
+    let (values, again) = (Arc::new(values), store.clone());
+    let wanted = Arc::clone(&values);
+    let known = store.read(move |connection| {
+        let id = |value: &Option<V>| match value {
+            None => Ok(Some(0)),
+            Some(value) => target_values::find_id(connection, value),
+        };
+        wanted.iter().map(id).collect::<Result<Option<Vec<u32>>, StoreError>>()
+    });
+    if let Some(ids) = known.await? {
+        return Ok(ids);
+    }
+    let all = again.write(move |tx| {
+        let id = |value: &Option<V>| match value {
+            None => Ok(0),
+            Some(value) => target_values::find_or_add(tx, value),
+        };
+        values.iter().map(id).collect::<Result<Vec<u32>, StoreError>>()
+    });
+    Ok(all.await?)
+}
+
+/// A page of places.
+struct FoundPlaces<'p, P> {
+    rows: Vec<&'p P>,
+    page: Page,
+    total_count: u64,
+}
+
+impl<'p, P> FoundPlaces<'p, P> {
+    fn values<V>(&self, value: impl Fn(&P) -> Option<V>) -> Vec<Option<V>> {
+        self.rows.iter().map(|row| value(row)).collect()
+    }
+
+    fn into_answer<T: Row + Serialize>(
+        self,
+        ids: Vec<u32>,
+        render: impl Fn(&'p P, u32) -> T,
+    ) -> Response {
+        let rows = self.rows.into_iter().zip(ids).map(|(row, id)| render(row, id)).collect();
+        List::new(T::PLURAL, rows, Some(self.page), self.total_count).into_response()
+    }
 }
 
 /// The parameters of a list of places.
@@ -388,15 +515,14 @@ impl PlaceQuery {
             || name.as_bytes().windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(wanted))
     }
 
-    fn page_of<'p, P: 'p, T: Row + Serialize>(
+    fn page_of<'p, P: 'p>(
         &self,
         places: impl Iterator<Item = &'p P> + Clone,
-        render: impl FnMut(&'p P) -> T,
-    ) -> Response {
+    ) -> FoundPlaces<'p, P> {
         let total_count = places.clone().count() as u64;
         let first = (self.page.number as usize - 1).saturating_mul(self.page.size as usize);
-        let rows = places.skip(first).take(self.page.size as usize).map(render).collect();
-        List::new(T::PLURAL, rows, Some(self.page), total_count).into_response()
+        let rows = places.skip(first).take(self.page.size as usize).collect();
+        FoundPlaces { rows, page: self.page, total_count }
     }
 }
 
@@ -442,7 +568,7 @@ impl IntoParams for PlaceQuery {
             ),
             query(
                 "search",
-                "A part of the name, or of a region's code; case does not matter",
+                "A part of the name, or of the code of a region or mobile network; case does not matter",
                 String::schema(),
             ),
             query("page", "From 1", number(1, u32::MAX).into()),

@@ -4,6 +4,7 @@
 //! answers both, whichever a client sent. Values that nobody knows are refused when they are read.
 
 mod hours;
+pub(crate) mod numbered;
 pub(crate) mod values;
 
 use std::collections::HashMap;
@@ -152,15 +153,16 @@ pub(super) fn null_is_everybody<'de, D: Deserializer<'de>>(
 pub struct Ruleset {
     /// Named by `country_id` or `country_code`.
     pub countries: Vec<Targeted<CountryValue>>,
-    /// Named by `country_code`, and `region_code` (ISO 3166-2 without the country) or `region_name`.
+    /// Named by `region_id`, or `country_code` and `region_code` (ISO 3166-2 without the country) or
+    /// `region_name`.
     pub regions: Vec<Targeted<RegionValue>>,
-    /// Named by `geoname_id`, or `country_code` and `city_name`.
+    /// Named by `city_id`, `geoname_id`, or `country_code` and `city_name`.
     pub cities: Vec<Targeted<CityValue>>,
     /// Named by `dma_code`.
     pub dmas: Vec<Targeted<DmaValue>>,
     /// Named by `postal_code`, of one country or of any.
     pub postal_codes: Vec<Targeted<PostalCodeValue>>,
-    /// Named by `mcc` and `mnc`, or `carrier_name`.
+    /// Named by `mobile_carrier_id`, `mcc` and `mnc`, or `carrier_name`.
     pub mobile_carriers: Vec<Targeted<CarrierValue>>,
     /// Named by `isp_name` or `asn`.
     pub isps: Vec<Targeted<IspValue>>,

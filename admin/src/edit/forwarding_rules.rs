@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{
     Change, EditError, Editable, Removal, Saved, audit, check_if_match, check_reference, existing,
+    target_values,
 };
 use crate::catalog::{Affiliate, ForwardingRule, ForwardingRuleStatus, Offer, Problems};
 use crate::store::rows::{self, Stored};
@@ -25,6 +26,10 @@ impl Editable for ForwardingRule {
         "relationship",
         "warnings",
     ];
+
+    fn complete(&mut self, tx: &WriteTx<'_>) -> Result<(), EditError> {
+        target_values::complete(tx, "ruleset", &mut self.ruleset)
+    }
 
     fn check(&self, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
         ForwardingRule::check(self).map_err(EditError::Invalid)?;

@@ -1,7 +1,7 @@
 //! Offers. The codes of a deleted offer stay, but do not redirect.
 
 use super::own_address::OwnAddresses;
-use super::{EditError, Editable, Removal, check_live_codes, check_reference};
+use super::{EditError, Editable, Removal, check_live_codes, check_reference, target_values};
 use crate::catalog::{
     Advertiser, FieldError, Offer, OfferGroup, OfferStatus, Problems, TrackingDomain,
 };
@@ -19,6 +19,15 @@ impl Editable for Offer {
         "relationship",
         "warnings",
     ];
+
+    fn complete(&mut self, tx: &WriteTx<'_>) -> Result<(), EditError> {
+        target_values::complete(tx, "ruleset", &mut self.ruleset)?;
+        for (index, redirect) in self.internal_redirects.iter_mut().enumerate() {
+            let path = format!("internal_redirects[{index}].ruleset");
+            target_values::complete(tx, &path, &mut redirect.ruleset)?;
+        }
+        Ok(())
+    }
 
     fn check(&self, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
         Offer::check(self).map_err(EditError::Invalid)?;

@@ -53,6 +53,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0038_places.sql"),
     include_str!("migrations/0039_blocked_addresses_and_filters.sql"),
     include_str!("migrations/0040_advertisers_of_destinations.sql"),
+    include_str!("migrations/0041_target_values.sql"),
 ];
 
 /// Migrates the database to this program's schema.

@@ -177,11 +177,12 @@ const NETWORK_ROUTES: [(&str, &[&str]); 100] = [
 ];
 
 /// Every path below `/v1/meta`; all are only read.
-const META_ROUTES: [&str; 13] = [
+const META_ROUTES: [&str; 14] = [
     "countries",
     "regions",
     "cities",
     "dmas",
+    "mobilecarriers",
     "connectiontypes",
     "timezones",
     "devicetypes",

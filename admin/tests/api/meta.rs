@@ -1,5 +1,7 @@
 //! `/v1/meta`.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::client::{Running, start, start_with};
@@ -10,9 +12,13 @@ async fn get(network: &Running, path: &str) -> Value {
 
 /// A network with a test database of MaxMind.
 async fn with_cities() -> Running {
+    with_databases(&["GeoIP2-City-Test.mmdb"]).await
+}
+
+async fn with_databases(names: &[&str]) -> Running {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/geo/tests/data");
-    let database = format!("{folder}/GeoIP2-City-Test.mmdb").into();
-    start_with(|config| config.geo.databases = vec![database]).await
+    let databases = names.iter().map(|name| Path::new(folder).join(name)).collect();
+    start_with(|config| config.geo.databases = databases).await
 }
 
 #[tokio::test]
@@ -34,7 +40,7 @@ async fn regions_are_those_of_the_database() {
     assert_eq!(answer["paging"]["total_count"], 1);
     assert_eq!(
         answer["regions"],
-        json!([{"region_code": "WA", "region_name": "Washington", "country_id": 227, "country_code": "US"}])
+        json!([{"region_id": 100_000, "region_code": "WA", "region_name": "Washington", "country_id": 227, "country_code": "US"}])
     );
     let by_code = get(&network, "regions?search=wbk").await;
     assert_eq!(by_code["regions"][0]["region_name"], "West Berkshire");
@@ -45,7 +51,7 @@ async fn cities_are_searched_and_paged() {
     let network = with_cities().await;
     let milton = get(&network, "cities?search=MILT").await;
     let expected = json!([{
-        "geoname_id": 5_803_556, "city_name": "Milton", "region_code": "WA",
+        "city_id": 100_000, "geoname_id": 5_803_556, "city_name": "Milton", "region_code": "WA",
         "region_name": "Washington", "country_id": 227, "country_code": "US",
     }]);
     assert_eq!(milton["cities"], expected);
@@ -76,7 +82,12 @@ async fn market_areas_and_kinds_of_connections_are_listed() {
 #[tokio::test]
 async fn without_a_database_the_lists_of_places_are_empty() {
     let network = start().await;
-    for (path, key) in [("regions", "regions"), ("cities", "cities"), ("dmas", "dmas")] {
+    for (path, key) in [
+        ("regions", "regions"),
+        ("cities", "cities"),
+        ("dmas", "dmas"),
+        ("mobilecarriers", "mobile_carriers"),
+    ] {
         assert_eq!(get(&network, path).await[key], json!([]), "{path}");
     }
 }
@@ -150,4 +161,85 @@ async fn facts_about_visitors_have_numbers_that_rules_take() {
     assert_eq!(ruleset["browsers"][0]["name"], browser["name"]);
     assert_eq!(ruleset["brands"][0]["name"], brand["name"]);
     assert_eq!(ruleset["languages"][0]["language_code"], "de");
+}
+
+#[tokio::test]
+async fn numbers_of_places_and_networks_stay_and_rules_take_them() {
+    let network = with_databases(&["GeoIP2-City-Test.mmdb", "GeoIP2-ISP-Test.mmdb"]).await;
+    let listed = |list: &Value, plural: &str| list[plural][0].clone();
+    let region = listed(&get(&network, "regions?search=washing").await, "regions");
+    let city = listed(&get(&network, "cities?search=milton").await, "cities");
+    let carrier = get(&network, "mobilecarriers?search=310-004").await;
+    let carrier = listed(&carrier, "mobile_carriers");
+    assert_eq!(carrier["carrier_name"], "Verizon Wireless");
+    let ids = [&region["region_id"], &city["city_id"], &carrier["mobile_carrier_id"]];
+    assert_eq!(ids, [100_000, 100_001, 100_002]);
+    network.post("advertisers", json!({"name": "Shop", "account_status": "active"})).await.done();
+    let include = |value: Value| {
+        let mut entry = value;
+        entry["targeting_type"] = "include".into();
+        json!([entry])
+    };
+    let offer = |ruleset: Value| {
+        json!({
+            "name": "Jackets", "offer_status": "active", "network_advertiser_id": 1,
+            "destination_url": "https://shop.example/", "ruleset": ruleset,
+        })
+    };
+    let by_number = offer(json!({
+        "regions": include(json!({"region_id": 100_000})),
+        "cities": include(json!({"city_id": 100_001})),
+        "mobile_carriers": include(json!({"mobile_carrier_id": 100_002})),
+    }));
+    let saved = network.post("offers", by_number).await.done();
+    let answered = |list: &str, field: &str| saved["ruleset"][list][0][field].clone();
+    assert_eq!(answered("regions", "region_code"), "WA");
+    assert_eq!(answered("regions", "region_name"), "Washington");
+    assert_eq!(answered("cities", "geoname_id"), 5_803_556);
+    assert_eq!(answered("mobile_carriers", "mnc"), "004");
+    // A client sends back what it read.
+    let same = network.put("offers/1", saved.clone()).await.done();
+    assert_eq!(same["ruleset"], saved["ruleset"]);
+
+    let by_name = offer(json!({
+        "regions": include(json!({"country_code": "US", "region_code": "wa"})),
+        "cities": include(json!({"country_code": "XK", "city_name": "Nowhere"})),
+    }));
+    let by_name = network.post("offers", by_name).await.done()["ruleset"].clone();
+    assert_eq!(by_name["regions"][0]["region_id"], 100_000);
+    assert_eq!(by_name["cities"][0]["city_id"], 100_003, "a city that no database knows");
+    let again = offer(json!({"cities": include(json!({"city_id": 100_003}))}));
+    let again = network.post("offers", again).await.done()["ruleset"].clone();
+    assert_eq!(again["cities"][0]["city_name"], "Nowhere");
+
+    for (list, value, field, reason) in [
+        ("regions", json!({"region_id": 7}), "region_id", "/v1/meta/regions lists"),
+        // The number of a region is none of a city.
+        ("cities", json!({"city_id": 100_000}), "city_id", "/v1/meta/cities lists"),
+        (
+            "mobile_carriers",
+            json!({"mobile_carrier_id": 9}),
+            "mobile_carrier_id",
+            "send mcc and mnc",
+        ),
+        (
+            "regions",
+            json!({"region_id": 100_000, "country_code": "US", "region_code": "OR"}),
+            "region_id",
+            "is US WA Washington, not US OR",
+        ),
+    ] {
+        let answer = network.post("offers", offer(json!({list: include(value)}))).await;
+        let wrong = answer.body["fields"][0].clone();
+        let error = wrong["error"].as_str().unwrap_or_default();
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        assert_eq!(wrong["field"], format!("ruleset.{list}[0].{field}"));
+        assert!(error.contains(reason), "{error}");
+    }
+    let twice = json!({"regions": [
+        {"region_id": 100_000, "targeting_type": "include"},
+        {"country_code": "US", "region_code": "WA", "region_name": "Washington", "targeting_type": "exclude"},
+    ]});
+    let answer = network.post("offers", offer(twice)).await;
+    assert_eq!(answer.refusal().2, ["ruleset.regions[1]"]);
 }

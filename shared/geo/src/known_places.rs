@@ -1,5 +1,5 @@
-//! The regions, cities and market areas that the records of databases name, for lists to choose
-//! from.
+//! The regions, cities, market areas and mobile networks that the records of databases name, for
+//! lists to choose from.
 //!
 //! Every record is read once, so a large database takes seconds: not for the path of a visit.
 
@@ -21,6 +21,7 @@ pub struct KnownPlaces {
     pub cities: Vec<KnownCity>,
     /// Market areas of the United States, with the names of the regions in which they lie.
     pub dmas: BTreeMap<u16, BTreeSet<String>>,
+    pub carriers: Vec<KnownCarrier>,
     /// False if a damaged record or the bound on cities left places out.
     pub is_complete: bool,
 }
@@ -48,6 +49,19 @@ pub struct KnownCity {
     pub geoname_id: u32,
 }
 
+/// A mobile network.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KnownCarrier {
+    /// ISO 3166-1 alpha-2 of the first of its addresses; empty if no database knows it.
+    pub country: &'static str,
+    /// The provider of the first of its addresses.
+    pub name: String,
+    /// Mobile country code.
+    pub mcc: String,
+    /// Mobile network code.
+    pub mnc: String,
+}
+
 impl Databases {
     /// Reads all records.
     #[must_use]
@@ -55,6 +69,7 @@ impl Databases {
         let mut collector = PlaceCollector { is_complete: true, ..PlaceCollector::default() };
         for file in self.files() {
             collector.add_database(file);
+            collector.add_carriers(file, self);
         }
         collector.finish()
     }
@@ -65,6 +80,8 @@ struct PlaceCollector {
     regions: BTreeSet<KnownRegion>,
     cities: BTreeSet<KnownCity>,
     dmas: BTreeMap<u16, BTreeSet<String>>,
+    /// By the two codes.
+    carriers: BTreeMap<(String, String), KnownCarrier>,
     is_complete: bool,
 }
 
@@ -116,11 +133,47 @@ impl PlaceCollector {
         });
     }
 
+    /// Adds the mobile networks. Databases of providers know no countries, so another one tells the
+    /// country.
+    fn add_carriers(&mut self, database: &Database, all: &Databases) {
+        let parts = PlaceParts::CARRIER | PlaceParts::ISP;
+        let wanted = database.info().parts.common(parts);
+        if !wanted.has(PlaceParts::CARRIER) {
+            return;
+        }
+        for record in database.distinct_records() {
+            let mut place = Place::default();
+            let address = record.and_then(|record| {
+                database.fill_from(&record, wanted, &mut place)?;
+                record.network().map(|network| network.ip())
+            });
+            let Ok(address) = address else {
+                self.is_complete = false;
+                continue;
+            };
+            let key = (place.carrier.mcc.to_owned(), place.carrier.mnc.to_owned());
+            if key.0.is_empty() || self.carriers.contains_key(&key) {
+                continue;
+            }
+            let country = all.look_up(address, PlaceParts::COUNTRY).country;
+            let carrier = KnownCarrier {
+                country: Country::find_by_code(country).map_or("", |country| country.code),
+                name: place.isp.name.to_owned(),
+                mcc: key.0.clone(),
+                mnc: key.1.clone(),
+            };
+            self.carriers.insert(key, carrier);
+        }
+    }
+
     fn finish(self) -> KnownPlaces {
+        let mut carriers: Vec<KnownCarrier> = self.carriers.into_values().collect();
+        carriers.sort_unstable();
         KnownPlaces {
             regions: self.regions.into_iter().collect(),
             cities: self.cities.into_iter().collect(),
             dmas: self.dmas,
+            carriers,
             is_complete: self.is_complete,
         }
     }

@@ -26,7 +26,7 @@ mod watcher;
 pub use database::{DatabaseInfo, MAX_DATABASE_BYTES};
 pub use database_error::{DatabaseError, DatabaseFault};
 pub use databases::Databases;
-pub use known_places::{KnownCity, KnownPlaces, KnownRegion};
+pub use known_places::{KnownCarrier, KnownCity, KnownPlaces, KnownRegion};
 pub use watcher::{FaultyFiles, GeoReader, GeoStatus, GeoWatcher, LiveDatabases, check_files};
 
 /// Most files that answer together.

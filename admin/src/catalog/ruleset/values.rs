@@ -114,17 +114,22 @@ fn region_without_country(country: &str, region: &str) -> Result<String, String>
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "RegionFields")]
 pub struct RegionValue {
+    /// The number in `/v1/meta/regions`.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schema(required = false)]
+    pub(super) region_id: u32,
     /// ISO 3166-1 alpha-2.
-    #[schema(example = "US")]
-    country_code: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    #[schema(example = "US", required = false)]
+    pub(super) country_code: String,
     /// ISO 3166-2 without the country.
     #[serde(skip_serializing_if = "is_empty")]
     #[schema(example = "WA", required = false)]
-    region_code: String,
+    pub(super) region_code: String,
     /// In English. Databases that have no codes are compared by it.
     #[serde(skip_serializing_if = "is_empty")]
     #[schema(required = false)]
-    region_name: String,
+    pub(super) region_name: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -148,20 +153,33 @@ impl TryFrom<RegionFields> for RegionValue {
 
     fn try_from(fields: RegionFields) -> Result<RegionValue, String> {
         let RegionFields { region_id, country_id, country_code, region_code, region_name } = fields;
-        if region_code.is_empty() && region_name.is_empty() {
-            return Err(match region_id {
-                0 => "send country_code and region_code, such as US and WA".into(),
-                id => format!(
-                    "region_id: {id} is not known here; send country_code and region_code, such as US and WA"
-                ),
-            });
+        let is_named = !region_code.is_empty() || !region_name.is_empty();
+        if !is_named && region_id == 0 {
+            return Err("send region_id, or country_code and region_code, such as US and WA".into());
+        }
+        if !is_named {
+            let (country_code, region_code, region_name) = Default::default();
+            return Ok(RegionValue { region_id, country_code, region_code, region_name });
         }
         let country_code = country_of(country_id, &country_code)?;
         let code = region_without_country(&country_code, &region_code)?;
         if code.is_empty() {
             bounded("region_name", &region_name)?;
         }
-        Ok(RegionValue { country_code, region_code: code, region_name })
+        Ok(RegionValue { region_id, country_code, region_code: code, region_name })
+    }
+}
+
+impl RegionValue {
+    /// A region that a database knows; `None` if no ruleset can name it.
+    pub(crate) fn known(country: &str, code: &str, name: &str) -> Option<RegionValue> {
+        let fields = RegionFields {
+            country_code: country.into(),
+            region_code: code.into(),
+            region_name: name.into(),
+            ..RegionFields::default()
+        };
+        fields.try_into().ok()
     }
 }
 
@@ -181,22 +199,26 @@ impl RegionValue {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "CityFields")]
 pub struct CityValue {
+    /// The number in `/v1/meta/cities`.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schema(required = false)]
+    pub(super) city_id: u32,
     /// Number in the GeoNames database.
     #[serde(skip_serializing_if = "is_zero")]
     #[schema(example = 5_803_556, required = false)]
-    geoname_id: u32,
+    pub(super) geoname_id: u32,
     /// ISO 3166-1 alpha-2.
     #[serde(skip_serializing_if = "is_empty")]
     #[schema(example = "US", required = false)]
-    country_code: String,
+    pub(super) country_code: String,
     /// ISO 3166-2 without the country; of any region without it.
     #[serde(skip_serializing_if = "is_empty")]
     #[schema(required = false)]
-    region_code: String,
+    pub(super) region_code: String,
     /// In English.
     #[serde(skip_serializing_if = "is_empty")]
     #[schema(example = "Milton", required = false)]
-    city_name: String,
+    pub(super) city_name: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -216,13 +238,13 @@ impl TryFrom<CityFields> for CityValue {
     fn try_from(fields: CityFields) -> Result<CityValue, String> {
         let CityFields { city_id, geoname_id, country_id, country_code, region_code, city_name } =
             fields;
-        if geoname_id == 0 && city_name.is_empty() {
-            return Err(match city_id {
-                0 => "send geoname_id, or country_code and city_name".into(),
-                id => format!(
-                    "city_id: {id} is not known here; send geoname_id, or country_code and city_name"
-                ),
-            });
+        let is_named = geoname_id != 0 || !city_name.is_empty();
+        if !is_named && city_id == 0 {
+            return Err("send city_id, geoname_id, or country_code and city_name".into());
+        }
+        if !is_named {
+            let (country_code, region_code, city_name) = Default::default();
+            return Ok(CityValue { city_id, geoname_id, country_code, region_code, city_name });
         }
         let country_code = match (geoname_id, country_id, &*country_code) {
             (1.., 0, "") => String::new(),
@@ -232,7 +254,26 @@ impl TryFrom<CityFields> for CityValue {
             bounded("city_name", &city_name)?;
         }
         let region_code = region_without_country(&country_code, &region_code)?;
-        Ok(CityValue { geoname_id, country_code, region_code, city_name })
+        Ok(CityValue { city_id, geoname_id, country_code, region_code, city_name })
+    }
+}
+
+impl CityValue {
+    /// A city that a database knows; `None` if no ruleset can name it.
+    pub(crate) fn known(
+        country: &str,
+        region_code: &str,
+        name: &str,
+        geoname_id: u32,
+    ) -> Option<CityValue> {
+        let fields = CityFields {
+            geoname_id,
+            country_code: country.into(),
+            region_code: region_code.into(),
+            city_name: name.into(),
+            ..CityFields::default()
+        };
+        fields.try_into().ok()
     }
 }
 
@@ -341,18 +382,22 @@ impl PostalCodeValue {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "CarrierFields")]
 pub struct CarrierValue {
+    /// The number in `/v1/meta/mobilecarriers`.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schema(required = false)]
+    pub(super) mobile_carrier_id: u32,
     /// Mobile country code.
     #[serde(skip_serializing_if = "is_empty")]
     #[schema(example = "310", required = false)]
-    mcc: String,
+    pub(super) mcc: String,
     /// Mobile network code.
     #[serde(skip_serializing_if = "is_empty")]
     #[schema(example = "004", required = false)]
-    mnc: String,
+    pub(super) mnc: String,
     /// The name in the database of providers.
     #[serde(skip_serializing_if = "is_empty")]
     #[schema(required = false)]
-    carrier_name: String,
+    pub(super) carrier_name: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -375,14 +420,22 @@ impl TryFrom<CarrierFields> for CarrierValue {
         match (is_code(&mcc) && is_code(&mnc), mcc.is_empty() && mnc.is_empty()) {
             (true, _) => {}
             (false, true) if !carrier_name.is_empty() => bounded("carrier_name", &carrier_name)?,
-            (false, true) if mobile_carrier_id != 0 => {
-                return Err(format!(
-                    "mobile_carrier_id: {mobile_carrier_id} is not known here; send mcc and mnc, or carrier_name"
-                ));
+            (false, true) if mobile_carrier_id != 0 => {}
+            _ => {
+                let error =
+                    "send mobile_carrier_id, mcc and mnc, such as 310 and 004, or carrier_name";
+                return Err(error.into());
             }
-            _ => return Err("send mcc and mnc, such as 310 and 004, or carrier_name".into()),
         }
-        Ok(CarrierValue { mcc, mnc, carrier_name })
+        Ok(CarrierValue { mobile_carrier_id, mcc, mnc, carrier_name })
+    }
+}
+
+impl CarrierValue {
+    /// A network that a database knows; `None` if no ruleset can name it.
+    pub(crate) fn known(mcc: &str, mnc: &str, name: &str) -> Option<CarrierValue> {
+        let (mcc, mnc, carrier_name) = (mcc.into(), mnc.into(), name.into());
+        CarrierFields { mcc, mnc, carrier_name, ..CarrierFields::default() }.try_into().ok()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lists of the places that databases know.
 
-use coupon_geo::{KnownCity, KnownRegion};
+use coupon_geo::{KnownCarrier, KnownCity, KnownRegion};
 use tempfile::tempdir;
 
 use super::fixtures::{CITY, open, open_paths, record, text, write_database};
@@ -46,4 +46,25 @@ fn the_lists_of_several_files_are_joined_and_databases_without_places_list_none(
     assert!(places.cities.iter().any(|city| city.name == "Milton"));
     let none = open(&["GeoIP2-ISP-Test.mmdb"]).current().known_places();
     assert_eq!((none.regions.len(), none.cities.len(), none.dmas.len()), (0, 0, 0));
+}
+
+#[test]
+fn mobile_networks_are_listed_with_the_country_that_another_database_knows() {
+    let folder = tempdir().unwrap();
+    let own = folder.path().join("own.mmdb");
+    let country = record(&[("country_code", text("US"))]);
+    write_database(&own, "own", &[("149.101.100.0/24", country)]);
+    let isps = super::fixtures::data_file("GeoIP2-ISP-Test.mmdb");
+    let carriers =
+        |files: &[std::path::PathBuf]| open_paths(files).current().known_places().carriers;
+    let verizon = KnownCarrier {
+        country: "US",
+        name: "Verizon Wireless".to_owned(),
+        mcc: "310".to_owned(),
+        mnc: "004".to_owned(),
+    };
+    let listed = carriers(&[own, isps.clone()]);
+    assert!(listed.is_sorted() && listed.contains(&verizon), "{listed:?}");
+    let alone = carriers(&[isps]);
+    assert!(alone.contains(&KnownCarrier { country: "", ..verizon }), "{alone:?}");
 }
