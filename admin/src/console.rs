@@ -50,6 +50,7 @@ use ipnet::IpNet;
 
 use crate::accounts::LinkToken;
 use crate::config::ConsoleConfig;
+use crate::publish::PublisherHandle;
 use crate::store::Store;
 use api_client::ApiClient;
 
@@ -59,6 +60,7 @@ pub(crate) struct ConsoleState {
     store: Store,
     api: ApiClient,
     config: Arc<ConsoleConfig>,
+    publisher: PublisherHandle,
     /// Proxies that are trusted with client addresses.
     trusted_proxies: Arc<[IpNet]>,
 }
@@ -74,12 +76,14 @@ pub(crate) fn router(
     config: ConsoleConfig,
     trusted_proxies: &[IpNet],
     store: Store,
+    publisher: PublisherHandle,
     api: Router,
 ) -> Router {
     let state = ConsoleState {
         store,
         api: ApiClient::new(api.clone()),
         config: Arc::new(config),
+        publisher,
         trusted_proxies: trusted_proxies.into(),
     };
     let staff = pages::routes().route_layer(from_fn_with_state(state.clone(), guard::staff));

@@ -200,6 +200,7 @@ impl Admin {
                 config.console.clone(),
                 &config.trusted_proxies,
                 state.store.clone(),
+                state.publisher.clone(),
                 api::router(state.clone()),
             ),
             limits: config.limits.clone(),

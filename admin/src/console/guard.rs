@@ -244,6 +244,7 @@ pub(super) async fn viewer(
         preferences,
         time_zone: settings.time_zone,
         currency: settings.currency,
+        closed_offers: state.publisher.offers_closed_for_old_daemon(),
     })))
 }
 

@@ -12,7 +12,7 @@ use super::form::{Form, FormField, Submitted};
 use super::frame::{MENU, Menu, MenuGroup, PORTAL_MENU};
 use super::list::encode;
 use super::viewer::Viewer;
-use super::words;
+use super::{format, words};
 use crate::catalog::Role;
 
 /// The result of a handler.
@@ -59,6 +59,14 @@ impl Page {
 
     pub(crate) fn is_portal(&self) -> bool {
         self.viewer.role() == Role::Partner
+    }
+
+    /// The offers that coupond closes because it is too old, for pages of the network that do not
+    /// say so themselves.
+    pub(crate) fn closed_offers(&self) -> Option<String> {
+        let closed = self.viewer.closed_offers();
+        let is_shown = closed > 0 && !self.is_portal() && self.active != Menu::Status;
+        is_shown.then(|| format::counted(closed, "offers"))
     }
 
     /// The prefix of the pages of this viewer.

@@ -25,6 +25,8 @@ pub(crate) struct ViewerData {
     pub(crate) currency: String,
     /// Whether the user's role must have a second factor.
     pub(crate) is_second_factor_required: bool,
+    /// Offers that are closed because coupond does not know their rules.
+    pub(crate) closed_offers: u64,
 }
 
 impl Viewer {
@@ -77,6 +79,10 @@ impl Viewer {
 
     pub(crate) fn time_zone(&self) -> &str {
         &self.0.time_zone
+    }
+
+    pub(crate) fn closed_offers(&self) -> u64 {
+        self.0.closed_offers
     }
 
     pub(crate) fn currency(&self) -> &str {

@@ -168,6 +168,11 @@ impl PublisherHandle {
         Err(EditError::Conflict { code: "daemon_too_old", message, fields: Vec::new() })
     }
 
+    /// The offers that are closed because the daemon does not know their rules.
+    pub(crate) fn offers_closed_for_old_daemon(&self) -> u64 {
+        self.status.borrow().offers_closed_for_old_daemon
+    }
+
     /// The form of catalog that the daemon can serve.
     pub(super) fn catalog_form(&self) -> CatalogForm {
         match self.status.borrow().is_daemon_too_old_for_rules {

@@ -33,7 +33,7 @@ fn visit_at(unix_ms: u64) -> Visit {
 }
 
 /// Signs in as a new manager; returns the cookie.
-async fn sign_in(network: &Running) -> String {
+pub(crate) async fn sign_in(network: &Running) -> String {
     let mia = json!({"name": "Mia", "login": "mia", "role": "manager"});
     let made = network.post("users", mia).await.done();
     let path = format!("/link/{}", made["link_token"].as_str().unwrap());
@@ -46,7 +46,7 @@ async fn sign_in(network: &Running) -> String {
     answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
 }
 
-async fn html(network: &Running, cookie: &str, path: &str) -> String {
+pub(crate) async fn html(network: &Running, cookie: &str, path: &str) -> String {
     let request = Request::get(path).header("cookie", cookie);
     let answer = network.send(request.body(Full::default()).unwrap()).await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.text);

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
 use crate::client::{Running, offer, start_with_offers, start_with_offers_and, with};
+use crate::new_york::{html, sign_in};
 
 /// Answers every request as an older coupond answers `/reload`.
 async fn serve(listener: UnixListener) {
@@ -63,11 +64,19 @@ async fn an_older_daemon_gets_offers_with_rules_closed_and_the_others_open() {
     let is_closed = |publication: &Value| publication["offers_closed_for_old_daemon"] == 1;
     published(&network, is_closed).await;
     assert_eq!(catalog(&network), (vec![(1, false), (2, true)], true));
+    let cookie = sign_in(&network).await;
+    for (page, has_banner) in [("offers", true), ("offers/1/edit", true), ("status", false)] {
+        let html = html(&network, &cookie, &format!("/console/{page}")).await;
+        let (_, main) = html.split_once("<main").unwrap();
+        assert_eq!(main.contains("<a href=\"/console/status\">Status</a>"), has_banner, "{page}");
+        assert!(main.contains("coupond is too old for the rules of 1 offer"), "{page}");
+    }
     // Other edits go on, and an offer without its rules is open again.
     network.patch("offers/2", json!({"name": "Coats"})).await.done();
     network.patch("offers/1", json!({"ruleset": null})).await.done();
     published(&network, |publication| publication["offers_closed_for_old_daemon"] == 0).await;
     assert_eq!(catalog(&network), (vec![(1, true), (2, true)], true));
+    assert!(!html(&network, &cookie, "/console/offers").await.contains("too old"));
     old.abort();
 }
 
