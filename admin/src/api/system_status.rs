@@ -19,6 +19,7 @@ use crate::publish::PublicationStatus;
 use crate::store::advertisers::{self, AdvertisersWithoutProof};
 use crate::store::outbox::{self, Backlog};
 use crate::store::partner_postbacks::PostbackOutbox;
+use crate::store::webhooks::WebhookOutbox;
 use crate::store::{ReadTx, StoreError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -33,6 +34,8 @@ pub(crate) struct SystemStatus {
     pub(crate) intake: ClickIngestStatus,
     pub(crate) postbacks: PostbackStatus,
     pub(crate) pixels: Backlog,
+    /// Deliveries to webhooks.
+    pub(crate) webhooks: Backlog,
     pub(crate) privacy: PrivacyStatus,
     pub(crate) certificates: CertificatesStatus,
     /// Where visitors are.
@@ -43,8 +46,8 @@ pub(crate) struct SystemStatus {
     pub(crate) last_backup: Option<LastBackup>,
 }
 
-/// How the disk, publication, the intake of clicks and postbacks, partner postbacks, forgetting,
-/// certificates, databases of places and backups stand, and which advertisers believe anybody who
+/// How the disk, publication, the intake of clicks and postbacks, partner postbacks, webhooks,
+/// forgetting, certificates, databases of places and backups stand, and which advertisers believe anybody who
 /// sends a postback.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = SystemStatus)))]
 async fn status(State(state): State<AppState>) -> Result<Json<SystemStatus>, ApiError> {
@@ -57,16 +60,18 @@ impl AppState {
         let read = |connection: &ReadTx<'_>| {
             Ok::<_, StoreError>((
                 outbox::backlog::<PostbackOutbox>(connection)?,
+                outbox::backlog::<WebhookOutbox>(connection)?,
                 advertisers::without_proof(connection)?,
             ))
         };
-        let (pixels, advertisers_without_proof) = self.store.read(read).await?;
+        let (pixels, webhooks, advertisers_without_proof) = self.store.read(read).await?;
         Ok(SystemStatus {
             disk: self.disk.space(),
             publication: self.publisher.status(),
             intake: self.intake.status(),
             postbacks: self.postbacks.status(),
             pixels,
+            webhooks,
             privacy: self.privacy.status(),
             certificates: self.certificates.status(),
             geo: geo::databases(&self.geo),
@@ -115,6 +120,12 @@ impl SystemStatus {
             let dead = self.pixels.dead;
             warnings.push(format!(
                 "{dead} partner postbacks were given up after their last attempt: replay or discard them"
+            ));
+        }
+        if self.webhooks.dead > 0 {
+            let dead = self.webhooks.dead;
+            warnings.push(format!(
+                "{dead} events were not delivered to webhooks after the last attempt: replay them"
             ));
         }
         if self.postbacks.missing + self.intake.missing > 0 {

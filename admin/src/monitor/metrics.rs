@@ -125,7 +125,7 @@ fn sales(metrics: &mut MetricSet, status: &PostbackStatus) {
     );
 }
 
-/// Partner postbacks, removals, certificates, databases of places, backups.
+/// Partner postbacks, webhooks, removals, certificates, databases of places, backups.
 fn upkeep(metrics: &mut MetricSet, status: &SystemStatus) {
     let pixels = &status.pixels;
     metrics.gauge("partner_postbacks_pending", "Partner postbacks to be sent", pixels.pending);
@@ -135,6 +135,19 @@ fn upkeep(metrics: &mut MetricSet, status: &SystemStatus) {
         "partner_postbacks_oldest_seconds",
         "Time since the oldest of them was queued",
         pixels.oldest_pending,
+    );
+    let webhooks = &status.webhooks;
+    metrics.gauge("webhook_deliveries_pending", "Events to be sent to webhooks", webhooks.pending);
+    metrics.gauge(
+        "webhook_deliveries_dead",
+        "Deliveries to webhooks that were given up",
+        webhooks.dead,
+    );
+    age(
+        metrics,
+        "webhook_deliveries_oldest_seconds",
+        "Time since the oldest pending one was queued",
+        webhooks.oldest_pending,
     );
     let unfinished = status.privacy.erasures_unfinished;
     metrics.gauge("erasures_unfinished", "Erasures that are not finished", unfinished);

@@ -34,7 +34,8 @@ struct Status {
     publication: Publication,
     intake: Clicks,
     postbacks: Postbacks,
-    pixels: PartnerPostbacks,
+    pixels: Backlog,
+    webhooks: Backlog,
     privacy: Privacy,
     certificates: Certificates,
     geo: Vec<GeoDatabase>,
@@ -89,7 +90,7 @@ struct Postbacks {
 }
 
 #[derive(Debug, Deserialize)]
-struct PartnerPostbacks {
+struct Backlog {
     pending: u64,
     dead: u64,
     oldest_pending: Option<i64>,
@@ -307,6 +308,12 @@ impl Status {
             let path = "/console/partner-postbacks/deliveries?filter=state%3Ddead";
             problems.push(Problem::warning(sentence, remedy, path));
         }
+        if self.webhooks.dead > 0 {
+            let sentence =
+                format!("Events could not be delivered: {}.", format::count(self.webhooks.dead));
+            let remedy = "Mend the webhook or its server, then send them again.";
+            problems.push(Problem::warning(sentence, remedy, "/console/webhooks"));
+        }
         for problem in &self.certificates.problems {
             problems.push(Problem::warning(
                 problem.clone(),
@@ -449,6 +456,7 @@ mod tests {
                 "unidentified_dropped": 0, "last_error": null,
             },
             "pixels": {"pending": 0, "dead": 0, "oldest_pending": null},
+            "webhooks": {"pending": 0, "dead": 0, "oldest_pending": null},
             "privacy": {
                 "click_retention_days": 90, "postback_retention_days": 90,
                 "address_truncation_days": 30, "erasures_unfinished": 0, "last_pass": 900,
@@ -489,6 +497,7 @@ mod tests {
             ("/postbacks/missing", json!(1), "warning"),
             ("/postbacks/unidentified_dropped", json!(1), "warning"),
             ("/pixels/dead", json!(1), "warning"),
+            ("/webhooks/dead", json!(1), "warning"),
             ("/privacy/last_error", json!("x"), "warning"),
             ("/certificates/problems", json!(["a host has none"]), "warning"),
             ("/certificates/last_error", json!("x"), "warning"),

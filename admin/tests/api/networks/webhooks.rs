@@ -135,6 +135,8 @@ async fn an_event_is_signed_retried_given_up_and_replayed_with_the_same_id() {
     let dead = until(&network, |delivery| delivery["state"] == "dead").await;
     assert_eq!((dead.len(), &dead[0]["attempts"]), (1, &json!(3)), "{dead:?}");
     assert_eq!((&dead[0]["last_status"], &dead[0]["time_due"]), (&json!(500), &json!(0)));
+    let backlog = async || network.get("status").await.done()["webhooks"].clone();
+    assert_eq!(backlog().await, json!({"pending": 0, "dead": 1, "oldest_pending": null}));
     status.store(202, Ordering::SeqCst);
     let late = json!({"since": dead[0]["time_created"].as_i64().unwrap() + 1});
     let none = network.post("webhooks/1/replay", late).await.done();
@@ -142,6 +144,7 @@ async fn an_event_is_signed_retried_given_up_and_replayed_with_the_same_id() {
     let all = network.post("webhooks/1/replay", json!({})).await.done();
     assert_eq!(all["replayed"], 1);
     until(&network, |delivery| delivery["state"] == "delivered").await;
+    assert_eq!(backlog().await["dead"], 0);
     let seen = receiver.seen();
     assert_eq!(seen.len(), 4);
     let message: Value = serde_json::from_str(&seen[0].body).unwrap();
