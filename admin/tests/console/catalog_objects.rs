@@ -141,6 +141,7 @@ fn pages_of_the_catalog_are_sound_in_both_themes_and_widths() {
         "offers/1/edit",
         "offers/1/access",
         "offers/1/targeting",
+        "offers/1/filters",
         "offers/1/delete",
         "partners",
         "partners/new",
@@ -429,7 +430,7 @@ fn roles_see_their_part(console: &Console) {
         "domains",
         "domains/1",
     ];
-    const FORMS: [&str; 13] = [
+    const FORMS: [&str; 14] = [
         "offers/1/caps",
         "offer-groups/new",
         "caps/new",
@@ -437,6 +438,7 @@ fn roles_see_their_part(console: &Console) {
         "offers/1/edit",
         "offers/1/access",
         "offers/1/targeting",
+        "offers/1/filters",
         "offers/1/delete",
         "partners/new",
         "partners/1/edit",
@@ -532,6 +534,41 @@ fn the_visitors_of_an_offer_are_chosen_line_by_line_and_shown_on_its_page() {
     assert_eq!(send(&console, path, &form).status, 303);
     assert_eq!(console.network.visit("/winter25").status, 302);
     assert!(console.html("/console/offers/1").contains("The offer is for everybody."));
+}
+
+#[test]
+fn sources_that_an_offer_refuses_are_filtered_row_by_row() {
+    let console = Console::start();
+    create_network(&console);
+    let path = "/console/offers/1/filters";
+    let mut form = form_of(&console, path);
+    set(&mut form, "traffic_filters[1].parameter", "sub1");
+    set(&mut form, "traffic_filters[1].match_type", "starts_with");
+    set(&mut form, "traffic_filters[1].value", "bad");
+    let refused = send(
+        &console,
+        path,
+        &[&form[..], &[("traffic_filters[2].value".to_owned(), "x".to_owned())]].concat(),
+    );
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    // The blank row before them is dropped.
+    assert!(refused.body.contains("id=\"traffic_filters[1].parameter-error\""), "{}", refused.body);
+    assert!(refused.body.contains("value=\"bad\""), "{}", refused.body);
+    assert_eq!(send(&console, path, &form).status, 303);
+    assert_eq!(console.network.visit("/winter25?sub1=BAD7").status, 404);
+    assert_eq!(console.network.visit("/winter25?sub1=good").status, 302);
+    let page = console.html("/console/offers/1");
+    assert!(page.contains("Sub id 1 starts with “bad”"), "{page}");
+
+    let mut form = form_of(&console, path);
+    set(&mut form, "traffic_filters[0].match_type", "not_present");
+    let refused = send(&console, path, &form);
+    assert!(refused.body.contains("id=\"traffic_filters[0].value-error\""), "{}", refused.body);
+    assert!(refused.body.contains("“is missing” compares none"), "{}", refused.body);
+    form.push(("traffic_filters[0].remove".into(), "true".into()));
+    assert_eq!(send(&console, path, &form).status, 303);
+    assert_eq!(read(&console, "offers/1")["traffic_filters"], json!([]));
+    assert_eq!(console.network.visit("/winter25?sub1=bad").status, 302);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod offer;
 mod ruleset_text;
 mod targeting;
 mod targeting_lines;
+mod traffic_filters;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -44,6 +45,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .route("/offers/{id}/edit", get(edit::show).post(edit::save))
         .route("/offers/{id}/access", get(access::show).post(access::save))
         .route("/offers/{id}/targeting", get(targeting::show).post(targeting::save))
+        .route("/offers/{id}/filters", get(traffic_filters::show).post(traffic_filters::save))
         .route("/offers/{id}/failtraffic", get(fail_traffic::show).post(fail_traffic::save))
         .route("/offers/{id}/failtraffic/order", post(fail_traffic::reorder))
         .route("/offers/{id}/forwarding", get(forwarding::show))

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{self, AccessEntry};
-use super::{OFFERS, caps, destination, fail_traffic, forwarding, targeting};
+use super::{OFFERS, caps, destination, fail_traffic, forwarding, targeting, traffic_filters};
 use crate::access::Right;
 use crate::console::ConsoleState;
 use crate::console::api_client::Refusal;
@@ -196,6 +196,8 @@ struct OfferPage {
     entries: Vec<AccessEntry>,
     /// The ruleset in words.
     visitors: Vec<(String, String)>,
+    /// The filters of sources in words.
+    sources: Vec<String>,
     fail_traffic: String,
     forwarding: String,
     uses: Vec<LimitUse>,
@@ -224,6 +226,7 @@ pub(super) async fn show(
         Found::Deleted(page) => return Ok(page),
     };
     let visitors = targeting::summary(&answer.body["ruleset"]);
+    let sources = traffic_filters::summary(&answer.body);
     let fail_traffic = fail_traffic::summary(&answer.body);
     let forwarding = forwarding::summary(&state, &viewer, id).await?;
     let (uses, filters) = (limits::uses(&answer.body), caps::summary(&answer.body));
@@ -250,6 +253,7 @@ pub(super) async fn show(
         dependents,
         entries,
         visitors,
+        sources,
         fail_traffic,
         forwarding,
         uses,
