@@ -71,7 +71,8 @@ pub struct RegionEntry {
 /// A city, by number or by name.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 pub struct CityEntry {
-    /// 0 if the entry goes by name.
+    /// 0 if the entry goes by name alone. With a name, too, the number decides where the database
+    /// has one.
     pub geoname_id: u32,
     pub country: CountryCode,
     /// ISO 3166-2 without the country; empty for any.
@@ -158,7 +159,8 @@ impl RegionEntry {
 
 impl CityEntry {
     fn matches(&self, place: &Place<'_>) -> bool {
-        if self.geoname_id != 0 {
+        // Another maker's database may have no numbers; then the name decides.
+        if self.geoname_id != 0 && (place.city.geoname_id != 0 || self.name.is_empty()) {
             return self.geoname_id == place.city.geoname_id;
         }
         let region_fits = self.region_code.is_empty()

@@ -143,6 +143,23 @@ fn city(country: &CountryCode, name: &str) -> CityEntry {
 }
 
 #[test]
+fn a_city_with_a_number_goes_by_its_name_where_the_database_has_no_numbers() {
+    let numbered = CityEntry { geoname_id: 7, ..city(b"US", "Milton") };
+    let mut ruleset = Ruleset::default();
+    ruleset.places.cities.include = vec![numbered];
+    assert_eq!(check(&ruleset, &milton()), Ok(()));
+    let with_number = |geoname_id| {
+        let mut visitor = milton();
+        visitor.place.city.geoname_id = geoname_id;
+        visitor
+    };
+    assert_eq!(check(&ruleset, &with_number(7)), Ok(()));
+    assert_eq!(check(&ruleset, &with_number(8)), refused_at(PlaceLevel::City));
+    ruleset.places.cities.include[0].name.clear();
+    assert_eq!(check(&ruleset, &milton()), refused_at(PlaceLevel::City));
+}
+
+#[test]
 fn an_include_refuses_the_unknown_and_an_exclude_lets_it_pass() {
     let (gb, us) = (at("GB", "", ""), at("US", "", ""));
     let include = countries(&[b"GB"], &[]);
