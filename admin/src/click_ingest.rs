@@ -13,6 +13,7 @@
 //! acknowledged, the daemon keeps it, and later blocks of its stream wait behind it. Other streams
 //! go on.
 
+mod address_watch;
 mod batch;
 mod click_counter;
 pub(crate) mod converted_visits;
@@ -287,8 +288,10 @@ impl ClickIngest {
             return Ok(());
         }
         let classifier = self.counter.classifier().await?;
+        let watch = self.counter.address_watch().await?;
         let append = move |archive: &Archive| {
-            let mut batch = Batch::after(cursor, classifier, archive.databases());
+            let batch = Batch::after(cursor, classifier, archive.databases());
+            let mut batch = batch.with_address_watch(watch);
             let (new, refused) = batch.add_new(&answer.blocks);
             batch.assign_frames(archive.append(&new)?.start);
             Ok((batch, refused))

@@ -76,6 +76,7 @@ pub mod conversions;
 pub mod facts;
 pub mod postbacks;
 
+pub(crate) mod address_alerts;
 pub mod blocked_values;
 pub mod blocks;
 pub mod bot_list;

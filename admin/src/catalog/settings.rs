@@ -124,15 +124,32 @@ pub struct Settings {
     #[serde(default = "nearly_all")]
     #[schema(maximum = 99)]
     pub cap_alert_percentage: u32,
+    /// Alerts tell of a partner or a code of whose visits of a day more than this part comes from
+    /// one address, in percent; 0: no such alerts.
+    #[serde(default = "half")]
+    #[schema(maximum = 99)]
+    pub address_alert_percentage: u32,
+    /// Visits of the day from which such an alert is given.
+    #[serde(default = "hundred")]
+    #[schema(minimum = 1)]
+    pub address_alert_minimum: u32,
 }
 
 fn nearly_all() -> u32 {
     90
 }
 
+fn half() -> u32 {
+    50
+}
+
+fn hundred() -> u32 {
+    100
+}
+
 impl Settings {
     /// The names of all fields.
-    pub const FIELDS: [&'static str; 11] = [
+    pub const FIELDS: [&'static str; 13] = [
         "time_zone",
         "currency",
         "fallback_url",
@@ -144,6 +161,8 @@ impl Settings {
         "is_fail_traffic_on_paused_enabled",
         "ip_blocklist",
         "cap_alert_percentage",
+        "address_alert_percentage",
+        "address_alert_minimum",
     ];
 
     /// Checks the settings without other rows.
@@ -170,6 +189,13 @@ impl Settings {
         if self.cap_alert_percentage > 99 {
             let error = "must be from 0 to 99; reached caps have an alert of their own";
             problems.add("cap_alert_percentage", error);
+        }
+        if !matches!(self.address_alert_percentage, 0 | 10..=99) {
+            let error = "must be from 10 to 99, or 0 for no alerts";
+            problems.add("address_alert_percentage", error);
+        }
+        if self.address_alert_minimum == 0 {
+            problems.add("address_alert_minimum", "must be at least 1");
         }
         problems.finish()
     }
@@ -209,6 +235,8 @@ mod tests {
             is_fail_traffic_on_paused_enabled: false,
             ip_blocklist: Vec::new(),
             cap_alert_percentage: 90,
+            address_alert_percentage: 50,
+            address_alert_minimum: 100,
         };
         assert_eq!(settings("America/Los_Angeles", "USD").check(), Ok(()));
         assert_eq!(settings("UTC", "EUR").check(), Ok(()));

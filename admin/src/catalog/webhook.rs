@@ -44,6 +44,8 @@ words! {
         SmartSwitchPaused = "smart_switch.paused",
         /// Conversions of a code look as if the code had leaked.
         CodeLeakSuspected = "code.leak_suspected",
+        /// Most visits of a partner or a code come from one address.
+        TrafficFromOneAddress = "traffic.one_address",
         /// No certificate was issued for a tracking domain.
         CertificateFailed = "certificate.failed",
         /// The certificate of a tracking domain ends soon.
@@ -66,7 +68,7 @@ pub struct Webhook {
     pub webhook_status: WebhookStatus,
     /// The types of events to send; empty: all.
     #[serde(default)]
-    #[schema(max_items = 14)]
+    #[schema(max_items = 15)]
     pub events: Vec<EventType>,
 }
 

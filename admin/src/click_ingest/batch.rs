@@ -10,12 +10,14 @@ use coupon_shared::decision::Reason;
 use coupon_shared::feed::{self, Cursor};
 
 use crate::classification::{Classifier, VisitPlace};
+use crate::store::address_alerts::AddressAlert;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::click_archive::RetainedRange;
 use crate::store::rollups::Rollups;
 use crate::store::{WriteTx, click_terms, facts};
 
 use super::ClickIngestError;
+use super::address_watch::{self, AddressWatch};
 
 /// Frame of a block outside of the archive: after all archived ones.
 const NEW_FRAME: u64 = u64::MAX;
@@ -34,6 +36,7 @@ pub(super) struct Batch {
     /// Codes that led to an offer.
     clicked: HashSet<u32>,
     kept: RetainedRange,
+    addresses: AddressWatch,
 }
 
 impl Batch {
@@ -46,6 +49,7 @@ impl Batch {
         Batch {
             cursor,
             kept: RetainedRange::default(),
+            addresses: AddressWatch::default(),
             classifier,
             rows: Vec::new(),
             rollups: Rollups::default(),
@@ -60,6 +64,11 @@ impl Batch {
     /// Excludes clicks that the last rebuild kept as counted.
     pub(super) fn without(self, kept: RetainedRange) -> Batch {
         Batch { kept, ..self }
+    }
+
+    /// Watches the addresses of the new clicks.
+    pub(super) fn with_address_watch(self, addresses: AddressWatch) -> Batch {
+        Batch { addresses, ..self }
     }
 
     /// Adds the blocks of an answer with new clicks; returns these blocks and the first refused
@@ -101,6 +110,7 @@ impl Batch {
                 continue;
             }
             let place = VisitPlace::find(click.head.kind, click.address(), &self.databases);
+            self.addresses.add(&click, classification.class);
             self.rollups.count(&click, &classification, &place);
             self.remember(&click.head);
             self.clicks += 1;
@@ -126,8 +136,9 @@ impl Batch {
         }
     }
 
-    /// Returns the classifier, which has seen the whole batch, and the counts to write.
-    pub(super) fn split(self) -> (Classifier, CountedBatch) {
+    /// Returns the classifier and the watch of addresses, which have seen the whole batch, and the
+    /// counts to write.
+    pub(super) fn split(self) -> (Classifier, AddressWatch, CountedBatch) {
         let Batch {
             cursor,
             classifier,
@@ -137,6 +148,7 @@ impl Batch {
             clicks,
             last_click_ms,
             clicked,
+            mut addresses,
             databases: _,
             kept: _,
         } = self;
@@ -150,8 +162,9 @@ impl Batch {
             last_click_ms,
             clicked,
             terms_through,
+            address_alerts: addresses.take_alerts(),
         };
-        (classifier, counted)
+        (classifier, addresses, counted)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -175,6 +188,7 @@ pub(super) struct CountedBatch {
     clicked: HashSet<u32>,
     /// Last row of the offer terms used for classification.
     terms_through: u64,
+    address_alerts: Vec<AddressAlert>,
 }
 
 impl CountedBatch {
@@ -183,6 +197,7 @@ impl CountedBatch {
         blocks::record(tx, &self.rows)?;
         self.rollups.apply(tx)?;
         facts::remember_clicked(tx, self.clicked.iter().copied())?;
+        address_watch::record(tx, &self.address_alerts)?;
         for (stream, missing) in &self.moved {
             blocks::advance(tx, *stream, self.cursor.last(stream), *missing)?;
         }

@@ -4,15 +4,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coupon_shared::click::block::Block;
 use coupon_shared::feed::Cursor;
+use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
+use super::address_watch::AddressWatch;
 use super::batch::{Batch, CountedBatch};
 use super::{ClickIngestError, ClickIngestStatus, MAX_BYTES, now_ms, replay};
 use crate::archive::{Archive, ArchiveError};
+use crate::catalog::CapPeriod;
 use crate::classification::Classifier;
 use crate::classification::visit_place::place_sources;
 use crate::store::blocks::{self, BlockRow};
-use crate::store::{ReadTx, Store, StoreError, WriteTx, bot_list, click_archive};
+use crate::store::{ReadTx, Store, StoreError, WriteTx, bot_list, click_archive, settings};
 
 pub(super) struct ClickCounter {
     store: Store,
@@ -21,6 +24,8 @@ pub(super) struct ClickCounter {
     /// Classifier that has seen exactly the frames in the store; `None` before the first batch and
     /// after a failed one.
     classifier: Mutex<Option<Classifier>>,
+    /// Watch of addresses between two batches; empty after a failed one.
+    addresses: Mutex<AddressWatch>,
 }
 
 impl ClickCounter {
@@ -30,6 +35,7 @@ impl ClickCounter {
             archive,
             status: watch::Sender::default(),
             classifier: Mutex::default(),
+            addresses: Mutex::default(),
         }
     }
 
@@ -55,13 +61,14 @@ impl ClickCounter {
 
     /// Records and counts an archived batch; returns the cursor after it.
     pub(super) async fn commit(&self, batch: Batch) -> Result<Cursor, ClickIngestError> {
-        let (classifier, counted) = batch.split();
+        let (classifier, addresses, counted) = batch.split();
         let counted = Arc::new(counted);
         if !counted.is_empty() {
             let written = Arc::clone(&counted);
             self.store.write(move |tx| written.write(tx)).await?;
         }
         *self.classifier_slot() = Some(classifier);
+        *self.addresses_slot() = addresses;
         self.show(&counted);
         Ok(counted.cursor().clone())
     }
@@ -79,6 +86,20 @@ impl ClickCounter {
         };
         replay::add_new_terms(&mut classifier, &self.store).await?;
         Ok(classifier)
+    }
+
+    /// Watch of addresses for the next batch, with the thresholds of the settings. It is moved out,
+    /// and returned with the committed batch.
+    pub(super) async fn address_watch(&self) -> Result<AddressWatch, ClickIngestError> {
+        let settings = self.store.read(settings::read).await?.settings;
+        let zone = TimeZone::get(&settings.time_zone).unwrap_or(TimeZone::UTC);
+        let mut watch = std::mem::take(&mut *self.addresses_slot());
+        watch.begin(&settings, CapPeriod::Daily.window(&zone, now_ms()));
+        Ok(watch)
+    }
+
+    fn addresses_slot(&self) -> MutexGuard<'_, AddressWatch> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn classifier_slot(&self) -> MutexGuard<'_, Option<Classifier>> {

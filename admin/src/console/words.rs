@@ -13,6 +13,8 @@ const LABELS: &[(&str, &str)] = &[
     ("rule_status", "Status"),
     ("webhook_status", "Status"),
     ("cap_alert_percentage", "Cap alerts from"),
+    ("address_alert_percentage", "Alert above"),
+    ("address_alert_minimum", "Visits at least"),
     ("run_frequency", "Runs"),
     ("data_lookback_window", "Measured time before a run"),
     ("min_clicks", "Clicks at least"),

@@ -54,6 +54,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0039_blocked_addresses_and_filters.sql"),
     include_str!("migrations/0040_advertisers_of_destinations.sql"),
     include_str!("migrations/0041_target_values.sql"),
+    include_str!("migrations/0042_address_alerts.sql"),
 ];
 
 /// Migrates the database to this program's schema.

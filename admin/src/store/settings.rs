@@ -23,8 +23,8 @@ pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
                leak_spike_factor, leak_spike_minimum, second_factor_admin, second_factor_manager, \
                second_factor_read_only, second_factor_partner, \
                is_global_fail_traffic_enabled, global_fail_traffic_url, \
-               is_fail_traffic_on_paused_enabled, ip_blocklist, cap_alert_percentage, time_saved, \
-               revision FROM settings";
+               is_fail_traffic_on_paused_enabled, ip_blocklist, cap_alert_percentage, \
+               address_alert_percentage, address_alert_minimum, time_saved, revision FROM settings";
     let read = connection.prepare_cached(sql)?.query_row([], |row| {
         let settings = Settings {
             time_zone: row.get(0)?,
@@ -47,8 +47,10 @@ pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
             is_fail_traffic_on_paused_enabled: row.get(13)?,
             ip_blocklist: from_json(row, 14)?,
             cap_alert_percentage: row.get(15)?,
+            address_alert_percentage: row.get(16)?,
+            address_alert_minimum: row.get(17)?,
         };
-        Ok(SettingsRow { settings, time_saved: row.get(16)?, revision: row.get(17)? })
+        Ok(SettingsRow { settings, time_saved: row.get(18)?, revision: row.get(19)? })
     })?;
     Ok(read)
 }
@@ -61,7 +63,8 @@ pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> 
                second_factor_read_only = ?10, second_factor_partner = ?11, \
                is_global_fail_traffic_enabled = ?12, global_fail_traffic_url = ?13, \
                is_fail_traffic_on_paused_enabled = ?14, ip_blocklist = ?15, \
-               cap_alert_percentage = ?16, time_saved = ?17";
+               cap_alert_percentage = ?16, address_alert_percentage = ?17, \
+               address_alert_minimum = ?18, time_saved = ?19";
     let (guard, second_factor) = (&settings.code_leak_guard, &settings.second_factor_required);
     tx.execute(
         sql,
@@ -82,6 +85,8 @@ pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> 
             settings.is_fail_traffic_on_paused_enabled,
             serde_json::json!(settings.ip_blocklist).to_string(),
             settings.cap_alert_percentage,
+            settings.address_alert_percentage,
+            settings.address_alert_minimum,
             tx.now(),
         ],
     )?;

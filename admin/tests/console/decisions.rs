@@ -136,5 +136,12 @@ fn sales_of_a_leaked_code_are_held_with_the_code_paused_and_released() {
     assert_eq!(status(), ["approved \"on a site\""]);
     let reader = HttpBrowser::invited(network, "reader", "read_only");
     assert!(!reader.html("/console/leaks").contains("Hold the sales"));
+    network.done("PATCH", "settings", json!({"address_alert_minimum": 3}));
+    (0..3).for_each(|_| drop(network.visit("/winter25")));
+    let page = wait_for("the alert of the code", || {
+        Some(reader.html("/console/leaks")).filter(|page| page.contains(">Code WINTER25</bdi>"))
+    });
+    assert!(page.contains("(100 %)"), "{page}");
+    assert_well_formed(&page);
     assert_eq!(reader.get(&hold).status, 403);
 }

@@ -114,6 +114,7 @@ impl World {
             "is_global_fail_traffic_enabled": false, "global_fail_traffic_url": "",
             "is_fail_traffic_on_paused_enabled": false,
             "ip_blocklist": [], "cap_alert_percentage": 90,
+            "address_alert_percentage": 50, "address_alert_minimum": 100,
         });
         network.done("PUT", "settings", settings);
         let domain =

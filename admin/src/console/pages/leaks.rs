@@ -5,6 +5,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -71,6 +72,60 @@ impl LeakRow {
     }
 }
 
+/// Events of the last week about visits from one address.
+const ADDRESS_ALERTS: &str = "/v1/networks/events?types=traffic.one_address&limit=1000";
+/// Most alerts on the page.
+const MAX_ALERTS: usize = 50;
+
+#[derive(Default, Deserialize)]
+struct AddressEvents {
+    events: Vec<AddressEvent>,
+}
+
+#[derive(Deserialize)]
+struct AddressEvent {
+    /// RFC 3339.
+    created_at: String,
+    data: AddressAlert,
+}
+
+impl AddressEvent {
+    /// Unix seconds.
+    fn time(&self) -> i64 {
+        self.created_at.parse().map_or(0, Timestamp::as_second)
+    }
+}
+
+/// Most visits of a partner or a code came from one address.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct AddressAlert {
+    network_affiliate_id: u32,
+    affiliate_name: String,
+    network_coupon_code_id: u32,
+    coupon_code: String,
+    visits: u64,
+    from_one_address: u64,
+    percentage: u64,
+}
+
+impl AddressAlert {
+    /// The page of the partner or the code, and its name.
+    fn subject(&self) -> (String, String) {
+        match self.network_affiliate_id {
+            0 => {
+                let path = format!("/console/coupon-codes/{}", self.network_coupon_code_id);
+                (path, format!("Code {}", format::visible(&self.coupon_code)))
+            }
+            id => {
+                let name = format::visible(&self.affiliate_name);
+                (format!("/console/partners/{id}"), format!("Partner {name}"))
+            }
+        }
+    }
+}
+
 #[derive(Default, Deserialize)]
 struct Leaks {
     codes: Vec<LeakRow>,
@@ -84,6 +139,8 @@ struct LeaksPage {
     period: Period,
     presets: Vec<Preset>,
     codes: Vec<LeakRow>,
+    /// The latest first.
+    alerts: Vec<AddressEvent>,
     is_incomplete: bool,
     problem: Option<String>,
     may_decide: bool,
@@ -110,7 +167,11 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuer
     let path = address(&period);
     let (leaks, problem) = report::or_problem(state.api.get(&viewer, &path).await)?;
     let Leaks { codes, incomplete_results: is_incomplete } = leaks;
+    let AddressEvents { events: mut alerts } = state.api.get(&viewer, ADDRESS_ALERTS).await?;
+    alerts.reverse();
+    alerts.truncate(MAX_ALERTS);
     let page = LeaksPage {
+        alerts,
         page: Page::new(&viewer, Menu::Leaks, "Code leaks").with_notice(notice_of(query.pairs())),
         may_decide: viewer.may(Right::DecideConversions),
         presets: period.presets(&query, &[7, 30, 90]),

@@ -44,6 +44,8 @@ const FIELDS: &[FormField] = &[
     FormField::new("is_fail_traffic_on_paused_enabled", Kind::Truth),
     FormField::new("ip_blocklist", Kind::Lines),
     FormField::new("cap_alert_percentage", Kind::Number),
+    FormField::new("address_alert_percentage", Kind::Number),
+    FormField::new("address_alert_minimum", Kind::Number),
 ];
 
 const LEAK_ACTIONS: [(&str, &str); 3] = [

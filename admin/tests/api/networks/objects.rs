@@ -67,6 +67,7 @@ async fn settings_are_replaced_as_a_whole() {
         "is_fail_traffic_on_paused_enabled": true,
         "ip_blocklist": ["203.0.113.7", "198.51.100.0/24"],
         "cap_alert_percentage": 80,
+        "address_alert_percentage": 0, "address_alert_minimum": 7,
     });
     let after = network.put("settings", wanted.clone()).await.done();
     for (field, value) in wanted.as_object().unwrap() {
@@ -83,6 +84,14 @@ async fn settings_are_replaced_as_a_whole() {
     assert_eq!(network.get("settings").await.done()["code_leak_guard"], guard);
     let beyond = network.patch("settings", json!({"cap_alert_percentage": 100})).await;
     assert_eq!(beyond.refusal().2, ["cap_alert_percentage"]);
+    for (field, value) in [
+        ("address_alert_percentage", 9),
+        ("address_alert_percentage", 100),
+        ("address_alert_minimum", 0),
+    ] {
+        let refused = network.patch("settings", json!({field: value})).await;
+        assert_eq!(refused.refusal().2, [field], "{value}");
+    }
     let never = json!({"code_leak_guard": {"spike_factor": 0}});
     assert_eq!(
         network.patch("settings", never).await.refusal().2,
@@ -117,6 +126,8 @@ async fn a_replacement_of_the_settings_that_leaves_fields_out_names_them_and_cha
                 "is_fail_traffic_on_paused_enabled",
                 "ip_blocklist",
                 "cap_alert_percentage",
+                "address_alert_percentage",
+                "address_alert_minimum",
             ]
         )
     );
