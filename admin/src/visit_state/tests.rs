@@ -66,6 +66,12 @@ impl Network {
         self.store.write(edit).await.unwrap();
     }
 
+    async fn set_zone(&self, zone: &str) {
+        let fields = Fields::from_object(&json!({"time_zone": zone})).unwrap();
+        let edit = move |tx: &WriteTx<'_>| edit::settings::change(tx, Change::Patch(fields));
+        self.store.write(edit).await.unwrap();
+    }
+
     async fn create<T: edit::Editable + Send + 'static>(&self, object: Value) {
         let object: T = serde_json::from_value(object).unwrap();
         self.store.write(move |tx| edit::create(tx, &object).map(drop)).await.unwrap();
@@ -91,6 +97,17 @@ impl Network {
                 self.daemon.hands.lock().unwrap().states.iter().find(|it| is_so(it)).cloned();
             if let Some(found) = found {
                 return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("no such state: {:?}", self.daemon.hands.lock().unwrap().states.last());
+    }
+
+    /// Like `until`, of the states after so many.
+    async fn until_after(&self, received: usize, is_so: impl Fn(&PublishedState) -> bool) {
+        for _ in 0..2_000 {
+            if self.daemon.hands.lock().unwrap().states.iter().skip(received).any(&is_so) {
+                return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -149,6 +166,38 @@ async fn unique_clicks_of_each_scope_are_sent_with_the_clicks_that_they_include(
     let later = network.until(|state| state.last_counted(&STREAM) == 9).await;
     assert_eq!(counted(&later, 1, CapWindow::Global), Some((6, false)));
     assert_eq!(counted(&later, 1, CapWindow::Daily), Some((4, false)));
+}
+
+/// A zone whose clocks show this hour now.
+fn zone_at_hour(hour: i8) -> String {
+    let utc = jiff::Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::UTC).hour();
+    // The names of these zones have the sign of the way to UTC.
+    match (hour - utc).rem_euclid(24) {
+        0 => "UTC".to_owned(),
+        ahead @ 1..=14 => format!("Etc/GMT-{ahead}"),
+        ahead => format!("Etc/GMT+{}", 24 - ahead),
+    }
+}
+
+#[tokio::test]
+async fn another_time_zone_moves_the_windows_and_counts_their_clicks_anew() {
+    let mut network = Network::new().await;
+    network.set_zone(&zone_at_hour(12)).await;
+    network.set_offer(1, json!({"is_caps_enabled": true, "daily_click_cap": 9})).await;
+    network.click(&[Sample::at(now_ms() - DAY_MS / 8), Sample::at(now_ms())]);
+    let is_counted = |clicks| {
+        move |state: &PublishedState| {
+            counted(state, 1, CapWindow::Daily).is_some_and(|(found, _)| found == clicks)
+        }
+    };
+    network.until(is_counted(2)).await;
+    // The day is an hour old at most, so the click of three hours ago is one of yesterday.
+    network.set_zone(&zone_at_hour(0)).await;
+    network.until(is_counted(1)).await;
+    // And back again: nothing was lost.
+    let received = network.received();
+    network.set_zone(&zone_at_hour(12)).await;
+    network.until_after(received, is_counted(2)).await;
 }
 
 #[tokio::test]

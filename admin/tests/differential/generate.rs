@@ -3,8 +3,8 @@
 use crate::chance::Random;
 use crate::model::{CPC_OFFER, DUPLICATES_OFFER, EXPIRED, LATER, NOBODY, PAUSED};
 use crate::steps::{
-    AGENTS, BOT, CHECKER, Edit, EventNamed, How, Id, Number, Numbered, Postback, SUBS, StreamStep,
-    Token, UNKNOWN_CODE, Visit,
+    AGENTS, BOT, CHECKER, Edit, EventNamed, How, Id, Number, Numbered, Postback, Rules, SUBS,
+    StreamStep, Token, UNKNOWN_CODE, Visit,
 };
 
 const AMOUNTS: [&str; 10] =
@@ -39,7 +39,7 @@ pub(crate) fn stream(seed: u64, with_pause: bool) -> Vec<Numbered> {
     draw.mix(stories, with_pause)
 }
 
-const STORIES: [fn(&mut StreamGenerator); 31] = [
+const STORIES: [fn(&mut StreamGenerator); 33] = [
     StreamGenerator::paused_offer,
     StreamGenerator::beside_a_refused_sale,
     StreamGenerator::several_clicks,
@@ -71,6 +71,8 @@ const STORIES: [fn(&mut StreamGenerator); 31] = [
     StreamGenerator::sessions,
     StreamGenerator::stronger,
     StreamGenerator::unusable,
+    StreamGenerator::rules_of_offers,
+    StreamGenerator::rules_of_offers,
 ];
 
 struct StreamGenerator {
@@ -525,6 +527,31 @@ impl StreamGenerator {
             }
             let order = self.new_order();
             self.report(self.by_code(code, order, "5"));
+        }
+    }
+
+    /// Edits the rules of two offers of one code between visits and sales.
+    fn rules_of_offers(&mut self) {
+        for _ in 0..4 {
+            let offer = self.below(2);
+            let rules = match self.below(5) {
+                0 => Rules::None,
+                1 => Rules::NotIos,
+                2 => Rules::OnlyWindowsAndIos,
+                3 => Rules::NotAddressesTo(u8::try_from(1 + self.below(12)).unwrap()),
+                _ => Rules::NotSub(1 + self.below(2)),
+            };
+            self.edit(Edit::Rules { offer, rules });
+            for _ in 0..3 {
+                self.visit(BOTH);
+            }
+            let click = self.visit_on(BOTH, offer);
+            let (order, amount) = (self.new_order(), self.amount());
+            self.report(self.by_click(click, order, amount));
+            self.report(self.by_code(BOTH, order, amount));
+        }
+        for offer in 0..2 {
+            self.edit(Edit::Rules { offer, rules: Rules::None });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// All cases; a test must reach each.
-pub(crate) const ALL: [&str; 37] = [
+pub(crate) const ALL: [&str; 40] = [
     "a refused sale approved by hand",
     "a repeat after a refused sale was approved",
     "an approval beside a standing sale is refused",
@@ -41,6 +41,9 @@ pub(crate) const ALL: [&str; 37] = [
     "an invalid conversion approved by hand",
     "a session that is defined anew",
     "a stronger claim on a weaker one's order",
+    "a visit that rules refuse",
+    "a visit that the next offer takes",
+    "a visit that no other offer may take",
 ];
 
 /// Occurrences of each case.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::kinds::Kinds;
 use crate::money::{Micros, Terms};
-use crate::steps::{CAREFUL, CODES, EventNamed, Number, OPEN, Postback};
+use crate::steps::{CAREFUL, CODES, EventNamed, Number, OPEN, Postback, Rules};
 
 pub(crate) use visits::{Class, Met};
 
@@ -30,6 +30,7 @@ pub(crate) struct Offer {
     pub(crate) event: Option<(u64, Terms)>,
     pub(crate) first_event: u64,
     pub(crate) by_address: bool,
+    pub(crate) rules: Rules,
 }
 
 #[derive(Debug, Clone)]
@@ -238,6 +239,7 @@ impl Model {
                 event: Some((*event_id, EVENT_TERMS)),
                 first_event: *event_id,
                 by_address: at == 1,
+                rules: Rules::None,
             });
         let rows = ROWS.iter().zip(row_ids).map(|((code, offer, partner), id)| Row {
             id: *id,

@@ -200,4 +200,23 @@ pub(crate) enum Edit {
     Bots {
         checker: bool,
     },
+    /// The visits that an offer refuses.
+    Rules {
+        offer: usize,
+        rules: Rules,
+    },
+}
+
+/// Rules of an offer for visits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rules {
+    None,
+    /// An excluded operating system.
+    NotIos,
+    /// Included operating systems. Nobody knows that of a program.
+    OnlyWindowsAndIos,
+    /// Excluded addresses: up to this one of the network 192.0.2.0/24.
+    NotAddressesTo(u8),
+    /// A filter of sub ids.
+    NotSub(usize),
 }

@@ -11,8 +11,8 @@ use crate::model::{Met, Model, PARTNERS, ROWS, TERMS, Verdict};
 use crate::money::{Micros, ONE, Terms};
 use crate::programs::{Network, Program, admin_program, wait_for};
 use crate::steps::{
-    AGENTS, CODES, EVENT, Edit, EventNamed, How, Id, Number, Numbered, Postback, SUBS, StreamStep,
-    TOKEN, Token, Visit,
+    AGENTS, CODES, EVENT, Edit, EventNamed, How, Id, Number, Numbered, Postback, Rules, SUBS,
+    StreamStep, TOKEN, Token, Visit,
 };
 
 /// Gap between the postbacks of a burst: they arrive in this order, all before the first answer of
@@ -439,6 +439,7 @@ impl World {
                 self.wait_until_settled();
                 self.patch_offer(offer, json!({"session_definition": session(by_address)}))
             }
+            Edit::Rules { offer, rules } => self.patch_offer(offer, rules_of(rules)),
             Edit::Bots { checker } => {
                 self.network.done("PUT", "botlist?wait=live", bots(checker));
                 0
@@ -601,6 +602,29 @@ fn led_to(answer: &Answer, how: How) -> (String, String) {
         }
         _ => nowhere(),
     }
+}
+
+/// The fields of an offer with these rules alone.
+fn rules_of(rules: Rules) -> Value {
+    let system = |name: &str, side: &str| json!({"name": name, "targeting_type": side});
+    let ruleset = match rules {
+        Rules::None | Rules::NotSub(_) => json!({}),
+        Rules::NotIos => json!({"platforms": [system("iOS", "exclude")]}),
+        Rules::OnlyWindowsAndIos => {
+            json!({"platforms": [system("iOS", "include"), system("Windows", "include")]})
+        }
+        Rules::NotAddressesTo(last) => json!({"ips": [{
+            "ip_from": "192.0.2.0", "ip_to": format!("192.0.2.{last}"), "match_type": "range",
+            "targeting_type": "exclude",
+        }]}),
+    };
+    let filters = match rules {
+        Rules::NotSub(sub) => {
+            json!([{"parameter": "sub1", "match_type": "exact_match", "value": SUBS[sub]}])
+        }
+        _ => json!([]),
+    };
+    json!({"ruleset": ruleset, "traffic_filters": filters})
 }
 
 fn session(by_address: bool) -> &'static str {

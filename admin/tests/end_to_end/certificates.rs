@@ -135,6 +135,37 @@ fn a_certificate_is_renewed_before_its_end_and_on_demand() {
 }
 
 #[test]
+fn the_end_of_a_certificate_that_is_near_is_told_once() {
+    let network = Network::new();
+    let Some(pebble) = Pebble::start(&network, 90 * DAY_SECONDS) else { return };
+    let mut admin = start_admin(&network, &pebble);
+    let _daemon = network.start_daemon();
+    let domain = request_certificate(&network, HOST);
+    let issued = wait_for_status(&network, &domain, "issued");
+    let told = || {
+        let events = network.call("GET", "events?types=certificate.expires_soon", None).json();
+        events["events"].as_array().unwrap().clone()
+    };
+    assert!(told().is_empty());
+    drop(pebble);
+    admin.stop();
+    // As if nobody had renewed the certificate for 80 days.
+    let store = rusqlite::Connection::open(network.path("admin/admin.db")).unwrap();
+    let ends = jiff::Timestamp::now().as_second() + i64::from(DAY_SECONDS);
+    let sql = "UPDATE acme_certificate SET not_before = ?1 - 81 * 86400, not_after = ?1";
+    assert_eq!(store.execute(sql, [ends]).unwrap(), 1);
+    drop(store);
+    let expected = json!({"host": HOST, "expires_at": ends, "fingerprint": issued["fingerprint"]});
+    for _ in 0..2 {
+        let mut admin = network.start_admin();
+        let events = wait_for("the event", || Some(told()).filter(|events| !events.is_empty()));
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(events[0]["data"], expected);
+        admin.stop();
+    }
+}
+
+#[test]
 fn a_name_that_leads_elsewhere_is_told_with_its_remedy_and_tried_again() {
     let network = Network::new();
     let Some(pebble) = Pebble::start(&network, 90 * DAY_SECONDS) else { return };

@@ -168,11 +168,46 @@ fn caps_rules_sales_and_codes_are_told_signed_and_over_a_kill() {
     let blocked = received.wait_for("smart_switch.blocked");
     assert_eq!((&blocked["value"], &blocked["rule_name"]), (&json!("bad"), &json!("Watch")));
     assert_eq!(blocked["network_blocked_value_id"], 1, "{blocked}");
+    // The value recovers by another condition, and the rule releases it.
+    let run = |rule: u32, change: Value| {
+        shop.network.done("PATCH", &format!("smartswitchrules/{rule}"), change);
+        shop.network.done("POST", &format!("smartswitchrules/{rule}/runs"), json!({}))
+    };
+    let recovered = json!({
+        "unblock": {"mode": "when_recovered"},
+        "conditions": [{"metric": "cvr", "operator": "gt", "value": "90"}],
+    });
+    run(1, recovered);
+    let released = received.wait_for("smart_switch.released");
+    assert_eq!((&released["value"], &released["former_status"]), (&json!("bad"), &json!("active")));
+    assert_eq!(released["network_blocked_value_id"], 1);
+    // The circuit breaker: 150 of 262 visits.
+    let warning = json!({
+        "variable": "sub1", "delay_minutes": 60, "unblock": {"mode": "manual"},
+        "conditions": [{"metric": "cvr", "operator": "lt", "value": "0.2"}],
+    });
+    assert_eq!(run(1, warning.clone())["outcome"], "circuit_breaker");
+    let withheld = received.wait_for("smart_switch.alert");
+    assert_eq!(
+        (&withheld["outcome"], &withheld["values_found"]),
+        (&json!("circuit_breaker"), &json!(1))
+    );
+    assert!(withheld["reason"].as_str().unwrap().contains("above 50 %"), "{withheld}");
+    // 150 of 312 visits: the value is warned.
+    shop.visit(500..550, "");
+    wait_for("the clicks", || (shop.network.gross_clicks() == 312).then_some(()));
+    run(1, warning);
+    let warned = received.wait_for("smart_switch.warned");
+    assert_eq!((&warned["value"], &warned["variable"]), (&json!("x"), &json!("sub1")));
+    assert!(warned["time_due"].as_i64() > Some(jiff::Timestamp::now().as_second() + 3_000));
     // A quiet rule tells alerts only.
-    let quiet = json!({"is_notify_employees": false, "action": "alert", "variable": "affiliate"});
+    let quiet = json!({"is_notify_employees": false, "action": "alert", "variable": "affiliate", "delay_minutes": 0});
     shop.network.done("PATCH", "smartswitchrules/1", quiet);
     shop.network.done("POST", "smartswitchrules/1/runs", json!({}));
-    assert_eq!(received.wait_for("smart_switch.alert")["values_found"], 1);
+    wait_for("the second alert", || {
+        let alerts = received.accepted("smart_switch.alert");
+        alerts.iter().any(|alert| alert["action"] == "alert").then_some(())
+    });
 
     // A code that was never clicked is sold and looked at.
     let code = json!({"coupon_code": "LEAKED", "coupon_status": "active",
@@ -191,6 +226,16 @@ fn caps_rules_sales_and_codes_are_told_signed_and_over_a_kill() {
         (&json!("LEAKED"), Some(5.0))
     );
     assert_eq!(received.wait_for("code.leak_suspected")["sign"], "never_clicked");
+    // One rule holds the sales of the code, another one pauses the code.
+    let rule = json!({
+        "name": "Leaks", "rule_status": "active", "targeted_entity_type": "network",
+        "variable": "coupon_code", "run_frequency": "1_hour", "data_lookback_window": "24_hours",
+        "data_collection_threshold": {"min_conversions": 2}, "action": "hold_conversions",
+        "conditions": [{"metric": "clickless_share", "operator": "gte", "value": "90"}],
+    });
+    shop.network.done("POST", "smartswitchrules", rule.clone());
+    run(2, json!({}));
+    assert_eq!(received.wait_for("smart_switch.held")["value"], "leaked");
     let decision =
         json!({"conversion_ids": [created["conversion_id"]], "conversion_status": "rejected"});
     shop.network.done("PATCH", "reporting/conversions", decision);
@@ -201,7 +246,36 @@ fn caps_rules_sales_and_codes_are_told_signed_and_over_a_kill() {
         expected
     );
 
-    for once in ["cap.near", "cap.reached", "code.leak_suspected", "smart_switch.blocked"] {
+    // Visits of the code from one address, in a network that looks at few visits.
+    shop.network.done("PATCH", "settings?wait=live", json!({"address_alert_minimum": 10}));
+    for _ in 0..10 {
+        assert_eq!(shop.network.visit("/leaked").status, 302);
+    }
+    let alert = received.wait_for("traffic.one_address");
+    assert_eq!(
+        (&alert["coupon_code"], &alert["visits"]),
+        (&json!("LEAKED"), &json!(10)),
+        "{alert}"
+    );
+    assert_eq!((&alert["from_one_address"], &alert["percentage"]), (&json!(10), &json!(100)));
+    assert!(alert["network_affiliate_id"].is_null());
+    assert!(!alert.to_string().contains("127.0.0"), "{alert}");
+
+    shop.network.done("POST", "smartswitchrules", rule);
+    run(3, json!({"action": "pause_code"}));
+    assert_eq!(received.wait_for("smart_switch.paused")["value"], "leaked");
+
+    for once in [
+        "cap.near",
+        "cap.reached",
+        "code.leak_suspected",
+        "smart_switch.blocked",
+        "smart_switch.released",
+        "smart_switch.warned",
+        "smart_switch.held",
+        "smart_switch.paused",
+        "traffic.one_address",
+    ] {
         assert_eq!(received.accepted(once).len(), 1, "{once}");
     }
     let secret = [made["secret"].as_str().unwrap().to_owned()];

@@ -156,6 +156,17 @@ mod tests {
     }
 
     #[test]
+    fn a_day_with_a_leap_second_ends_with_the_unix_day() {
+        // 2016-12-31 had 86,401 seconds in UTC; Unix time repeats one of them.
+        let midnight = 1_483_228_800;
+        let utc = |_| 0;
+        for (moment, starts) in [(midnight - 1, midnight - DAY), (midnight, midnight)] {
+            let day = CapWindow::Daily.bounds_at(moment, utc);
+            assert_eq!((day.starts, day.ends), (starts, starts + DAY));
+        }
+    }
+
+    #[test]
     fn a_week_begins_on_monday_and_a_month_on_its_first_day() {
         // The Sunday ends the week from Monday, March 23, to the Monday after.
         let week = (SPRING - 6 * DAY - HOUR, SPRING + 22 * HOUR);

@@ -78,6 +78,7 @@ impl Model {
                 }
                 self.offers[offer].by_address = by_address;
             }
+            Edit::Rules { offer, rules } => self.offers[offer].rules = rules,
             Edit::Bots { checker } => {
                 self.kinds.saw("an edit of the list of bots");
                 self.checker_is_bot = checker;

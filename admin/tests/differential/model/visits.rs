@@ -2,7 +2,7 @@
 
 use super::{Click, Model};
 use crate::money::Terms;
-use crate::steps::{AGENTS, BOT, CHECKER, How, Number, Visit};
+use crate::steps::{AGENTS, BOT, CHECKER, How, Number, Rules, SUBS, Visit};
 
 /// Result of a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,41 @@ pub(crate) enum Class {
     Turned,
 }
 
+/// The way of a visit through the rows of a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Row(usize),
+    /// A refusal of this row that no other row takes back.
+    Ended(usize),
+    Nowhere,
+}
+
+/// The answer of an offer's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ruling {
+    Passed,
+    Refused,
+    /// No other offer may take the visit.
+    RefusedForGood,
+}
+
+/// The agents with Windows and with iOS.
+const WINDOWS_AGENT: usize = 0;
+const IOS_AGENT: usize = 1;
+
+fn ruling(rules: Rules, visit: &Visit) -> Ruling {
+    let (is_refused, ruling) = match rules {
+        Rules::None => (false, Ruling::Passed),
+        Rules::NotIos => (visit.agent == IOS_AGENT, Ruling::Refused),
+        Rules::OnlyWindowsAndIos => {
+            (!matches!(visit.agent, WINDOWS_AGENT | IOS_AGENT), Ruling::Refused)
+        }
+        Rules::NotAddressesTo(last) => (visit.address <= last, Ruling::RefusedForGood),
+        Rules::NotSub(sub) => (SUBS[visit.sub1] == SUBS[sub], Ruling::RefusedForGood),
+    };
+    if is_refused { ruling } else { Ruling::Passed }
+}
+
 /// Window in which an equal visit of the same visitor is a duplicate.
 const DUPLICATE_MS: u64 = 10_000;
 
@@ -36,30 +71,59 @@ impl Model {
     pub(crate) fn meet(&self, visit: &Visit) -> Met {
         let How::Code { code, offer } = visit.how else {
             let How::Page { offer, .. } = visit.how else { return Met::Unasked };
-            return if self.offers[offer].is_active { Met::Offer(offer) } else { Met::Unasked };
+            let offer_takes = self.offers[offer].is_active
+                && ruling(self.offers[offer].rules, visit) == Ruling::Passed;
+            return if offer_takes { Met::Offer(offer) } else { Met::Unasked };
         };
         let rows = self.live_rows(code);
         if rows.is_empty() {
             return Met::Nothing;
         }
-        match self.row_for_visit(code, offer) {
-            Some(row) => Met::Offer(self.rows[row].offer),
-            None => Met::Refused,
+        match self.way_of_visit(visit, code, offer) {
+            Way::Row(row) => Met::Offer(self.rows[row].offer),
+            Way::Ended(_) | Way::Nowhere => Met::Refused,
         }
     }
 
-    /// The row on the named offer, otherwise the first that can redirect, within one advertiser.
-    fn row_for_visit(&self, code: usize, asked_for: Option<usize>) -> Option<usize> {
+    /// The row on the named offer, otherwise the first that can redirect and whose offer takes the
+    /// visit, within one advertiser.
+    fn way_of_visit(&self, visit: &Visit, code: usize, asked_for: Option<usize>) -> Way {
         let rows = self.live_rows(code);
         let advertiser = |row: &usize| self.offers[self.rows[*row].offer].advertiser;
-        let first = advertiser(rows.first()?);
-        rows.iter().copied().find(|row| {
+        let Some(first) = rows.first().map(advertiser) else { return Way::Nowhere };
+        for row in rows {
             let is_meant = match asked_for {
-                Some(offer) => self.rows[*row].offer == offer,
-                None => advertiser(row) == first,
+                Some(offer) => self.rows[row].offer == offer,
+                None => advertiser(&row) == first,
             };
-            is_meant && self.obstacle_of_row(&self.rows[*row]) == 0
-        })
+            if !is_meant || self.obstacle_of_row(&self.rows[row]) != 0 {
+                continue;
+            }
+            match ruling(self.offers[self.rows[row].offer].rules, visit) {
+                Ruling::Passed => return Way::Row(row),
+                Ruling::Refused => {}
+                Ruling::RefusedForGood => return Way::Ended(row),
+            }
+        }
+        Way::Nowhere
+    }
+
+    /// Counts the cases of rules that a visit with a code meets.
+    fn see_rules(&mut self, visit: &Visit, code: usize, way: Way) {
+        let refuses = |row: usize| {
+            self.obstacle_of_row(&self.rows[row]) == 0
+                && ruling(self.offers[self.rows[row].offer].rules, visit) == Ruling::Refused
+        };
+        let is_refused = |row: &usize| refuses(*row);
+        let refusing: Vec<usize> = self.live_rows(code).into_iter().filter(is_refused).collect();
+        match way {
+            Way::Ended(_) => self.kinds.saw("a visit that no other offer may take"),
+            Way::Row(row) if refusing.iter().any(|before| *before < row) => {
+                self.kinds.saw("a visit that the next offer takes");
+            }
+            Way::Nowhere if !refusing.is_empty() => self.kinds.saw("a visit that rules refuse"),
+            Way::Row(_) | Way::Nowhere => {}
+        }
     }
 
     /// Records an answered visit; `transaction_id` if it was redirected.
@@ -69,7 +133,12 @@ impl Model {
             How::Page { offer, partner } => (None, None, Some(offer), Some(partner)),
             How::Code { code, offer: asked_for } => {
                 let rows = self.live_rows(code);
-                let chosen = self.row_for_visit(code, asked_for);
+                let way = self.way_of_visit(visit, code, asked_for);
+                self.see_rules(visit, code, way);
+                let chosen = match way {
+                    Way::Row(row) | Way::Ended(row) => Some(row),
+                    Way::Nowhere => None,
+                };
                 let shown =
                     |row: &usize| asked_for.is_none_or(|offer| self.rows[*row].offer == offer);
                 let named = rows.iter().copied().find(shown);

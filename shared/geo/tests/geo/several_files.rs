@@ -79,3 +79,24 @@ fn kinds_of_proxies_add_up() {
     let both = ProxyKinds::VPN | ProxyKinds::HOSTING;
     assert_eq!(look_up(&databases, "1.2.0.1").proxy, Some(both));
 }
+
+#[test]
+fn where_one_of_two_files_answers_its_answer_counts() {
+    let folder = tempdir().unwrap();
+    let (one, other) = (folder.path().join("one.mmdb"), folder.path().join("other.mmdb"));
+    let country = |code| record(&[("country_code", text(code))]);
+    write_database(&one, "one", &[("192.0.2.0/25", country("DE"))]);
+    write_database(&other, "other", &[("192.0.2.128/25", country("FR"))]);
+    for paths in [[&one, &other], [&other, &one]] {
+        let databases = open_paths(&paths.map(Clone::clone)).current();
+        assert_eq!(look_up(&databases, "192.0.2.1").country, "DE");
+        assert_eq!(look_up(&databases, "192.0.2.200").country, "FR");
+        assert_eq!(look_up(&databases, "192.0.3.1").country, "");
+    }
+    // A damaged file leaves the other one in service.
+    std::fs::write(&one, b"no database").unwrap();
+    let databases = coupon_geo::LiveDatabases::open(&[one, other]);
+    assert_eq!(databases.problems().len(), 1);
+    assert_eq!(look_up(&databases.current(), "192.0.2.200").country, "FR");
+    assert_eq!(look_up(&databases.current(), "192.0.2.1").country, "");
+}

@@ -120,6 +120,19 @@ mod tests {
     }
 
     #[test]
+    fn a_leap_second_is_within_a_slot_or_the_next_and_leaves_no_gap() {
+        // 2016-12-31, a Saturday, 23:59:59 UTC. Unix time counts 23:59:60 as the second before or
+        // after it.
+        const LAST: i64 = 1_483_228_799;
+        let day = |day| Hours::new(None, &[Slot { day, first_minute: 0, last_minute: 1439 }]);
+        let (saturday, sunday) = (day(6), day(0));
+        for (moment, is_saturday) in [(LAST, true), (LAST + 1, false)] {
+            assert_eq!(saturday.are_open(moment, 0), is_saturday);
+            assert_eq!(sunday.are_open(moment, 0), !is_saturday);
+        }
+    }
+
+    #[test]
     fn slots_that_meet_leave_no_hole() {
         let whole = |day| Slot { day, first_minute: 0, last_minute: 1439 };
         let hours = Hours::new(None, &(0..7).map(whole).collect::<Vec<_>>());
