@@ -159,6 +159,10 @@ fn check_command(
     // In roff a hyphen of an option is escaped.
     let page = page.replace("\\-", "-");
     let mut options = 0;
+    for variable in command.get_opts().filter_map(clap::Arg::get_env) {
+        let variable = variable.to_str().unwrap();
+        assert!(page.contains(variable), "the page of {name} lacks {variable}");
+    }
     for option in command.get_opts().filter_map(clap::Arg::get_long) {
         options += 1;
         assert!(page.contains(&format!("--{option}")), "the page of {name} lacks --{option}");
