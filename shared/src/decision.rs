@@ -480,7 +480,7 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
         offer: &ArchivedOffer,
         facts: &F,
     ) -> Result<(), Obstacle> {
-        let everywhere = self.catalog.controls_everywhere().iter();
+        let everywhere = self.catalog.controls_everywhere();
         everywhere.chain(self.catalog.rules_of(offer)).try_for_each(|rule| match rule {
             OfferRule::Control { id, control } => {
                 let (is_known, today) = (self.visitor.is_known(), self.moment.today.0);

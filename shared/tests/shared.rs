@@ -108,7 +108,7 @@ fn catalog_with_acme(acme: &AcmeDomains) -> Vec<u8> {
         rules: vec![],
     };
     let meta = CatalogMeta { network_id: 1, lineage: LINEAGE, sequence: 1200 };
-    catalog.to_file_with_acme(&meta, acme).unwrap()
+    catalog.encode(&meta, acme, None).unwrap().parts().concat()
 }
 
 fn manifest() -> Manifest {

@@ -24,6 +24,7 @@ mod catalog_object;
 mod clicks;
 mod conversions;
 mod coupon_codes;
+mod delivery;
 mod domains;
 mod explain;
 mod flex;

@@ -4,7 +4,8 @@ use serde_json::Map;
 
 use super::{EditError, Editable, Saved, audit, check_reference, existing};
 use crate::catalog::{Affiliate, Offer, Pixel, PixelStatus};
-use crate::store::partner_postbacks::{self, Replayed};
+use crate::store::outbox;
+use crate::store::partner_postbacks::{self, PostbackOutbox, Replayed};
 use crate::store::{WriteTx, domains, offers, rows};
 
 /// The audit's name for a delivery.
@@ -115,8 +116,8 @@ pub fn replay(tx: &WriteTx<'_>, which: Replay) -> Result<Saved<u64>, EditError> 
 
 /// The postback of a delivery that still has its URL.
 fn pixel_of(tx: &WriteTx<'_>, id: u32) -> Result<u32, EditError> {
-    let found =
-        partner_postbacks::delivery(tx, id)?.ok_or(EditError::NotFound { what: "delivery", id })?;
+    let found = outbox::delivery::<PostbackOutbox>(tx, id)?
+        .ok_or(EditError::NotFound { what: "delivery", id })?;
     if found.url.is_empty() {
         let message = format!("delivery {id} has no URL any more, and cannot be sent");
         return Err(EditError::conflict("pixel_delivery.no_url", "url", message));

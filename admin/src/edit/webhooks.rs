@@ -6,8 +6,9 @@ use serde_json::Map;
 
 use super::{EditError, Editable, Saved, audit, check_if_match, existing};
 use crate::catalog::{Webhook, WebhookStatus};
+use crate::store::outbox;
 use crate::store::rows::{self, Stored};
-use crate::store::webhooks::{self, ReplayedDeliveries};
+use crate::store::webhooks::{self, ReplayedDeliveries, WebhookOutbox};
 use crate::store::{StoreError, WriteTx, domains};
 
 /// The audit's name for a delivery.
@@ -99,7 +100,7 @@ pub fn replay(tx: &WriteTx<'_>, which: ReplayedDeliveries) -> Result<Saved<u64>,
     let id = match which {
         ReplayedDeliveries::DeadSince { webhook_id, .. } => webhook_id,
         ReplayedDeliveries::One(id) => {
-            let found = webhooks::delivery(tx, id)?;
+            let found = outbox::delivery::<WebhookOutbox>(tx, id)?;
             found.ok_or(EditError::NotFound { what: "delivery", id })?.network_webhook_id
         }
     };

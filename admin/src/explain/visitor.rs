@@ -254,7 +254,7 @@ struct Questions<'a> {
 impl Questions<'_> {
     fn rules_of(&self, row: &Candidate<'_>) -> Vec<ExplainedRule> {
         let Some(offer) = row.reached.offer else { return Vec::new() };
-        let everywhere = self.catalog.controls_everywhere().iter();
+        let everywhere = self.catalog.controls_everywhere();
         let rules = everywhere.chain(self.catalog.rules_of(offer));
         let mut explained: Vec<_> =
             self.explain_address(row.reached.offer_id).into_iter().collect();

@@ -11,14 +11,14 @@
 //! because its rules are broken.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use coupon_rules::ruleset::addresses::AddressRanges;
 use coupon_shared::destination::Destination;
 use coupon_shared::snapshot::catalog::acme::AcmeDomains;
 use coupon_shared::snapshot::catalog::rules::{NetworkLeads, Zone};
 use coupon_shared::snapshot::catalog::{
-    Access, Approval, Catalog, CatalogMeta, Domain, Offer, Partner, Rule, Visibility,
+    Access, Approval, Catalog, CatalogFile, CatalogMeta, Domain, Offer, Partner, Rule, Visibility,
     WeightedDestination, ZoneOffset,
 };
 use jiff::Timestamp;
@@ -79,6 +79,8 @@ pub(super) struct KnownOffers {
     left_out: BTreeMap<u32, Vec<LeftOut>>,
     controls: KnownControls,
     blocks: KnownBlocks,
+    /// The catalog that was built last, whose rules the next one shares where they are the same.
+    catalog: Option<Arc<CatalogFile>>,
 }
 
 impl KnownOffers {
@@ -188,7 +190,7 @@ struct Urls {
 
 /// A catalog file.
 pub(super) struct BuiltCatalog {
-    pub(super) bytes: Vec<u8>,
+    pub(super) file: Arc<CatalogFile>,
     /// The skipped objects.
     pub(super) left_out: Vec<LeftOut>,
     /// Active offers that are closed, because the daemon does not know the rules that bind them.
@@ -232,11 +234,14 @@ pub(super) fn to_file(
         domains: domains(&rows.domains, &mut urls),
         rules,
     };
-    let file = catalog.to_file_with_acme(meta, &acme_domains(rows, &catalog.domains));
+    let acme = acme_domains(rows, &catalog.domains);
+    let file = catalog.encode(meta, &acme, offers.catalog.as_deref());
     if form == CatalogForm::Whole {
         offers.offers = catalog.offers;
     }
-    Ok(BuiltCatalog { bytes: file?, left_out: urls.left_out, closed_offers })
+    let file = Arc::new(file?);
+    offers.catalog = Some(Arc::clone(&file));
+    Ok(BuiltCatalog { file, left_out: urls.left_out, closed_offers })
 }
 
 /// The network's part of fail traffic; `None` where it has none.

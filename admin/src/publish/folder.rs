@@ -14,7 +14,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use bytes::Bytes;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::SnapshotError;
-use coupon_shared::snapshot::catalog::{self, CatalogFile};
+use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::level::{
     BuildError, CodeRecord, Level, LevelBuilder, LevelMeta, WrittenLevel,
 };
@@ -33,6 +33,8 @@ use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, Object
 /// Name of the index folder in the data folder.
 pub const FOLDER_NAME: &str = "index";
 const UNFINISHED: &str = ".new";
+/// Bytes of a written catalog that are read back at once.
+const COMPARE_CHUNK: usize = 1 << 18;
 /// Numbers the temporary names of levels.
 static LEVELS_BEGUN: AtomicU64 = AtomicU64::new(0);
 // The catalog holds the key that signs clicks: readable for the daemon's group, not for others.
@@ -152,23 +154,23 @@ impl IndexFolder {
         Ok(())
     }
 
-    /// Writes a catalog and compares the file with `bytes`, which were checked when built.
+    /// Writes a catalog, which was checked when it was built, and compares the file with it.
     pub(super) fn put_catalog(
         &self,
-        bytes: &[u8],
+        catalog: &CatalogFile,
         unsynced: &mut Unsynced,
     ) -> Result<ObjectName, FolderError> {
-        let name = catalog::name(bytes).map(ObjectName);
-        let name =
-            name.map_err(|source| FolderError::Object { path: self.path.clone(), source })?;
+        let name = ObjectName(*catalog.name());
         let file = name.catalog_file();
-        let (unfinished, written) = self.write(&file, bytes)?;
+        let (unfinished, written) = self.write(&file, &catalog.parts())?;
         self.put_object(&file, &unfinished, written, unsynced)?;
-        if self.read(&file)? != bytes {
+        let path = self.path.join(&file);
+        let is_whole = holds(&path, &catalog.parts()).map_err(FolderError::io("read", &path))?;
+        if !is_whole {
             let source = SnapshotError::Mismatch {
                 reason: "the file differs from the written bytes".into(),
             };
-            return Err(FolderError::Object { path: self.path.join(file), source });
+            return Err(FolderError::Object { path, source });
         }
         Ok(name)
     }
@@ -184,7 +186,7 @@ impl IndexFolder {
         if keeps_current {
             self.keep_current_as_previous()?;
         }
-        let (unfinished, file) = self.write(CURRENT, manifest.to_text().as_bytes())?;
+        let (unfinished, file) = self.write(CURRENT, &[manifest.to_text().as_bytes()])?;
         let path = self.path.join(CURRENT);
         fs::rename(&unfinished, &path).map_err(FolderError::io("rename", &unfinished))?;
         unsynced.push(path, file);
@@ -269,7 +271,7 @@ impl IndexFolder {
         let catalog = known.map(Index::shared_catalog);
         let catalog = match catalog.filter(|catalog| *catalog.name() == manifest.catalog.0) {
             Some(catalog) => Arc::clone(catalog),
-            None => Arc::new(self.catalog(&manifest.catalog)?),
+            None => Arc::new(self.catalog(&manifest.catalog, known.map(Index::catalog))?),
         };
         let known_levels = known.map_or(&[][..], Index::levels);
         let level = |name: &ObjectName| match known_levels.iter().find(|l| *l.name() == name.0) {
@@ -311,10 +313,14 @@ impl IndexFolder {
         Ok(level)
     }
 
-    fn catalog(&self, name: &ObjectName) -> Result<CatalogFile, FolderError> {
+    fn catalog(
+        &self,
+        name: &ObjectName,
+        known: Option<&CatalogFile>,
+    ) -> Result<CatalogFile, FolderError> {
         let file = name.catalog_file();
         let refused = |source| FolderError::Object { path: self.path.join(&file), source };
-        let catalog = CatalogFile::open(&self.read(&file)?).map_err(refused)?;
+        let catalog = CatalogFile::open_after(&self.read(&file)?, known).map_err(refused)?;
         self.check_name(&file, *catalog.name() == name.0)?;
         Ok(catalog)
     }
@@ -328,10 +334,12 @@ impl IndexFolder {
     }
 
     /// Writes a file under the temporary name of `name`; returns the temporary path.
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(PathBuf, File), FolderError> {
+    fn write(&self, name: &str, parts: &[&[u8]]) -> Result<(PathBuf, File), FolderError> {
         let unfinished = self.path.join(format!("{name}{UNFINISHED}"));
         let mut file = create(&unfinished).map_err(FolderError::io("create", &unfinished))?;
-        file.write_all(bytes).map_err(FolderError::io("write", &unfinished))?;
+        for part in parts {
+            file.write_all(part).map_err(FolderError::io("write", &unfinished))?;
+        }
         Ok((unfinished, file))
     }
 
@@ -437,6 +445,23 @@ impl Drop for Unfinished {
         // A file that cannot be removed now is removed at the next start.
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// Whether a file has exactly these bytes, in the order of the parts.
+fn holds(path: &Path, parts: &[&[u8]]) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; COMPARE_CHUNK];
+    for chunk in parts.iter().flat_map(|part| part.chunks(COMPARE_CHUNK)) {
+        let read = &mut buffer[..chunk.len()];
+        match file.read_exact(read) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            result => result?,
+        }
+        if read != chunk {
+            return Ok(false);
+        }
+    }
+    Ok(file.read(&mut buffer)? == 0)
 }
 
 /// Creates a new file. A file or link of that name is removed first, not written through.

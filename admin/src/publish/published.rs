@@ -59,7 +59,7 @@ impl Published {
         let catalog = match (content.catalog, self.catalog) {
             (None, Some(published)) => published.name,
             (Some(NewCatalog { sequence, form, built }), _) => {
-                let name = folder.put_catalog(&built.bytes, unsynced)?;
+                let name = folder.put_catalog(&built.file, unsynced)?;
                 self.catalog = Some(PublishedCatalog { name, sequence, form });
                 name
             }

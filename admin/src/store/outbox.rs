@@ -11,6 +11,7 @@ use std::fmt::Debug;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 
+use super::rows::{Listed, Page, Query, conditions};
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::DeliveryState;
 
@@ -31,6 +32,47 @@ pub trait Outbox: Send + Sync + 'static {
     /// # Errors
     /// When a column does not hold what this program wrote.
     fn read_request(row: &Row<'_>, first: usize) -> rusqlite::Result<Self::Request>;
+
+    /// A delivery in lists.
+    type Delivery;
+
+    /// The query of deliveries in lists, without a condition.
+    const DELIVERY: &'static str;
+
+    /// Reads a delivery in a list.
+    ///
+    /// # Errors
+    /// When a column does not hold what this program wrote.
+    fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Self::Delivery>;
+}
+
+/// Lists one page of deliveries, newest first by default.
+pub fn deliveries<O: Outbox>(
+    connection: &ReadTx<'_>,
+    query: &Query,
+) -> Result<Listed<O::Delivery>, StoreError> {
+    let (condition, values) = conditions("true", &query.filters);
+    let count = format!("SELECT count(*) FROM {} WHERE {condition}", O::TABLE);
+    let total_count = connection
+        .prepare_cached(&count)?
+        .query_row(params_from_iter(&values), |row| row.get(0))?;
+    let Page { number, size } = query.page.unwrap_or(Page { number: 1, size: u32::MAX });
+    let offset = u64::from(number.saturating_sub(1)) * u64::from(size);
+    let order = query.sort.map_or_else(|| "id DESC".into(), |sort| sort.by(sort.is_descending));
+    let list = O::DELIVERY;
+    let sql = format!("{list} WHERE {condition} ORDER BY {order} LIMIT {size} OFFSET {offset}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(&values), O::read_delivery)?;
+    Ok(Listed::new(rows.collect::<Result<_, _>>()?, total_count))
+}
+
+/// Finds a delivery.
+pub fn delivery<O: Outbox>(
+    connection: &ReadTx<'_>,
+    id: u32,
+) -> Result<Option<O::Delivery>, StoreError> {
+    let sql = format!("{} WHERE id = ?1", O::DELIVERY);
+    Ok(connection.prepare_cached(&sql)?.query_row([id], O::read_delivery).optional()?)
 }
 
 #[derive(Debug, Clone)]

@@ -1,14 +1,11 @@
 //! Partner postbacks, and the outbox of their deliveries.
 
 use coupon_shared::destination::MacroSink;
+use rusqlite::Row;
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use super::outbox::{self, Outbox, ReplayedRange};
-use super::rows::{
-    Compared, DELETED, Entity, FIRST, Filterable, Listed, Page, Query, Vocabulary, conditions,
-    optional_id, word,
-};
+use super::rows::{Compared, DELETED, Entity, FIRST, Filterable, Vocabulary, optional_id, word};
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{DeliveryMethod, DeliveryState, Pixel, PixelStatus, PixelType};
 
@@ -185,6 +182,29 @@ impl Outbox for PostbackOutbox {
     fn read_request(row: &Row<'_>, first: usize) -> rusqlite::Result<PostbackRequest> {
         Ok(PostbackRequest { url: row.get(first)?, signing_key: row.get(first + 1)? })
     }
+
+    type Delivery = Delivery;
+
+    const DELIVERY: &'static str = "SELECT id, pixel_id, affiliate_id, offer_id, conversion_id, state, url, attempts, last_status, \
+        last_error, time_created, time_attempted, iif(state = 'pending', due_ms / 1000, 0) FROM pixel_delivery";
+
+    fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+        Ok(Delivery {
+            network_pixel_delivery_id: row.get(0)?,
+            network_pixel_id: row.get(1)?,
+            network_affiliate_id: row.get(2)?,
+            network_offer_id: row.get(3)?,
+            conversion_id: row.get(4)?,
+            state: word(row, 5)?,
+            url: row.get(6)?,
+            attempts: row.get(7)?,
+            last_status: row.get(8)?,
+            last_error: row.get(9)?,
+            time_created: row.get(10)?,
+            time_attempted: row.get(11)?,
+            time_due: row.get(12)?,
+        })
+    }
 }
 
 /// A delivery in lists.
@@ -244,49 +264,6 @@ pub const DELIVERY_FILTERS: &[Filterable] = &[
     Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
     Filterable { field: "time_attempted", column: "time_attempted", kind: Compared::Time },
 ];
-
-const DELIVERY: &str = "SELECT id, pixel_id, affiliate_id, offer_id, conversion_id, state, url, attempts, last_status, \
-    last_error, time_created, time_attempted, iif(state = 'pending', due_ms / 1000, 0) FROM pixel_delivery";
-
-fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
-    Ok(Delivery {
-        network_pixel_delivery_id: row.get(0)?,
-        network_pixel_id: row.get(1)?,
-        network_affiliate_id: row.get(2)?,
-        network_offer_id: row.get(3)?,
-        conversion_id: row.get(4)?,
-        state: word(row, 5)?,
-        url: row.get(6)?,
-        attempts: row.get(7)?,
-        last_status: row.get(8)?,
-        last_error: row.get(9)?,
-        time_created: row.get(10)?,
-        time_attempted: row.get(11)?,
-        time_due: row.get(12)?,
-    })
-}
-
-/// Lists one page of deliveries, newest first by default.
-pub fn deliveries(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Delivery>, StoreError> {
-    let (condition, values) = conditions("true", &query.filters);
-    let count = format!("SELECT count(*) FROM pixel_delivery WHERE {condition}");
-    let total_count = connection
-        .prepare_cached(&count)?
-        .query_row(params_from_iter(&values), |row| row.get(0))?;
-    let Page { number, size } = query.page.unwrap_or(Page { number: 1, size: u32::MAX });
-    let offset = u64::from(number.saturating_sub(1)) * u64::from(size);
-    let order = query.sort.map_or_else(|| "id DESC".into(), |sort| sort.by(sort.is_descending));
-    let sql = format!("{DELIVERY} WHERE {condition} ORDER BY {order} LIMIT {size} OFFSET {offset}");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(&values), read_delivery)?;
-    Ok(Listed::new(rows.collect::<Result<_, _>>()?, total_count))
-}
-
-/// Finds a delivery.
-pub fn delivery(connection: &ReadTx<'_>, id: u32) -> Result<Option<Delivery>, StoreError> {
-    let sql = format!("{DELIVERY} WHERE id = ?1");
-    Ok(connection.prepare_cached(&sql)?.query_row([id], read_delivery).optional()?)
-}
 
 /// Blanks the URLs of a conversion's deliveries that contain an e-mail address, which advertiser
 /// macros may have brought in. Pending deliveries among these become dead.
@@ -356,7 +333,9 @@ mod tests {
         }
         tx.commit().unwrap();
         let left = |id| {
-            let found = delivery(&ReadTx::within(&connection), id).unwrap().unwrap();
+            let reader = ReadTx::within(&connection);
+            let found =
+                crate::store::outbox::delivery::<PostbackOutbox>(&reader, id).unwrap().unwrap();
             (found.url, found.state)
         };
         assert_eq!(left(1), (String::new(), DeliveryState::Delivered));

@@ -1,13 +1,12 @@
 //! Webhooks, their secrets, and the outbox of their deliveries.
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params_from_iter};
+use rusqlite::{OptionalExtension, Row};
 
 use super::events::Event;
 use super::outbox::{self, Outbox, ReplayedRange};
 use super::rows::{
-    Compared, DELETED, Entity, FIRST, Filterable, Listed, NAME, Page, Query, Vocabulary,
-    conditions, from_json, word,
+    Compared, DELETED, Entity, FIRST, Filterable, NAME, Vocabulary, from_json, word,
 };
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{DeliveryState, EventType, Webhook, WebhookStatus};
@@ -114,6 +113,28 @@ impl Outbox for WebhookOutbox {
         };
         Ok(WebhookRequest { url: row.get(first)?, secrets: read_secrets(row, first + 1)?, event })
     }
+
+    type Delivery = WebhookDelivery;
+
+    const DELIVERY: &'static str = "SELECT id, webhook_id, (SELECT event_id FROM event WHERE event.id = event_number), \
+        (SELECT type FROM event WHERE event.id = event_number), state, attempts, last_status, last_error, \
+        time_created, time_attempted, iif(state = 'pending', due_ms / 1000, 0) FROM webhook_delivery";
+
+    fn read_delivery(row: &Row<'_>) -> rusqlite::Result<WebhookDelivery> {
+        Ok(WebhookDelivery {
+            network_webhook_delivery_id: row.get(0)?,
+            network_webhook_id: row.get(1)?,
+            event_id: row.get(2)?,
+            event_type: row.get(3)?,
+            state: word(row, 4)?,
+            attempts: row.get(5)?,
+            last_status: row.get(6)?,
+            last_error: row.get(7)?,
+            time_created: row.get(8)?,
+            time_attempted: row.get(9)?,
+            time_due: row.get(10)?,
+        })
+    }
 }
 
 /// A delivery in lists.
@@ -166,51 +187,6 @@ pub const DELIVERY_FILTERS: &[Filterable] = &[
     Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
     Filterable { field: "time_attempted", column: "time_attempted", kind: Compared::Time },
 ];
-
-const DELIVERY: &str = "SELECT id, webhook_id, (SELECT event_id FROM event WHERE event.id = event_number), \
-    (SELECT type FROM event WHERE event.id = event_number), state, attempts, last_status, last_error, \
-    time_created, time_attempted, iif(state = 'pending', due_ms / 1000, 0) FROM webhook_delivery";
-
-fn read_delivery(row: &Row<'_>) -> rusqlite::Result<WebhookDelivery> {
-    Ok(WebhookDelivery {
-        network_webhook_delivery_id: row.get(0)?,
-        network_webhook_id: row.get(1)?,
-        event_id: row.get(2)?,
-        event_type: row.get(3)?,
-        state: word(row, 4)?,
-        attempts: row.get(5)?,
-        last_status: row.get(6)?,
-        last_error: row.get(7)?,
-        time_created: row.get(8)?,
-        time_attempted: row.get(9)?,
-        time_due: row.get(10)?,
-    })
-}
-
-/// Lists one page of deliveries, newest first by default.
-pub fn deliveries(
-    connection: &ReadTx<'_>,
-    query: &Query,
-) -> Result<Listed<WebhookDelivery>, StoreError> {
-    let (condition, values) = conditions("true", &query.filters);
-    let count = format!("SELECT count(*) FROM webhook_delivery WHERE {condition}");
-    let total_count = connection
-        .prepare_cached(&count)?
-        .query_row(params_from_iter(&values), |row| row.get(0))?;
-    let Page { number, size } = query.page.unwrap_or(Page { number: 1, size: u32::MAX });
-    let offset = u64::from(number.saturating_sub(1)) * u64::from(size);
-    let order = query.sort.map_or_else(|| "id DESC".into(), |sort| sort.by(sort.is_descending));
-    let sql = format!("{DELIVERY} WHERE {condition} ORDER BY {order} LIMIT {size} OFFSET {offset}");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(&values), read_delivery)?;
-    Ok(Listed::new(rows.collect::<Result<_, _>>()?, total_count))
-}
-
-/// Finds a delivery.
-pub fn delivery(connection: &ReadTx<'_>, id: u32) -> Result<Option<WebhookDelivery>, StoreError> {
-    let sql = format!("{DELIVERY} WHERE id = ?1");
-    Ok(connection.prepare_cached(&sql)?.query_row([id], read_delivery).optional()?)
-}
 
 /// Selects deliveries for a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -171,7 +171,7 @@ impl Loader {
         catch_unwind(opening).unwrap_or(Err(LoadError::Unforeseen { generation }))
     }
 
-    /// Reuses the catalog in service if the manifest names it.
+    /// Reuses the catalog in service if the manifest names it, else its unchanged rules.
     fn catalog(
         &self,
         name: &ObjectName,
@@ -183,7 +183,7 @@ impl Loader {
         }
         let path = self.index_dir.join(name.catalog_file());
         let bytes = read_object(&path, catalog::HEADER_LEN, catalog::file_len, |file| file)?;
-        let catalog = CatalogFile::open(bytes.as_ref())
+        let catalog = CatalogFile::open_after(bytes.as_ref(), loaded.map(|loaded| &**loaded))
             .map_err(|source| LoadError::Object { path, source })?;
         Ok(Arc::new(catalog))
     }

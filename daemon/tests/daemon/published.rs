@@ -8,8 +8,7 @@ use coupon_shared::destination::Destination;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::catalog::acme::AcmeDomains;
 use coupon_shared::snapshot::catalog::{
-    Catalog, CatalogFile, CatalogMeta, Domain, Offer, Partner, Visibility, WeightedDestination,
-    ZoneOffset,
+    Catalog, CatalogMeta, Domain, Offer, Partner, Visibility, WeightedDestination, ZoneOffset,
 };
 use coupon_shared::snapshot::level::{CodeRecord, Level, LevelBuilder, LevelMeta};
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName, PREVIOUS};
@@ -118,10 +117,10 @@ impl Network {
         std::fs::create_dir_all(folder).unwrap();
         let level = self.level();
         let meta = CatalogMeta { network_id: 1, lineage: self.lineage, sequence: self.generation };
-        let catalog = self.catalog.to_file_with_acme(&meta, &self.acme).unwrap();
+        let catalog = self.catalog.encode(&meta, &self.acme, None).unwrap();
         let names = (
             ObjectName(*Level::open(level.as_slice()).unwrap().name()),
-            ObjectName(*CatalogFile::open(&catalog).unwrap().name()),
+            ObjectName(*catalog.name()),
         );
         let files = Files {
             manifest: folder.join(CURRENT),
@@ -129,7 +128,7 @@ impl Network {
             catalog: folder.join(names.1.catalog_file()),
         };
         std::fs::write(&files.level, level).unwrap();
-        std::fs::write(&files.catalog, catalog).unwrap();
+        std::fs::write(&files.catalog, catalog.parts().concat()).unwrap();
         let manifest = Manifest {
             network_id: 1,
             lineage: self.lineage,

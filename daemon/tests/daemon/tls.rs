@@ -16,6 +16,8 @@ mod floods;
 #[path = "tls/idle.rs"]
 mod idle;
 
+#[path = "tls/proxies.rs"]
+mod proxies;
 #[path = "tls/visitors.rs"]
 mod visitors;
 

@@ -44,7 +44,7 @@ use coupon_rules::sessions::Session;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
-use rules::{OfferFailTraffic, OfferRule, TypedRules, VisitorRule};
+use rules::{KnownRules, OfferFailTraffic, OfferRule, TypedRules, VisitorRule};
 
 /// Version of the catalog format.
 pub const FORMAT_VERSION: u16 = 1;
@@ -187,41 +187,48 @@ impl Catalog {
     /// # Errors
     /// Where the bytes would not open again.
     pub fn to_file(&self, meta: &CatalogMeta) -> Result<Vec<u8>, SnapshotError> {
-        self.to_file_with_acme(meta, &AcmeDomains::default())
+        Ok(self.encode(meta, &AcmeDomains::default(), None)?.parts().concat())
     }
 
-    /// The bytes of the file.
+    /// Writes the file into memory, and opens it. Shares rules with `known` as
+    /// [`CatalogFile::open_after`] does.
     ///
     /// # Errors
     /// Where the bytes would not open again.
-    pub fn to_file_with_acme(
+    pub fn encode(
         &self,
         meta: &CatalogMeta,
         acme: &AcmeDomains,
-    ) -> Result<Vec<u8>, SnapshotError> {
-        let archive = rkyv::to_bytes::<rancor::Error>(self)
+        known: Option<&CatalogFile>,
+    ) -> Result<CatalogFile, SnapshotError> {
+        // Mostly as long as the catalog before. Growing a large archive costs more than writing it.
+        let expected = known.map_or(0, |known| known.archive.bytes().len());
+        let archive = AlignedVec::with_capacity(expected + expected / 16);
+        let archive = rkyv::api::high::to_bytes_in::<_, rancor::Error>(self, archive)
             .map_err(|error| SnapshotError::Content { file: FILE, reason: error.to_string() })?;
-        let mut payload = acme.encode();
-        let acme_len = payload.len();
-        payload.extend_from_slice(&archive);
-        let mut file = header(meta, acme_len, &payload).to_vec();
-        file.extend_from_slice(&payload);
-        CatalogFile::open(&file)?;
-        Ok(file)
+        let acme_section = acme.encode();
+        let header = header(meta, acme_section.len(), &[&acme_section, &archive]);
+        CatalogFile::check(header, acme_section, archive, known)
     }
 }
 
-fn header(meta: &CatalogMeta, acme_len: usize, payload: &[u8]) -> [u8; HEADER_LEN] {
+/// The header of a payload, which is given in pieces.
+fn header(meta: &CatalogMeta, acme_len: usize, payload: &[&[u8]]) -> [u8; HEADER_LEN] {
     let mut bytes = [0; HEADER_LEN];
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+    let payload_len: usize = payload.iter().map(|piece| piece.len()).sum();
+    let mut payload_hash = blake3::Hasher::new();
+    for piece in payload {
+        payload_hash.update(piece);
+    }
     put(0, MAGIC);
     put(8, &FORMAT_VERSION.to_le_bytes());
     put(12, &meta.network_id.to_le_bytes());
     put(16, &meta.lineage.0);
     put(32, &meta.sequence.to_le_bytes());
-    put(48, &(payload.len() as u64).to_le_bytes());
+    put(48, &(payload_len as u64).to_le_bytes());
     put(ACME_LEN_AT, &(acme_len as u64).to_le_bytes());
-    put(PAYLOAD_HASH_AT, blake3::hash(payload).as_bytes());
+    put(PAYLOAD_HASH_AT, payload_hash.finalize().as_bytes());
     let hash = blake3::hash(&bytes[..HEADER_HASH_AT]);
     bytes[HEADER_HASH_AT..].copy_from_slice(hash.as_bytes());
     bytes
@@ -229,6 +236,8 @@ fn header(meta: &CatalogMeta, acme_len: usize, payload: &[u8]) -> [u8; HEADER_LE
 
 /// An opened catalog with verified hashes, archive and content.
 pub struct CatalogFile {
+    header: [u8; HEADER_LEN],
+    acme_section: Vec<u8>,
     meta: CatalogMeta,
     name: [u8; HASH_LEN],
     acme: AcmeDomains,
@@ -247,11 +256,13 @@ mod archive {
     pub(super) struct Validated(AlignedVec<16>);
 
     impl Validated {
-        pub(super) fn new(payload: &[u8]) -> Result<Self, rancor::Error> {
-            let mut bytes = AlignedVec::with_capacity(payload.len());
-            bytes.extend_from_slice(payload);
+        pub(super) fn new(bytes: AlignedVec<16>) -> Result<Self, rancor::Error> {
             rkyv::access::<ArchivedCatalog, rancor::Error>(&bytes)?;
             Ok(Self(bytes))
+        }
+
+        pub(super) fn bytes(&self) -> &[u8] {
+            &self.0
         }
 
         pub(super) fn get(&self) -> &ArchivedCatalog {
@@ -285,6 +296,12 @@ pub fn name(header: &[u8]) -> Result<[u8; HASH_LEN], SnapshotError> {
 impl CatalogFile {
     /// Opens a catalog after checking every byte and every rule of the content.
     pub fn open(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        Self::open_after(bytes, None)
+    }
+
+    /// Like [`CatalogFile::open`], but shares the rules that `known` has with the same bytes, which have
+    /// been checked there. An edit changes few of many rules, and typing them is most of the work.
+    pub fn open_after(bytes: &[u8], known: Option<&Self>) -> Result<Self, SnapshotError> {
         let header = Header::open(FILE, bytes, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
         header.expect_version("required features", header.u64(40), 0)?;
         let payload = &bytes[HEADER_LEN..];
@@ -294,22 +311,43 @@ impl CatalogFile {
         }
         header.check_hash("payload", payload, PAYLOAD_HASH_AT)?;
         let acme_len = usize::try_from(header.u64(ACME_LEN_AT)).unwrap_or(usize::MAX);
-        let (acme, archive) = payload
+        let (acme_section, archive) = payload
             .split_at_checked(acme_len)
             .ok_or_else(|| header.content_error("its ACME section is longer than the payload"))?;
-        let acme = AcmeDomains::decode(acme).map_err(|reason| header.content_error(reason))?;
-        let archive = archive::Validated::new(archive)
-            .map_err(|error| header.content_error(error.to_string()))?;
-        let rules = TypedRules::new(&archive.get().rules)
+        let mut aligned = AlignedVec::with_capacity(archive.len());
+        aligned.extend_from_slice(archive);
+        Self::check(header.array(0), acme_section.to_vec(), aligned, known)
+    }
+
+    /// Checks the content behind a header that has been checked or made.
+    fn check(
+        header: [u8; HEADER_LEN],
+        acme_section: Vec<u8>,
+        archive: AlignedVec<16>,
+        known: Option<&Self>,
+    ) -> Result<Self, SnapshotError> {
+        let content_error = |reason| SnapshotError::Content { file: FILE, reason };
+        let acme = AcmeDomains::decode(&acme_section).map_err(content_error)?;
+        let archive =
+            archive::Validated::new(archive).map_err(|error| content_error(error.to_string()))?;
+        let known = known.map(|known| KnownRules::new(&known.archive.get().rules, &known.rules));
+        let rules = TypedRules::new(&archive.get().rules, known)
             .and_then(|rules| check_content(archive.get(), &rules).map(|()| rules))
-            .map_err(|reason| header.content_error(reason))?;
+            .map_err(content_error)?;
+        let fields = Header { file: FILE, bytes: &header };
         let meta = CatalogMeta {
-            network_id: header.u32(12),
-            lineage: Lineage(header.array(16)),
-            sequence: header.u64(32),
+            network_id: fields.u32(12),
+            lineage: Lineage(fields.array(16)),
+            sequence: fields.u64(32),
         };
+        let name = fields.array(HEADER_HASH_AT);
         let visitor_keys = VisitorKeys::new(&ClickIdKey(archive.get().click_id_key));
-        Ok(Self { meta, name: header.array(HEADER_HASH_AT), acme, rules, visitor_keys, archive })
+        Ok(Self { header, acme_section, meta, name, acme, rules, visitor_keys, archive })
+    }
+
+    /// The bytes of the file, in the order of these pieces.
+    pub fn parts(&self) -> [&[u8]; 3] {
+        [&self.header, &self.acme_section, self.archive.bytes()]
     }
 
     pub fn meta(&self) -> &CatalogMeta {
@@ -353,7 +391,7 @@ impl CatalogFile {
 
     /// The controls that bind all offers.
     #[inline]
-    pub fn controls_everywhere(&self) -> &[OfferRule] {
+    pub fn controls_everywhere(&self) -> impl Iterator<Item = &OfferRule> {
         self.rules.everywhere()
     }
 
@@ -502,6 +540,14 @@ impl CatalogFile {
             })
             .ok()?;
         Some(approvals[at].access)
+    }
+}
+
+/// Origin and name: the content may be long, and has the key that signs clicks.
+impl std::fmt::Debug for CatalogFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = blake3::Hash::from_bytes(self.name).to_hex();
+        f.debug_struct("CatalogFile").field("meta", &self.meta).field("name", &name).finish()
     }
 }
 
@@ -679,7 +725,7 @@ pub(crate) mod tests {
     fn a_domain_that_asks_for_a_certificate_has_the_accounts_thumbprint() {
         let mut catalog = sample();
         catalog.domains.push(Domain { id: 2, host: "plain.example".into(), fallback: None });
-        let file = catalog.to_file_with_acme(&meta(), &acme()).unwrap();
+        let file = catalog.encode(&meta(), &acme(), None).unwrap().parts().concat();
         let opened = CatalogFile::open(&file).unwrap();
         let thumbprint = |host| opened.acme_thumbprint(opened.domain(host).unwrap());
         assert_eq!(thumbprint("go.example.com"), Some(acme().thumbprint.as_str()));
@@ -690,10 +736,12 @@ pub(crate) mod tests {
 
     #[test]
     fn a_reader_that_does_not_know_the_acme_section_reads_the_same_catalog() {
-        let file = full().to_file_with_acme(&meta(), &acme()).unwrap();
+        let file = full().encode(&meta(), &acme(), None).unwrap().parts().concat();
         // Such a reader takes the whole payload for the archive.
-        let archive = archive::Validated::new(&file[HEADER_LEN..]).unwrap();
-        let rules = TypedRules::new(&archive.get().rules).unwrap();
+        let mut payload = AlignedVec::new();
+        payload.extend_from_slice(&file[HEADER_LEN..]);
+        let archive = archive::Validated::new(payload).unwrap();
+        let rules = TypedRules::new(&archive.get().rules, None).unwrap();
         check_content(archive.get(), &rules).unwrap();
         assert_eq!(archive.get().offers.len(), full().offers.len());
         assert_eq!(archive.get().domains[0].host, "go.example.com");
@@ -701,7 +749,7 @@ pub(crate) mod tests {
 
     #[test]
     fn no_flipped_bit_and_no_truncation_is_opened() {
-        let good = sample().to_file_with_acme(&meta(), &acme()).unwrap();
+        let good = sample().encode(&meta(), &acme(), None).unwrap().parts().concat();
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
@@ -767,6 +815,52 @@ pub(crate) mod tests {
             let error = catalog.to_file(&meta()).unwrap_err().to_string();
             assert!(error.contains("which is no rule of offers"), "{error}");
         }
+    }
+
+    /// The rules of `after` that are those of `before` in memory, by position; each content checked.
+    fn shared(before: &Catalog, after: &Catalog) -> Vec<usize> {
+        let open = |catalog: &Catalog, known: Option<&CatalogFile>| {
+            CatalogFile::open_after(&catalog.to_file(&meta()).unwrap(), known).unwrap()
+        };
+        let (known, alone) = (open(before, None), open(after, None));
+        let next = open(after, Some(&known));
+        assert_eq!(format!("{:?}", next.rules), format!("{:?}", alone.rules));
+        let acme = AcmeDomains::default();
+        let written = after.encode(&meta(), &acme, Some(&known)).unwrap();
+        assert_eq!(written.parts().concat(), alone.parts().concat());
+        let all: Vec<*const OfferRule> = known.rules.all().map(std::ptr::from_ref).collect();
+        let rules = next.rules.all().enumerate();
+        let is_shared = |rule: &OfferRule| all.contains(&std::ptr::from_ref(rule));
+        rules.filter(|(_, rule)| is_shared(rule)).map(|(at, _)| at).collect()
+    }
+
+    #[test]
+    fn rules_of_the_same_bytes_are_shared_with_the_catalog_before() {
+        let ruleset = |id: u32, refused_proxies| {
+            Rule::ruleset(id, &Ruleset { refused_proxies, ..Ruleset::default() }).unwrap()
+        };
+        let everywhere = Control { is_everywhere: true, ..control() };
+        let mut before = sample();
+        before.rules = vec![Rule::control(3, &everywhere).unwrap()];
+        before.rules.extend((0..300).map(|id| ruleset(id, 0)));
+        let with = |edit: &dyn Fn(&mut Vec<Rule>)| {
+            let mut after = before.clone();
+            edit(&mut after.rules);
+            shared(&before, &after)
+        };
+        assert_eq!(with(&|_| ()), (0..301).collect::<Vec<_>>());
+        let others = |changed: usize, len| (0..len).filter(|at| *at != changed).collect::<Vec<_>>();
+        assert_eq!(with(&|rules| rules[40] = ruleset(39, 1)), others(40, 301));
+        assert_eq!(with(&|rules| rules.insert(40, ruleset(900, 0))), others(40, 302));
+        assert_eq!(with(&|rules| drop(rules.remove(40))), (0..300).collect::<Vec<_>>());
+        assert_eq!(with(&|rules| rules.swap(40, 90)), (0..301).collect::<Vec<_>>());
+        // The same operands under another opcode are another rule.
+        assert_eq!(with(&|rules| rules[40] = Rule::duplicates(39, true)), others(40, 301));
+        // More new rules than are looked over leave the ones behind them unshared, not wrong.
+        let many = |rules: &mut Vec<Rule>| {
+            rules.splice(40..40, (900..1_100).map(|id| ruleset(id, 0)));
+        };
+        assert_eq!(with(&many)[..40], (0..40).collect::<Vec<_>>());
     }
 
     fn cap(id: u32, partner_id: u32, code_id: u32) -> Cap {
@@ -999,14 +1093,14 @@ pub(crate) mod tests {
         fn no_change_under_right_hashes_panics_or_leaves_an_origin(
             changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         ) {
-            let file = full().to_file_with_acme(&meta(), &acme()).unwrap();
+            let file = full().encode(&meta(), &acme(), None).unwrap().parts().concat();
             use_all(&CatalogFile::open(&file).unwrap());
             let mut payload = file[HEADER_LEN..].to_vec();
             for (at, to) in &changes {
                 *at.get_mut(&mut payload) = *to;
             }
             let acme_len = acme().encode().len();
-            let resealed = [&header(&meta(), acme_len, &payload)[..], &payload].concat();
+            let resealed = [&header(&meta(), acme_len, &[&payload])[..], &payload].concat();
             if let Ok(catalog) = CatalogFile::open(&resealed) {
                 use_all(&catalog);
             }
@@ -1017,7 +1111,7 @@ pub(crate) mod tests {
             payload in proptest::collection::vec(any::<u8>(), 0..400), cut in any::<prop::sample::Index>(),
             acme_len in prop_oneof![Just(0), 0_usize..500],
         ) {
-            let file = [&header(&meta(), acme_len, &payload)[..], &payload].concat();
+            let file = [&header(&meta(), acme_len, &[&payload])[..], &payload].concat();
             let _ = CatalogFile::open(&file);
             let cut = &file[..cut.index(file.len())];
             prop_assert!(CatalogFile::open(cut).is_err());

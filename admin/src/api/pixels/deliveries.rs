@@ -15,8 +15,9 @@ use crate::catalog::Pixel;
 use crate::edit::EditError;
 use crate::edit::pixels::{self as edit, Replay};
 use crate::partner_postbacks::PartnerPostbacks;
+use crate::store::outbox;
 use crate::store::partner_postbacks::{
-    self, DELIVERY_FILTERS, DELIVERY_PIXEL, DELIVERY_SEARCH, Delivery,
+    DELIVERY_FILTERS, DELIVERY_PIXEL, DELIVERY_SEARCH, Delivery, PostbackOutbox,
 };
 use crate::store::rows::{Listed, Query};
 use crate::store::{Store, WriteTx};
@@ -60,8 +61,9 @@ pub(super) async fn list_for_pixel(
 
 async fn answer_list(store: &Store, query: Query) -> Result<Response, ApiError> {
     let page = query.page;
-    let listed: Listed<Delivery> =
-        store.read(move |connection| partner_postbacks::deliveries(connection, &query)).await?;
+    let listed: Listed<Delivery> = store
+        .read(move |connection| outbox::deliveries::<PostbackOutbox>(connection, &query))
+        .await?;
     Ok(List::new("pixel_deliveries", listed.rows, page, listed.total_count).into_response())
 }
 
@@ -71,7 +73,8 @@ pub(super) async fn read(
     State(store): State<Store>,
     Id(id): Id,
 ) -> Result<JsonAnswer<Delivery>, ApiError> {
-    let found = store.read(move |connection| partner_postbacks::delivery(connection, id)).await?;
+    let found =
+        store.read(move |connection| outbox::delivery::<PostbackOutbox>(connection, id)).await?;
     let found: Delivery = found.ok_or(EditError::NotFound { what: "delivery", id })?;
     Ok(JsonAnswer(found))
 }

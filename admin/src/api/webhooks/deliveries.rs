@@ -14,9 +14,10 @@ use crate::api::request::{Id, Json, ListParameters, ListSpec, Wait};
 use crate::api::schema::{Row, listing};
 use crate::edit::EditError;
 use crate::edit::webhooks as edit;
+use crate::store::outbox;
 use crate::store::rows::{Listed, Query};
 use crate::store::webhooks::{
-    self, DELIVERY_FILTERS, DELIVERY_WEBHOOK, ReplayedDeliveries, WebhookDelivery,
+    DELIVERY_FILTERS, DELIVERY_WEBHOOK, ReplayedDeliveries, WebhookDelivery, WebhookOutbox,
 };
 use crate::store::{Store, WriteTx};
 use crate::webhooks::Webhooks;
@@ -60,8 +61,9 @@ pub(super) async fn list_for_webhook(
 
 async fn answer_list(store: &Store, query: Query) -> Result<Response, ApiError> {
     let page = query.page;
-    let listed: Listed<WebhookDelivery> =
-        store.read(move |connection| webhooks::deliveries(connection, &query)).await?;
+    let listed: Listed<WebhookDelivery> = store
+        .read(move |connection| outbox::deliveries::<WebhookOutbox>(connection, &query))
+        .await?;
     Ok(List::new(WebhookDelivery::PLURAL, listed.rows, page, listed.total_count).into_response())
 }
 
@@ -71,7 +73,8 @@ pub(super) async fn read(
     State(store): State<Store>,
     Id(id): Id,
 ) -> Result<JsonAnswer<WebhookDelivery>, ApiError> {
-    let found = store.read(move |connection| webhooks::delivery(connection, id)).await?;
+    let found =
+        store.read(move |connection| outbox::delivery::<WebhookOutbox>(connection, id)).await?;
     let found: WebhookDelivery = found.ok_or(EditError::NotFound { what: "delivery", id })?;
     Ok(JsonAnswer(found))
 }

@@ -25,6 +25,8 @@
 //!
 //! Another opcode refuses the catalog: a rule that is not understood must not be left out.
 
+use std::sync::Arc;
+
 use coupon_rules::caps::{Cap, CapIndex};
 use coupon_rules::control::Control;
 use coupon_rules::leads::{FailTraffic, Forwarding, PreparedFailRedirect, PreparedForwardingRule};
@@ -112,9 +114,10 @@ pub struct OfferFailTraffic {
 /// The rules of an opened catalog.
 #[derive(Debug, Default)]
 pub(super) struct TypedRules {
-    /// By position; `None` where a rule stands that offers do not name.
-    of_offers: Vec<Option<OfferRule>>,
-    everywhere: Vec<OfferRule>,
+    /// By position, with the controls of all offers; `None` for other rules that no offer names.
+    /// Shared with the next catalog, whose rules are mostly the same.
+    by_position: Vec<Option<Arc<OfferRule>>>,
+    everywhere: Vec<Arc<OfferRule>>,
     blocked_addresses: AddressRanges,
     /// The caps that offers do not name.
     caps: CapIndex,
@@ -253,13 +256,59 @@ fn content_error(error: rancor::Error) -> SnapshotError {
     SnapshotError::Content { file: super::FILE, reason: error.to_string() }
 }
 
+/// The rules of a catalog that is open already. Between two catalogs few rules change, so the rules
+/// of the next are found near the same positions.
+#[derive(Default)]
+pub(super) struct KnownRules<'a> {
+    rules: &'a [ArchivedRule],
+    typed: &'a [Option<Arc<OfferRule>>],
+    /// Where the next rule is expected.
+    next: usize,
+}
+
+impl<'a> KnownRules<'a> {
+    /// How far from the expected position a rule is looked for. Farther away, as after the creation of
+    /// a thousand rules at once, the rules behind them are typed anew.
+    const REACH: usize = 128;
+
+    pub(super) fn new(rules: &'a [ArchivedRule], typed: &'a TypedRules) -> KnownRules<'a> {
+        KnownRules { rules, typed: &typed.by_position, next: 0 }
+    }
+
+    /// The typed rule of the same bytes; `None` if there is none nearby.
+    fn find(&mut self, rule: &ArchivedRule) -> Option<&'a Arc<OfferRule>> {
+        let from = self.next.saturating_sub(Self::REACH);
+        let nearby = (self.next..self.next + Self::REACH).chain((from..self.next).rev());
+        let is_same = |at: &usize| {
+            self.rules.get(*at).is_some_and(|known| {
+                known.opcode == rule.opcode && known.operands[..] == rule.operands[..]
+            })
+        };
+        let found = nearby.into_iter().find(is_same);
+        // A rule that is not found has mostly been changed in its place.
+        let at = found.unwrap_or(self.next);
+        self.next = at + 1;
+        self.typed.get(found?)?.as_ref()
+    }
+}
+
 impl TypedRules {
-    pub(super) fn new(rules: &[ArchivedRule]) -> Result<TypedRules, String> {
+    /// Types the rules. Those that `known` has with the same bytes are shared with it.
+    pub(super) fn new(
+        rules: &[ArchivedRule],
+        known: Option<KnownRules<'_>>,
+    ) -> Result<TypedRules, String> {
+        let mut known = known.unwrap_or_default();
         let mut typed = TypedRules::default();
         for (position, rule) in (1..).zip(rules) {
-            let explain = |reason| format!("rule {position}: {reason}");
-            let rule = typed.add(rule).map_err(explain)?;
-            typed.of_offers.push(rule);
+            let rule = match known.find(rule) {
+                Some(known) => Some(Arc::clone(known)),
+                None => typed.add(rule).map_err(|reason| format!("rule {position}: {reason}"))?,
+            };
+            if let Some(rule) = &rule {
+                typed.note(rule);
+            }
+            typed.by_position.push(rule);
         }
         typed.binds_every_offer = typed.asks_for_earlier_visits
             || !typed.everywhere.is_empty()
@@ -267,37 +316,47 @@ impl TypedRules {
         Ok(typed)
     }
 
-    /// Adds a rule, and returns the ones that offers name.
-    fn add(&mut self, rule: &ArchivedRule) -> Result<Option<OfferRule>, String> {
+    /// Types a rule, and returns the ones that offers name and the controls of all offers.
+    fn add(&mut self, rule: &ArchivedRule) -> Result<Option<Arc<OfferRule>>, String> {
         let (id, operands) =
             rule.operands.split_first_chunk::<ID_LEN>().ok_or("its operands have no id")?;
         let id = u32::from_le_bytes(*id);
-        let opcode = rule.opcode.to_native();
-        self.asks_for_earlier_visits |= matches!(opcode, CAP | ALREADY_CONVERTED | DUPLICATES);
-        match opcode {
+        let rule = match rule.opcode.to_native() {
             RULESET => {
                 let ruleset = Box::new(Ruleset::decode(operands)?.into());
-                return Ok(Some(OfferRule::Ruleset { id, ruleset }));
+                OfferRule::Ruleset { id, ruleset }
             }
             CONTROL => {
                 let control: Control = read(operands)?;
                 control.check()?;
-                let rule = OfferRule::Control { id, control };
-                return Ok(self.unless_everywhere(rule));
+                OfferRule::Control { id, control }
             }
-            CAP => return Ok(self.unless_indexed(Cap::decode(id, operands)?)),
-            ALREADY_CONVERTED => {
-                return Ok(Some(OfferRule::AlreadyConverted(visitor_rule(id, operands)?)));
-            }
-            DUPLICATES => return Ok(Some(OfferRule::Duplicates(visitor_rule(id, operands)?))),
-            SESSION => return Ok(Some(OfferRule::Session(session(operands)?))),
+            CAP => match Cap::decode(id, operands)? {
+                cap if cap.is_listed() => OfferRule::Cap(cap),
+                cap => {
+                    self.asks_for_earlier_visits = true;
+                    self.caps.add(cap);
+                    return Ok(None);
+                }
+            },
+            ALREADY_CONVERTED => OfferRule::AlreadyConverted(visitor_rule(id, operands)?),
+            DUPLICATES => OfferRule::Duplicates(visitor_rule(id, operands)?),
+            SESSION => OfferRule::Session(session(operands)?),
             FORWARDING => {
                 let forwarding: Forwarding = read(operands)?;
                 forwarding.check()?;
                 let rules = forwarding.rules.into_iter().map(PreparedForwardingRule::from);
-                return Ok(Some(OfferRule::Forwarding(rules.collect())));
+                OfferRule::Forwarding(rules.collect())
             }
-            FAIL_TRAFFIC => return Ok(Some(OfferRule::FailTraffic(fail_traffic(operands)?))),
+            FAIL_TRAFFIC => OfferRule::FailTraffic(fail_traffic(operands)?),
+            opcode => return self.add_of_network(opcode, operands).map(|()| None),
+        };
+        Ok(Some(Arc::new(rule)))
+    }
+
+    /// Adds a rule that belongs to the network.
+    fn add_of_network(&mut self, opcode: u16, operands: &[u8]) -> Result<(), String> {
+        match opcode {
             BLOCKED_ADDRESSES => {
                 let addresses: AddressRanges = read(operands)?;
                 addresses.check_order()?;
@@ -307,25 +366,18 @@ impl TypedRules {
             NETWORK_LEADS => self.set_network_leads(operands)?,
             opcode => return Err(format!("opcode {opcode} is not known here: upgrade coupond")),
         }
-        Ok(None)
+        Ok(())
     }
 
-    fn unless_everywhere(&mut self, rule: OfferRule) -> Option<OfferRule> {
-        let is_everywhere =
-            matches!(&rule, OfferRule::Control { control, .. } if control.is_everywhere);
-        if !is_everywhere {
-            return Some(rule);
+    /// Notes what visits ask of the catalog because of a rule.
+    fn note(&mut self, rule: &Arc<OfferRule>) {
+        match &**rule {
+            OfferRule::Cap(_) | OfferRule::AlreadyConverted(_) | OfferRule::Duplicates(_) => {
+                self.asks_for_earlier_visits = true;
+            }
+            rule_of_all if rule_of_all.is_everywhere() => self.everywhere.push(Arc::clone(rule)),
+            _ => {}
         }
-        self.everywhere.push(rule);
-        None
-    }
-
-    fn unless_indexed(&mut self, cap: Cap) -> Option<OfferRule> {
-        if cap.is_listed() {
-            return Some(OfferRule::Cap(cap));
-        }
-        self.caps.add(cap);
-        None
     }
 
     fn set_network_leads(&mut self, operands: &[u8]) -> Result<(), String> {
@@ -342,13 +394,13 @@ impl TypedRules {
     /// The rule at a position from 1.
     #[inline]
     pub(super) fn rule(&self, position: u32) -> Option<&OfferRule> {
-        self.of_offers.get((position as usize).checked_sub(1)?)?.as_ref()
+        self.by_position.get((position as usize).checked_sub(1)?)?.as_deref()
     }
 
     /// The rules of all offers.
     #[inline]
-    pub(super) fn everywhere(&self) -> &[OfferRule] {
-        &self.everywhere
+    pub(super) fn everywhere(&self) -> impl Iterator<Item = &OfferRule> {
+        self.everywhere.iter().map(|rule| &**rule)
     }
 
     /// The addresses that every offer refuses.
@@ -371,8 +423,8 @@ impl TypedRules {
 
     /// Every cap.
     pub(super) fn caps(&self) -> impl Iterator<Item = &Cap> {
-        let listed = self.of_offers.iter().filter_map(|rule| match rule {
-            Some(OfferRule::Cap(cap)) => Some(cap),
+        let listed = self.all().filter_map(|rule| match rule {
+            OfferRule::Cap(cap) => Some(cap),
             _ => None,
         });
         self.caps.iter().chain(listed)
@@ -380,12 +432,17 @@ impl TypedRules {
 
     /// Whether a rule refuses repeats.
     pub(super) fn refuse_repeats(&self) -> bool {
-        self.of_offers.iter().flatten().any(|rule| matches!(rule, OfferRule::Duplicates(_)))
+        self.all().any(|rule| matches!(rule, OfferRule::Duplicates(_)))
+    }
+
+    /// Every rule that offers name, and the controls of all offers.
+    pub(super) fn all(&self) -> impl Iterator<Item = &OfferRule> {
+        self.by_position.iter().flatten().map(|rule| &**rule)
     }
 
     /// Every ruleset, of offers as well as of forwarding rules and fail traffic.
     pub(super) fn rulesets(&self) -> impl Iterator<Item = &PreparedRuleset> {
-        self.of_offers.iter().flatten().flat_map(|rule| {
+        self.all().flat_map(|rule| {
             let (mut own, mut forwarding, mut redirects) = (None, &[][..], &[][..]);
             match rule {
                 OfferRule::Ruleset { ruleset, .. } => own = Some(&**ruleset),
@@ -425,7 +482,7 @@ impl TypedRules {
     ) -> Result<(), String> {
         let mut before = 0;
         for position in positions {
-            let Some(rule) = self.rule(position) else {
+            let Some(rule) = self.rule(position).filter(|rule| !rule.is_everywhere()) else {
                 return Err(format!("names rule {position}, which is no rule of offers"));
             };
             let order = rule.order();
@@ -439,6 +496,11 @@ impl TypedRules {
 }
 
 impl OfferRule {
+    /// Whether it is a control of all offers, which no offer names.
+    fn is_everywhere(&self) -> bool {
+        matches!(self, OfferRule::Control { control, .. } if control.is_everywhere)
+    }
+
     /// The place among the rules of an offer.
     fn order(&self) -> u8 {
         match self {

@@ -13,6 +13,7 @@ use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::{ListQuery, Paging};
 use crate::console::page::{Page, PageResult, html, notice_of, saved};
+use crate::console::pages::delivery::DeliveryProgress;
 use crate::console::viewer::Viewer;
 
 const DELIVERIES_API: &str = "/v1/networks/pixeldeliveries";
@@ -20,39 +21,15 @@ const DELIVERIES_API: &str = "/v1/networks/pixeldeliveries";
 /// A delivery as the API answers it.
 #[derive(Debug, Deserialize)]
 pub(super) struct DeliveryRow {
+    #[serde(flatten)]
+    pub(super) progress: DeliveryProgress,
     pub(super) network_pixel_delivery_id: u32,
     pub(super) network_pixel_id: u32,
     pub(super) conversion_id: String,
-    state: String,
     url: String,
-    pub(super) attempts: u32,
-    last_status: u16,
-    last_error: String,
-    pub(super) time_created: i64,
-    pub(super) time_attempted: i64,
-    pub(super) time_due: i64,
 }
 
 impl DeliveryRow {
-    /// Class and word of the state.
-    pub(super) fn state(&self) -> (&'static str, &'static str) {
-        match self.state.as_str() {
-            "delivered" => ("good", "Delivered"),
-            "pending" => ("wait", "Waiting"),
-            _ => ("bad", "Not delivered"),
-        }
-    }
-
-    /// The last answer of the partner's server, or why there was none.
-    pub(super) fn answer(&self) -> String {
-        match (self.last_status, self.last_error.as_str()) {
-            (0, "") => "–".into(),
-            (0, error) => format::visible(error),
-            (status, "") => status.to_string(),
-            (status, error) => format!("{status}: {}", format::visible(error)),
-        }
-    }
-
     pub(super) fn address(&self) -> String {
         format::visible(&self.url)
     }

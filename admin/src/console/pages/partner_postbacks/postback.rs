@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::deliveries::{DeliveryList, DeliveryRow};
@@ -15,6 +14,7 @@ use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::{ListQuery, Paging};
 use crate::console::page::{Notice, Page, PageResult, html, notice_of, saved};
+use crate::console::pages::delivery::TestResult;
 use crate::console::viewer::Viewer;
 
 #[derive(Template)]
@@ -71,31 +71,7 @@ async fn deleted(
     Ok(list.pixels.pop())
 }
 
-/// The result of a test request.
-#[derive(Debug, Deserialize)]
-struct TestResult {
-    url: String,
-    is_delivered: bool,
-    status: u16,
-    body: String,
-    error: String,
-    elapsed_ms: u64,
-}
-
-impl TestResult {
-    /// The outcome as a sentence.
-    fn sentence(&self) -> String {
-        let ms = format::count(self.elapsed_ms);
-        match (self.is_delivered, self.status) {
-            (true, status) => format!("The partner’s server took it: {status}, after {ms} ms."),
-            (false, 0) => format!("No answer: {}", self.error),
-            (false, status) => {
-                format!("The partner’s server refused it: {status}, after {ms} ms.")
-            }
-        }
-    }
-}
-
+/// The result of a test.
 #[derive(Template)]
 #[template(path = "partner_postbacks/test.html")]
 struct TestPage {

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::{API, LIST};
 use crate::console::ConsoleState;
 use crate::console::api_client::ApiRequest;
-use crate::console::format;
 use crate::console::list::Paging;
 use crate::console::page::{PageResult, saved};
+use crate::console::pages::delivery::DeliveryProgress;
 use crate::console::viewer::Viewer;
 
 const DELIVERIES_API: &str = "/v1/networks/webhookdeliveries";
@@ -17,38 +17,12 @@ const DELIVERIES_API: &str = "/v1/networks/webhookdeliveries";
 /// A delivery as the API answers it.
 #[derive(Debug, Deserialize)]
 pub(super) struct DeliveryRow {
+    #[serde(flatten)]
+    pub(super) progress: DeliveryProgress,
     pub(super) network_webhook_delivery_id: u32,
     network_webhook_id: u32,
     pub(super) event_id: String,
     pub(super) event_type: String,
-    state: String,
-    pub(super) attempts: u32,
-    last_status: u16,
-    last_error: String,
-    pub(super) time_created: i64,
-    pub(super) time_attempted: i64,
-    pub(super) time_due: i64,
-}
-
-impl DeliveryRow {
-    /// Class and word of the state.
-    pub(super) fn state(&self) -> (&'static str, &'static str) {
-        match self.state.as_str() {
-            "delivered" => ("good", "Delivered"),
-            "pending" => ("wait", "Waiting"),
-            _ => ("bad", "Not delivered"),
-        }
-    }
-
-    /// The last answer of the server, or why there was none.
-    pub(super) fn answer(&self) -> String {
-        match (self.last_status, self.last_error.as_str()) {
-            (0, "") => "–".into(),
-            (0, error) => format::visible(error),
-            (status, "") => status.to_string(),
-            (status, error) => format!("{status}: {}", format::visible(error)),
-        }
-    }
 }
 
 #[derive(Deserialize)]

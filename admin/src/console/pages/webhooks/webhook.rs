@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::deliveries::{DeliveryList, DeliveryRow};
@@ -16,6 +15,7 @@ use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::{ListQuery, Paging};
 use crate::console::page::{Notice, Page, PageResult, html, notice_of, saved};
+use crate::console::pages::delivery::TestResult;
 use crate::console::secret::{self, OneTimeSecret};
 use crate::console::viewer::Viewer;
 
@@ -115,28 +115,6 @@ pub(super) fn show_secret(viewer: &Viewer, title: &str, answer: &ApiAnswer) -> R
 }
 
 /// The result of a test.
-#[derive(Debug, Deserialize)]
-struct TestResult {
-    url: String,
-    is_delivered: bool,
-    status: u16,
-    body: String,
-    error: String,
-    elapsed_ms: u64,
-}
-
-impl TestResult {
-    /// The outcome as a sentence.
-    fn sentence(&self) -> String {
-        let ms = format::count(self.elapsed_ms);
-        match (self.is_delivered, self.status) {
-            (true, status) => format!("The server took it: {status}, after {ms} ms."),
-            (false, 0) => format!("No answer: {}", self.error),
-            (false, status) => format!("The server refused it: {status}, after {ms} ms."),
-        }
-    }
-}
-
 #[derive(Template)]
 #[template(path = "webhooks/test.html")]
 struct TestPage {
