@@ -136,8 +136,9 @@ fn assert_alerts_and_dashboards_use(scraped: &str) {
     let types = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let mut known: BTreeSet<&str> =
         types.filter_map(|family| Some(family.split_once(' ')?.0)).collect();
-    // Shown with TLS and with databases alone.
+    // Shown with TLS, with databases, and while events wait for webhooks alone.
     known.extend([
+        "coupon_admin_webhook_deliveries_oldest_seconds",
         "coupond_tls_certificate_first_end_seconds",
         "coupond_tls_certificate_problems",
         "coupond_geo_database_age_seconds",
