@@ -46,7 +46,7 @@ use alert_kind::AlertKind;
 use feed::Feed;
 use log_state::{LogState, Phase};
 use ring::{MIN_CAPACITY, RingGauge, RingReader};
-use store::StoreSetup;
+use store::{StoreBounds, StoreSetup};
 use unlogged::UnloggedLedger;
 use wal::WalSetup;
 
@@ -99,6 +99,15 @@ pub struct ClickLogStatus {
     pub feed_lag_blocks: u64,
     /// Whether the click store is open and has caught up.
     pub store_is_open: bool,
+    /// Bytes of the click store on its disk, and the most that it may take; 0 is no limit.
+    pub store_bytes: u64,
+    pub store_max_bytes: u64,
+    /// Whether the click store does not grow, because it exceeds a bound.
+    pub store_is_paused: bool,
+    /// Blocks that the click store left out, and days that it removed, to keep within its bounds,
+    /// since the start.
+    pub store_blocks_passed_over: u64,
+    pub store_days_removed: u64,
     /// Folders of the click store set aside since the start.
     pub store_folders_set_aside: u64,
     /// Most bytes of the WAL.
@@ -170,6 +179,10 @@ impl ClickLog {
             folder: config.data_dir.join("clicks"),
             cache_bytes: config.clicks.sled_cache_bytes,
             retention_days: config.clicks.retention_days,
+            bounds: StoreBounds {
+                max_bytes: config.clicks.store_max_bytes,
+                reserve_bytes: config.clicks.disk_reserve_bytes,
+            },
             removal_clock: Arc::clone(&removal_clock),
             state: state.clone(),
             questions,
@@ -264,6 +277,11 @@ impl ClickLog {
             store_lag_blocks: lag_behind(state.synced.load(Ordering::Acquire)),
             feed_lag_blocks: lag_behind(state.acknowledged.load(Ordering::Acquire)),
             store_is_open: state.stored().is_known,
+            store_bytes: state.store_bytes.load(Ordering::Acquire),
+            store_max_bytes: self.limits.store_max_bytes,
+            store_is_paused: state.store_is_paused.load(Ordering::Acquire),
+            store_blocks_passed_over: state.store_passed_over.load(Ordering::Acquire),
+            store_days_removed: state.store_days_removed.load(Ordering::Acquire),
             store_folders_set_aside: state.folders_set_aside.load(Ordering::Acquire),
             wal_max_bytes: self.limits.wal_max_bytes,
             commit_age_ms: state.last_commit.age_ms(),
@@ -294,6 +312,13 @@ impl ClickLog {
                 "click_store_lag_blocks",
                 "Blocks not in the click store yet",
                 status.store_lag_blocks,
+            ),
+            ("click_store_bytes", "Bytes of the click store on its disk", status.store_bytes),
+            (
+                "click_store_paused",
+                "Whether the click store does not grow, because of clicks.store_max_bytes or \
+                 clicks.disk_reserve_bytes",
+                status.store_is_paused.into(),
             ),
             (
                 "click_store_folders_set_aside",

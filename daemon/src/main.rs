@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     match coupond() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("coupond: {error}");
+            coupon_watch::report_failure("coupond", &error.to_string());
             if error.is::<ConfigError>() { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
         }
     }

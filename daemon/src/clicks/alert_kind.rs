@@ -11,6 +11,7 @@ pub(super) enum AlertKind {
     RingSetAside,
     SmallRings,
     Store,
+    StoreBounds,
 }
 
 pub(super) type ClickAlerts = crate::active_alerts::ActiveAlerts<AlertKind>;

@@ -248,8 +248,7 @@ impl Feed {
         if !self.state.history_is_known() {
             return 0;
         }
-        let stored = self.state.stored();
-        let oldest = stored.last.keys().map(|stream| stream.incarnation).min();
+        let oldest = self.state.stored().oldest_incarnation();
         oldest.unwrap_or(self.incarnation).min(self.incarnation)
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct LogState {
     pub(super) wal_changed: watch::Sender<()>,
     /// Notifies the serving threads of commits.
     pub(super) commits: Arc<Commits>,
-    /// Frames below this sequence are durable in the click store.
+    /// Frames below this sequence are durable in the click store, or were passed over.
     pub(super) synced: AtomicU64,
     /// Frames below this sequence are durable at the admin.
     pub(super) acknowledged: AtomicU64,
@@ -47,6 +47,14 @@ pub(super) struct LogState {
     pub(super) torn_bytes_cut: AtomicU64,
     /// Records lost to damage in memory or on disk.
     pub(super) damaged_records: AtomicU64,
+    /// Bytes of the click store on its disk.
+    pub(super) store_bytes: AtomicU64,
+    /// Whether the click store passes blocks over, because it exceeds a bound.
+    pub(super) store_is_paused: AtomicBool,
+    /// Blocks passed over since the start.
+    pub(super) store_passed_over: AtomicU64,
+    /// Days removed to make room since the start.
+    pub(super) store_days_removed: AtomicU64,
     /// Click store folders set aside since the start.
     pub(super) folders_set_aside: AtomicU64,
     pub(super) wal_ended: AtomicBool,
@@ -68,6 +76,21 @@ pub(super) struct StoredStreams {
     pub(super) is_known: bool,
     /// The last sequence of each stream.
     pub(super) last: BTreeMap<StreamId, u64>,
+    /// The oldest incarnation of which a block was passed over in this run.
+    oldest_passed_over: Option<u32>,
+}
+
+impl StoredStreams {
+    pub(super) fn passed_over(&mut self, stream: StreamId) {
+        let oldest = self.oldest_passed_over.get_or_insert(stream.incarnation);
+        *oldest = (*oldest).min(stream.incarnation);
+    }
+
+    /// The oldest incarnation in the store, or passed over and perhaps still in the WAL.
+    pub(super) fn oldest_incarnation(&self) -> Option<u32> {
+        let stored = self.last.keys().map(|stream| stream.incarnation);
+        stored.chain(self.oldest_passed_over).min()
+    }
 }
 
 impl Default for LogState {
@@ -83,6 +106,10 @@ impl Default for LogState {
             wal_bytes: AtomicU64::new(0),
             torn_bytes_cut: AtomicU64::new(0),
             damaged_records: AtomicU64::new(0),
+            store_bytes: AtomicU64::new(0),
+            store_is_paused: AtomicBool::new(false),
+            store_passed_over: AtomicU64::new(0),
+            store_days_removed: AtomicU64::new(0),
             folders_set_aside: AtomicU64::new(0),
             wal_ended: AtomicBool::new(false),
             orphaned_drained: AtomicBool::new(false),

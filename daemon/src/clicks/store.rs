@@ -11,9 +11,12 @@
 //!   without a sync in between, it counts as damaged. Errors of the machine (a full disk) damage
 //!   nothing and are retried. A folder in which a newer coupond wrote is left alone: until the newer
 //!   one runs again, clicks stay in the WAL, and so do blocks in the WAL that only it can read.
+//! - Beyond its bounds the store removes its oldest days and stops growing ([`bounds`]): blocks are
+//!   then passed over. They stay in the WAL until the admin has them.
 //! - A day is removed when it is older than the retention, by a trusted clock, and the admin has
 //!   acknowledged all its blocks.
 
+mod bounds;
 mod day_folder;
 #[cfg(test)]
 mod tests;
@@ -38,7 +41,10 @@ use jiff::tz::TimeZone;
 use super::alert_kind::AlertKind;
 use super::log_state::{LogState, Phase};
 use crate::removal_clock::RemovalClock;
+use bounds::BoundsWatch;
 use day_folder::{Blocks, DayError, DayFolder};
+
+pub(super) use bounds::StoreBounds;
 
 /// Longest wait for a query while there are no blocks to follow.
 const POLL: Duration = Duration::from_millis(25);
@@ -57,6 +63,7 @@ pub(super) struct StoreSetup {
     pub(super) folder: PathBuf,
     pub(super) cache_bytes: u64,
     pub(super) retention_days: u32,
+    pub(super) bounds: StoreBounds,
     pub(super) removal_clock: Arc<RemovalClock>,
     pub(super) state: Arc<LogState>,
     pub(super) questions: Receiver<HistoryQuestion>,
@@ -100,6 +107,7 @@ struct StoreThread {
     /// Ordered by last use, the most recent last.
     open: Vec<(Date, DayFolder)>,
     is_scanned: bool,
+    bounds: BoundsWatch,
     catch_up_to: Option<u64>,
     last_sync: Instant,
     pause: Duration,
@@ -120,6 +128,7 @@ pub(super) fn run(setup: StoreSetup) {
 impl StoreThread {
     fn new(setup: StoreSetup, reader: FrameReader) -> StoreThread {
         StoreThread {
+            bounds: BoundsWatch::new(setup.bounds, setup.folder.clone()),
             setup,
             reader,
             days: BTreeMap::new(),
@@ -169,6 +178,7 @@ impl StoreThread {
         if !self.is_scanned {
             self.scan_days()?;
         }
+        self.keep_within_bounds()?;
         let more = self.follow_wal()?;
         let is_ending = !more && self.setup.state.phase() != Phase::Running;
         if is_ending || self.last_sync.elapsed() >= SYNC_INTERVAL {
@@ -222,6 +232,7 @@ impl StoreThread {
                 Err(error) => return Err(error.into()),
             };
             match Block::parse(&bytes) {
+                Ok(block) if self.bounds.is_paused => self.pass_over(&block),
                 Ok(block) => self.insert(frame, &block)?,
                 Err(error) if error.is_of_newer_program() => self.keep_newer_frame(frame, &error),
                 Err(error) => {
@@ -262,6 +273,57 @@ impl StoreThread {
         let last = stored.last.entry(block.stream()).or_default();
         *last = block.last_sequence().max(*last);
         Ok(())
+    }
+
+    /// Leaves a block to the WAL and the admin.
+    fn pass_over(&self, block: &Block<'_>) {
+        let state = &self.setup.state;
+        state.store_passed_over.fetch_add(1, Ordering::AcqRel);
+        state.stored().passed_over(block.stream());
+    }
+
+    /// Removes the oldest days while the store exceeds a bound; if none is removable, blocks are
+    /// passed over until the store is within its bounds.
+    fn keep_within_bounds(&mut self) -> Result<(), StoreError> {
+        if !self.bounds.is_due() {
+            return Ok(());
+        }
+        let mut bytes = self.measure()?;
+        let mut excess = self.bounds.excess(bytes);
+        while excess.is_some()
+            && let Some(day) = self.oldest_removable_day()
+        {
+            self.remove_day(day)?;
+            self.setup.state.store_days_removed.fetch_add(1, Ordering::AcqRel);
+            tracing::info!(%day, "day removed from the click store to make room");
+            bytes = self.measure()?;
+            excess = self.bounds.excess(bytes);
+        }
+        let state = &self.setup.state;
+        self.bounds.is_paused = excess.is_some();
+        state.store_is_paused.store(excess.is_some(), Ordering::Release);
+        match excess {
+            Some(excess) => state.alerts.raise(AlertKind::StoreBounds, excess.problem()),
+            None => state.alerts.clear(AlertKind::StoreBounds),
+        }
+        Ok(())
+    }
+
+    fn measure(&self) -> Result<u64, StoreError> {
+        let path = self.setup.folder.clone();
+        let bytes = self.bounds.store_bytes();
+        let bytes = bytes.map_err(|source| StoreError::Folder { path, source })?;
+        self.setup.state.store_bytes.store(bytes, Ordering::Release);
+        Ok(bytes)
+    }
+
+    /// The removable day whose last block came first. Days of earlier runs count as older, in the
+    /// order of their dates.
+    fn oldest_removable_day(&self) -> Option<Date> {
+        let mut days: Vec<(u64, Date)> =
+            self.days.iter().map(|(day, known)| (known.last_frame, *day)).collect();
+        days.sort_unstable();
+        days.into_iter().map(|(_, day)| day).find(|day| self.is_removable(*day))
     }
 
     fn day(&mut self, day: Date) -> Result<&mut DayFolder, StoreError> {

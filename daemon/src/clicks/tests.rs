@@ -39,6 +39,8 @@ impl Machine {
         config.clicks.commit_bytes = 16 << 10;
         config.clicks.wal_segment_bytes = 16 << 10;
         config.clicks.wal_max_bytes = 64 << 20;
+        // Small disks of tests have no reserve.
+        config.clicks.disk_reserve_bytes = 0;
         Machine { data, runtime, config }
     }
 

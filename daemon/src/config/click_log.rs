@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use coupon_config::{Keys, bounds};
 
+/// Least bound of the click store: sled takes half a MiB for each day, however few clicks it has.
+const MIN_STORE_BYTES: u64 = 1 << 20;
+
 /// Bounds and commit interval of the click log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClickLogConfig {
@@ -23,6 +26,10 @@ pub struct ClickLogConfig {
     pub sled_cache_bytes: u64,
     /// Days that the click store keeps.
     pub retention_days: u32,
+    /// Most bytes of the click store; 0 for no limit.
+    pub store_max_bytes: u64,
+    /// Free bytes of the disk below which the click store removes its oldest days and does not grow.
+    pub disk_reserve_bytes: u64,
     /// Minutes without a poll of the admin after which health is degraded; 0 for never.
     pub admin_silence_minutes: u32,
 }
@@ -38,6 +45,8 @@ impl Default for ClickLogConfig {
             wal_max_bytes: 8 << 30,
             sled_cache_bytes: 32 << 20,
             retention_days: 30,
+            store_max_bytes: 0,
+            disk_reserve_bytes: 256 << 20,
             admin_silence_minutes: 5,
         }
     }
@@ -58,6 +67,10 @@ impl ClickLogConfig {
         keys.declare_number("clicks.sled_cache_bytes", &mut self.sled_cache_bytes, cache);
         let days = 1..=bounds::MAX_DAYS;
         keys.declare_number("clicks.retention_days", &mut self.retention_days, days);
+        let store = MIN_STORE_BYTES..=bounds::MAX_DISK_BYTES;
+        keys.declare_limit("clicks.store_max_bytes", &mut self.store_max_bytes, store);
+        let reserve = 0..=bounds::MAX_DISK_BYTES;
+        keys.declare_number("clicks.disk_reserve_bytes", &mut self.disk_reserve_bytes, reserve);
         let minutes = &mut self.admin_silence_minutes;
         keys.declare_limit("clicks.admin_silence_minutes", minutes, 1..=bounds::MAX_DAYS);
     }

@@ -2,6 +2,8 @@ use std::path::Path;
 
 use super::*;
 
+const EXAMPLE: &str = include_str!("../../../systemd/coupond.toml");
+
 fn load(toml: &str, env: &[(&str, &str)], arguments: &[(&str, &str)]) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("coupond.toml");
@@ -20,8 +22,7 @@ fn an_empty_file_gives_the_defaults() {
 
 #[test]
 fn the_example_file_says_the_defaults() {
-    let example = include_str!("../../../systemd/coupond.toml");
-    assert_eq!(load(example, &[], &[]), Ok(Config::default()));
+    assert_eq!(load(EXAMPLE, &[], &[]), Ok(Config::default()));
 }
 
 #[test]
@@ -55,6 +56,8 @@ fn every_key_can_be_set_in_the_file_and_in_the_environment() {
         ("clicks.wal_max_bytes", "3000000"),
         ("clicks.sled_cache_bytes", "4000000"),
         ("clicks.retention_days", "17"),
+        ("clicks.store_max_bytes", "7000000"),
+        ("clicks.disk_reserve_bytes", "8000000"),
         ("clicks.admin_silence_minutes", "0"),
         ("postbacks.keep_days", "18"),
         ("postbacks.max_bytes", "6000000"),
@@ -141,4 +144,50 @@ fn a_thread_gets_its_share_of_the_memory_and_of_the_connections_below_the_descri
     assert_eq!(config.limits_per_thread(&config.live, 1128).max_connection_bytes, 128 << 20);
     assert_eq!(config.limits_per_thread(&config.live, 1128).max_connections, 500);
     assert_eq!(config.limits_per_thread(&config.live, u64::MAX).max_connections, 25_000);
+}
+
+/// The keys with numbers, as the printed configuration shows them: key, line.
+fn lines_of_numbers(text: &str) -> Vec<(String, String)> {
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = format!("{name}.");
+        } else if let Some((name, value)) = line.split_once(" = ")
+            && value.starts_with(|c: char| c.is_ascii_digit())
+        {
+            found.push((format!("{section}{name}"), line.to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_number_has_bounds_that_the_example_file_says_and_that_are_held() {
+    let numbers = lines_of_numbers(&Config::default().to_string());
+    assert!(numbers.len() > 25, "{numbers:?}");
+    let shown = lines_of_numbers(EXAMPLE);
+    for (key, line) in numbers {
+        // The number of threads is the machine's, so the example shows it in a comment.
+        let is_shown = shown.contains(&(key.clone(), line.clone())) || key == "threads";
+        assert!(is_shown, "the example file lacks: {line}");
+        let (_, bounds) = line.split_once(" # ").unwrap();
+        let bounds = bounds.trim_start_matches("0 (no limit) or ");
+        let (least, most) = bounds.split_once(" to ").unwrap();
+        let (least, most): (i128, i128) = (least.parse().unwrap(), most.parse().unwrap());
+        let set = |value: i128| load(&format!("{key} = {value}"), &[], &[]);
+        for value in [least, most] {
+            assert!(set(value).is_ok(), "{key} = {value}: {:?}", set(value));
+        }
+        let beyond = [(most + 1, true), (least - 1, !line.contains("no limit")), (-1, true)];
+        for (value, is_refused) in beyond {
+            if !is_refused {
+                continue;
+            }
+            let error = set(value).unwrap_err();
+            let named = format!("{key} = \"{value}\": must be");
+            let range = format!("between {least} and {most}");
+            assert!(error.contains(&named) && error.contains(&range), "{error}");
+        }
+    }
 }

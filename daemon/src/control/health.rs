@@ -71,6 +71,9 @@ impl ControlApi {
             "open": clicks.store_is_open,
             "blocks_behind": clicks.store_lag_blocks,
             "folders_set_aside": clicks.store_folders_set_aside,
+            "bytes": clicks.store_bytes,
+            "paused": clicks.store_is_paused,
+            "days_removed_for_room": clicks.store_days_removed,
         });
         let postbacks = self.postbacks.status();
         health["postbacks"] = json!({

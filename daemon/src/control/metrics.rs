@@ -152,6 +152,20 @@ impl Snapshot {
 
     fn click_log(&mut self, status: &ClickLogStatus) {
         self.0.gauge("click_wal_bytes_limit", "Most bytes of the click WAL", status.wal_max_bytes);
+        if status.store_max_bytes > 0 {
+            let help = "Most bytes of the click store";
+            self.0.gauge("click_store_bytes_limit", help, status.store_max_bytes);
+        }
+        self.0.counter(
+            "click_store_blocks_passed_over",
+            "Blocks that the click store left out to keep within its bounds",
+            status.store_blocks_passed_over,
+        );
+        self.0.counter(
+            "click_store_days_removed_for_room",
+            "Days that the click store removed to keep within its bounds",
+            status.store_days_removed,
+        );
         if let Some(age) = status.commit_age_ms {
             let help = "Time since clicks were last written to the WAL";
             self.0.seconds("click_wal_commit_age_seconds", help, seconds(age));

@@ -37,7 +37,8 @@ fn check_config_prints_the_configuration_or_all_that_is_wrong_with_it() {
     let (good, _) = check(&file);
     let printed = String::from_utf8(good.stdout).unwrap();
     assert!(good.status.success());
-    assert!(printed.contains("node_id = 3\n") && printed.contains("max_connections = 50\n"));
+    assert!(printed.contains("node_id = 3 # 0 to 1023\n"), "{printed}");
+    assert!(printed.contains("max_connections = 50 # "), "{printed}");
 
     write(&file, "node_idd = 3\nnode_id = 'x'\n");
     let (bad, error) = check(&file);

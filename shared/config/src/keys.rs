@@ -14,6 +14,9 @@ use crate::log_filter::check_log_filter;
 use crate::networks::parse_network;
 use crate::sources::{WrittenEntry, WrittenKeys, WrittenValue};
 
+/// Stands before the bounds of a limit.
+const NO_LIMIT_OR: &str = "0 (no limit) or ";
+
 /// Reads or prints the keys of a [`Configuration`](crate::Configuration).
 ///
 /// Each method declares one key and its field. While reading, the method sets the field to a usable
@@ -45,7 +48,8 @@ impl Keys {
     where
         T: FromStr + PartialOrd + Display,
     {
-        self.declare(key, target, T::to_string, one(|text| parse_number(text, &range, "")))
+        let print = |number: &T| with_bounds(number, &range, "");
+        self.declare(key, target, print, one(|text| parse_number(text, &range, "")))
     }
 
     /// A whole number in `range`, or 0 for no limit.
@@ -55,9 +59,10 @@ impl Keys {
     {
         let parse = |text: &str| match text.parse() {
             Ok(number) if number == T::default() => Ok(number),
-            _ => parse_number(text, &range, "0 (no limit) or "),
+            _ => parse_number(text, &range, NO_LIMIT_OR),
         };
-        self.declare(key, target, T::to_string, one(parse))
+        let print = |number: &T| with_bounds(number, &range, NO_LIMIT_OR);
+        self.declare(key, target, print, one(parse))
     }
 
     /// A time-out in milliseconds, from 1 to [`MAX_TIMEOUT_MS`].
@@ -82,7 +87,8 @@ impl Keys {
         range: RangeInclusive<u64>,
     ) -> bool {
         let parse = |text: &str| parse_number(text, &range, "").map(Duration::from_millis);
-        self.declare(key, target, |duration| duration.as_millis().to_string(), one(parse))
+        let print = |duration: &Duration| with_bounds(&duration.as_millis(), &range, "");
+        self.declare(key, target, print, one(parse))
     }
 
     /// An address with its port.
@@ -338,6 +344,11 @@ where
     number.ok_or_else(|| {
         format!("must be {or}a whole number between {} and {}", range.start(), range.end())
     })
+}
+
+/// A printed number, with its bounds in a comment.
+fn with_bounds(number: &impl Display, range: &RangeInclusive<impl Display>, or: &str) -> String {
+    format!("{number} # {or}{} to {}", range.start(), range.end())
 }
 
 fn quoted(value: &impl Display) -> String {

@@ -102,9 +102,10 @@ fn the_printed_configuration_reads_back_as_itself() {
     assert_eq!(load_from(&to_toml(&sample), &[], &[]).unwrap(), sample);
     assert_eq!(
         to_toml(&sample),
-        "flag = true\nnumber = 9\nlisten = \"[::1]:81\"\nfolder = 'a \"b\"'\n\
-         networks = [\"10.0.0.1/32\", \"10.0.0.0/8\"]\n\n[limits]\nlimit = 100\ntimeout_ms = 3\n\
-         period_ms = 4\n\n[log]\nfilter = \"warn,x=debug\"\n"
+        "flag = true\nnumber = 9 # 1 to 9\nlisten = \"[::1]:81\"\nfolder = 'a \"b\"'\n\
+         networks = [\"10.0.0.1/32\", \"10.0.0.0/8\"]\n\n[limits]\n\
+         limit = 100 # 0 (no limit) or 100 to 1125899906842624\ntimeout_ms = 3 # 1 to 86400000\n\
+         period_ms = 4 # 1 to 3153600000000\n\n[log]\nfilter = \"warn,x=debug\"\n"
     );
 }
 

@@ -389,6 +389,7 @@ fn manual_store_thread(machine: &Machine) -> (coupon_shared::framed_log::FramedL
         folder,
         cache_bytes: 1 << 20,
         retention_days: 30,
+        bounds: StoreBounds { max_bytes: 0, reserve_bytes: 0 },
         removal_clock,
         state,
         questions,
@@ -503,4 +504,79 @@ fn a_store_of_a_newer_daemon_is_left_alone_and_clicks_stay_in_the_wal() {
     let mut restored = Admin::default();
     restored.pull_until(&log, 1000);
     assert!(restored.has_exactly(0..1000));
+}
+
+/// Clicks of the node on this day.
+fn clicks_of_day(log: &ClickLog, writer: &mut RingWriter, numbers: std::ops::Range<u32>, day: u64) {
+    let durable = log.status().durable + u64::from(numbers.end - numbers.start);
+    for number in numbers {
+        while click_at(writer, number, NOW_MS + day * DAY_MS) == Recorded::Unlogged {}
+    }
+    eventually("they are durable", || log.status().durable == durable);
+}
+
+#[test]
+fn beyond_its_most_bytes_the_store_removes_the_days_that_came_first_and_only_those_the_admin_has() {
+    // The clock jumps: the days come in another order than their dates.
+    let six_days = |log: &ClickLog, writer: &mut RingWriter| {
+        for (run, day) in (0..).zip([9, 3, 8, 2, 7, 1]) {
+            clicks_of_day(log, writer, run * 300..(run + 1) * 300, day);
+        }
+    };
+    let unbounded = Machine::new();
+    let (log, mut writer) = unbounded.start();
+    six_days(&log, &mut writer);
+    wait_until_synced(&log);
+    let bound = bounds::bytes_on_disk(&unbounded.data.path().join("clicks")).unwrap() / 2;
+    drop((log, writer));
+
+    let mut machine = Machine::new();
+    machine.config.clicks.store_max_bytes = bound;
+    let (log, mut writer) = machine.start();
+    six_days(&log, &mut writer);
+    eventually("the bound is reached", || log.status().store_is_paused);
+    assert_eq!(log.status().store_days_removed, 0, "a day was removed that the admin lacks");
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 1800);
+    assert!(admin.has_exactly(0..1800));
+    eventually("the store is within its bound", || {
+        admin.pull(&log);
+        let status = log.status();
+        !status.store_is_paused && status.store_bytes <= bound
+    });
+    assert!(log.status().store_days_removed > 0);
+    let first = format!("{}", date_of(NOW_MS + 9 * DAY_MS));
+    assert!(!days(&machine).iter().any(|day| day.ends_with(&first)), "{:?}", days(&machine));
+    eventually("health is good again", || log.problems().is_empty());
+}
+
+#[test]
+fn below_the_reserve_the_store_does_not_grow_while_wal_and_feed_go_on() {
+    let mut machine = Machine::new();
+    machine.config.clicks.disk_reserve_bytes = 1 << 50;
+    let (log, mut writer) = machine.start();
+    many_clicks(&log, &mut writer, 0..1000);
+    eventually("health names the reserve", || {
+        log.problems().iter().any(|problem| problem.contains("clicks.disk_reserve_bytes"))
+    });
+    assert!(log.status().store_is_paused);
+    // Unacknowledged clicks stay in the WAL although the store has passed them over.
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 1000);
+    assert!(admin.has_exactly(0..1000));
+    assert_eq!(admin.missing, 0);
+    admin.pull(&log);
+    eventually("old segments are gone", || log.status().wal_bytes < 20_000);
+    drop(writer);
+    log.shutdown(Duration::from_secs(20)).unwrap();
+    assert_eq!(log.status().store_lag_blocks, 0);
+    drop(log);
+
+    machine.config.clicks.disk_reserve_bytes = 0;
+    let (log, mut writer) = machine.start();
+    many_clicks(&log, &mut writer, 1000..1500);
+    wait_until_synced(&log);
+    assert_eq!(log.problems(), Vec::<String>::new());
+    admin.pull_until(&log, 1500);
+    assert!(admin.has_exactly(0..1500));
 }

@@ -43,9 +43,10 @@ struct Figures {
 }
 
 fn full_disk(hold: Duration) -> Option<Figures> {
-    // The disk is smaller than the reserve for postbacks.
+    // The disk is smaller than the reserves.
     let installation = Installation::new(&sample())
         .with("COUPOND_CLICKS_RING_BYTES", 64 << 10)
+        .with("COUPOND_CLICKS_DISK_RESERVE_BYTES", 0)
         .with("COUPOND_POSTBACKS_DISK_RESERVE_BYTES", 0);
     let data = installation.folder.path().join("data");
     let _disk = Disk::in_memory(&data, 16)?;
