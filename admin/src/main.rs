@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("coupon-admin: {}", cli::sentence(&error));
+            coupon_watch::report_failure("coupon-admin", &cli::sentence(&error));
             if error.is::<ConfigError>() { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
         }
     }

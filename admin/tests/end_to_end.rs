@@ -53,6 +53,8 @@ mod disk_space;
 mod edits_under_fire;
 #[path = "end_to_end/explain_agrees.rs"]
 mod explain_agrees;
+#[path = "end_to_end/failures.rs"]
+mod failures;
 #[path = "end_to_end/forwarding.rs"]
 mod forwarding;
 #[path = "end_to_end/jobs.rs"]

@@ -20,7 +20,7 @@ pub use build_info::{BUILD_VERSION, build_metrics};
 pub use exposition::{Exposition, expose};
 pub use latency::{LatencyHistogram, LatencySnapshot};
 pub use log_format::LogFormat;
-pub use logging::{LogLevel, start_log};
+pub use logging::{LogLevel, report_failure, start_log};
 pub use metric_set::MetricSet;
 pub use process::process_metrics;
 pub use server::{Readiness, Watched, answer, start};

@@ -49,6 +49,18 @@ pub fn start_log(level: &str, format: LogFormat) -> Result<LogLevel, ParseError>
     Ok(LogLevel(handle))
 }
 
+/// Writes the error that ends a program: one line of the log, or plain text before the log has
+/// started and on a terminal.
+pub fn report_failure(program: &str, error: &str) {
+    if tracing::enabled!(Level::ERROR) && !stderr().is_terminal() {
+        tracing::error!("{error}");
+    } else if leads_to_journal() {
+        eprintln!("<{}>{program}: {error}", priority(Level::ERROR));
+    } else {
+        eprintln!("{program}: {error}");
+    }
+}
+
 fn line_layer<S>(log_format: LogFormat, is_journal: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
