@@ -1,7 +1,7 @@
 //! The command line: options and subcommands. Submodules run the subcommands.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -140,19 +140,19 @@ enum Command {
     Erase(erase::EraseArgs),
     /// Save store and click archive to one new file, also while coupon-admin runs
     ///
-    /// Needs disk space for a temporary copy of the store: beside the file, or for the standard
-    /// output in the folder named by TMPDIR. The file is as secret as the data folder. It does not
+    /// The click archive is streamed. The store is copied to a temporary file first, because it changes
+    /// meanwhile: beside the file, or for the standard output in the folder named by TMPDIR. The file is as secret as the data folder. It does not
     /// contain `admin.key`, and API keys only as hashes, so keep your keys. Keys and certificates from
     /// an ACME server are not in it: after a restore, new ones are ordered where coupond lacks them.
     #[command(
-        after_help = "Examples:\n  coupon-admin backup coupon-backup.tar.zst --data ./data\n  coupon-admin backup --into /var/backups/coupon --keep 14\n  coupon-admin backup - | ssh backup.example.com 'cat > coupon-backup.tar.zst'"
+        after_help = "Examples:\n  coupon-admin backup coupon-backup.tar.zst --data ./data\n  coupon-admin backup --into /var/backups/coupon --keep 14\n  coupon-admin backup --to-stdout | ssh backup.example.com 'cat > coupon-backup.tar.zst'"
     )]
     Backup(backup::BackupArgs),
     /// Restore a data folder from a backup
     ///
     /// The folder named by --data must be empty or new. All files are checked before they are put
     /// into place, and the disk's reserve stays free. Files restored by root get the folder's
-    /// owner. At its next start coupon-admin publishes the restored network and requests later
+    /// owner; a folder made by root gets the owner of its parent, or the user coupon-admin. At its next start coupon-admin publishes the restored network and requests later
     /// clicks from coupond.
     #[command(
         after_help = "Example:\n  coupon-admin restore coupon-backup.tar.zst --data ./restored"
@@ -188,22 +188,20 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => return status::run(&config()?, &args),
         Command::Demo(args) => start_demo(&cli.options, &args)?,
         Command::Import(args) => return import::run(&config()?, args),
-        Command::Export(args) => export::run(&config()?.data_dir, &args)?,
-        Command::ApiKey(command) => api_keys::run(&config()?.data_dir, command)?,
+        Command::Export(args) => export::run(&config()?, &args)?,
+        Command::ApiKey(command) => api_keys::run(&config()?, command)?,
         Command::User(command) => users::run(&config()?, command)?,
         Command::Explain(args) => {
-            let config = config()?;
-            return explain::run(&config.data_dir, &config.geo.databases, args);
+            return explain::run(&config()?, args);
         }
-        Command::Certificates => certificates::run(&config()?.data_dir)?,
+        Command::Certificates => certificates::run(&config()?)?,
         Command::RebuildReports => {
             let config = config()?;
-            let program = rebuild_reports(&config.data_dir, &config.geo.databases);
-            run_logged(&config.log, |_| program)?;
+            run_logged(&config.log, |_| rebuild_reports(&config))?;
         }
         Command::Erase(args) => {
             let config = config()?;
-            run_logged(&config.log, |_| erase::run(&config.data_dir, args))?;
+            run_logged(&config.log, |_| erase::run(&config, args))?;
         }
         Command::Backup(args) => backup::backup(&config()?.data_dir, &args)?,
         Command::Restore(args) => backup::restore(&args.file, &config()?)?,
@@ -281,11 +279,11 @@ fn rebuild_progress(blocks: u64) -> ProgressBar {
     ProgressBar::new(blocks).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-async fn rebuild_reports(dir: &Path, geo_databases: &[PathBuf]) -> anyhow::Result<()> {
+async fn rebuild_reports(config: &Config) -> anyhow::Result<()> {
     // Fails without a store; opening the data folder would create one.
-    drop(store::connect_existing(dir)?);
-    let (store, archive, _lock) = serve::open_data(dir)?;
-    let places = Arc::new(LiveDatabases::open(geo_databases));
+    drop(store::connect_existing(&config.data_dir, config.migration_copies)?);
+    let (store, archive, _lock) = serve::open_data(config)?;
+    let places = Arc::new(LiveDatabases::open(&config.geo.databases));
     let archive = archive.with_databases(Arc::clone(&places));
     let rebuilt = store.clone();
     let progress = rebuild_progress(archive.block_count());

@@ -22,13 +22,20 @@ use crate::accounts::session::Lifetimes;
 use crate::acme;
 use crate::outgoing;
 use crate::privacy::Periods;
+use crate::store::DEFAULT_MIGRATION_COPIES;
 use crate::uploads::Bounds;
 
 pub use client_limits::ClientLimits;
 pub use coupon_config::{ConfigError, ConfigSources, MetricsConfig};
 
 /// The port of the listener for monitors, on the loopback address.
-const METRICS_PORT: u16 = 9690;
+pub const METRICS_PORT: u16 = 9690;
+
+/// Least bound of the click archive: a few segments.
+const MIN_ARCHIVE_BYTES: u64 = 64 << 20;
+
+/// Most copies of the store that stay, each made before a migration.
+const MAX_MIGRATION_COPIES: u32 = 100;
 
 /// The configuration as it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +50,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Bytes that bulk work leaves free on the disk of the data folder.
     pub disk_reserve_bytes: u64,
+    /// Copies of the store, each made before a migration, that stay; 0 makes none.
+    pub migration_copies: u32,
     /// The network's number in every answer and every published file.
     pub network_id: u32,
     /// The daemon's control socket.
@@ -107,6 +116,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             data_dir: PathBuf::from("/var/lib/coupon-admin"),
             disk_reserve_bytes: 256 << 20,
+            migration_copies: DEFAULT_MIGRATION_COPIES,
             network_id: 1,
             daemon_socket: PathBuf::from("/run/coupond/coupond.sock"),
             trusted_proxies: Vec::new(),
@@ -118,7 +128,12 @@ impl Default for Config {
             },
             pixels: outgoing::Settings::default(),
             postbacks: PostbackLogConfig { unidentified_max_bytes: 256 << 20 },
-            privacy: Periods { click_days: 90, postback_days: 365, address_days: 0 },
+            privacy: Periods {
+                click_days: 90,
+                postback_days: 365,
+                address_days: 0,
+                archive_max_bytes: 0,
+            },
             console: ConsoleConfig::default(),
             acme: acme::Settings::default(),
             geo: GeoConfig::default(),
@@ -142,6 +157,11 @@ impl Configuration for Config {
         }
         let disk = 0..=bounds::MAX_DISK_BYTES;
         keys.declare_number("disk_reserve_bytes", &mut self.disk_reserve_bytes, disk.clone());
+        keys.declare_number(
+            "migration_copies",
+            &mut self.migration_copies,
+            0..=MAX_MIGRATION_COPIES,
+        );
         keys.declare_number("network_id", &mut self.network_id, 1..=u32::MAX);
         keys.declare_path("daemon_socket", &mut self.daemon_socket);
         keys.declare_networks("trusted_proxies", &mut self.trusted_proxies);
@@ -151,6 +171,8 @@ impl Configuration for Config {
         let unidentified = &mut self.postbacks.unidentified_max_bytes;
         keys.declare_number("postbacks.unidentified_max_bytes", unidentified, disk);
         declare_privacy(&mut self.privacy, keys);
+        let archive = MIN_ARCHIVE_BYTES..=bounds::MAX_DISK_BYTES;
+        keys.declare_limit("archive.max_bytes", &mut self.privacy.archive_max_bytes, archive);
         declare_console(&mut self.console, keys);
         declare_acme(&mut self.acme, keys);
         self.geo.declare_keys(keys);

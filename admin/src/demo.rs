@@ -12,7 +12,7 @@ mod places;
 mod sample_network;
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,15 +20,17 @@ use std::time::Duration;
 use anyhow::Context;
 use coupon_config::GeoConfig;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{CertificateSource, CertificateState, TrackingDomain, today};
-use crate::config::{ClientLimits, Config, LogConfig, MetricsConfig};
+use crate::config::{ClientLimits, Config, LogConfig, METRICS_PORT, MetricsConfig};
 use crate::console;
 use crate::edit::{self, Change, EditError};
+use crate::reload::ConfigurationState;
 use crate::serve::{Admin, setup_link, stop_on_signal};
 use crate::store::rows::{self, Query};
 use crate::store::{Store, WriteTx, meta};
-use crate::{json, keys, publish};
+use crate::{json, keys, monitor, publish};
 use daemon::Daemon;
 use places::{AMERICAN, GERMAN};
 use sample_network::BLOCKED_SOURCE;
@@ -89,13 +91,27 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let live = admin.publisher().wait_live_for(sequence, FIRST_PUBLICATION).await;
     live.context("the sample network is not served")?;
     let portal_link = invite_partner(&admin, &config).await?;
-    introduce(&daemon, &admin, &config, portal_link);
+    let monitors = start_monitor(&admin, &stop)?;
+    introduce(&daemon, &admin, &config, monitors, portal_link);
     // Both in one task on one thread: the child asked the system to be killed when the thread that
     // started it ends.
     tokio::join!(admin.run(stop.clone()), daemon.supervise(child, stop));
     // Removes the folder only if empty: the next start needs the rings in it.
     let _ = std::fs::remove_dir(&daemon.runtime);
     Ok(())
+}
+
+/// Starts the listener for monitors: on the usual port, or on a free one where another program has
+/// it, such as a second demo. Returns its address.
+fn start_monitor(admin: &Admin, stop: &CancellationToken) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, METRICS_PORT))
+        .or_else(|_taken| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .context("no listener for monitors")?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let monitor = admin.monitor(ConfigurationState::default(), stop);
+    monitor::start_on(listener, monitor, CancellationToken::new())?;
+    Ok(address)
 }
 
 fn make_folder(path: &Path) -> anyhow::Result<PathBuf> {
@@ -166,12 +182,19 @@ fn point_links_at(tx: &WriteTx<'_>, base_url: &str) -> Result<(), EditError> {
     edit::change::<TrackingDomain>(tx, first.id, Change::Patch(named)).map(drop)
 }
 
-fn introduce(daemon: &Daemon, admin: &Admin, config: &Config, portal_link: Option<String>) {
+fn introduce(
+    daemon: &Daemon,
+    admin: &Admin,
+    config: &Config,
+    monitors: SocketAddr,
+    portal_link: Option<String>,
+) {
     let key_file = keys::file_in(&config.data_dir);
     let key_file = key_file.display();
     let (visitors, api) = (daemon.listen, admin.address);
     println!("redirects   http://{visitors}");
     println!("admin API   http://{api}/v1/networks");
+    println!("monitors    http://{monitors}/health");
     match &admin.first_key {
         Some(key) if std::io::stdout().is_terminal() => {
             println!("API key     {}  (kept in {key_file})", key.reveal());
@@ -194,7 +217,7 @@ fn introduce(daemon: &Daemon, admin: &Admin, config: &Config, portal_link: Optio
     for (code, shows) in sample_network::SAMPLE_CODES {
         println!("  http://{visitors}/{code:<16} {shows}");
     }
-    println!("\nTry:\n{}\nCtrl-C stops both.", next_commands(daemon, admin, config));
+    println!("\nTry:\n{}\nCtrl-C stops both.", next_commands(daemon, admin, config, monitors));
 }
 
 /// Invites a user of the sample's first partner, until somebody used the invitation.
@@ -205,7 +228,8 @@ async fn invite_partner(admin: &Admin, config: &Config) -> anyhow::Result<Option
 }
 
 /// Complete commands to paste into another terminal.
-fn next_commands(daemon: &Daemon, admin: &Admin, config: &Config) -> String {
+fn next_commands(daemon: &Daemon, admin: &Admin, config: &Config, monitors: SocketAddr) -> String {
+    let socket = quoted(&config.daemon_socket);
     let (visitors, api, today) = (daemon.listen, admin.address, today("UTC"));
     let key_file = quoted(&keys::file_in(&config.data_dir));
     let data = quoted(&config.data_dir);
@@ -230,7 +254,10 @@ fn next_commands(daemon: &Daemon, admin: &Admin, config: &Config) -> String {
          -H \"X-Forwarded-For: 203.0.113.$visitor\" http://{visitors}/FLASH3\n  \
          done\n\n  \
          {program} explain WINTER25 --data {data}\n  \
-         {program} api-key create --role read-only --data {data}\n"
+         {program} api-key create --role read-only --data {data}\n\n  \
+         # How both programs stand:\n  \
+         COUPON_ADMIN_METRICS_LISTEN={monitors} COUPON_ADMIN_DAEMON_SOCKET={socket} \\\n    \
+         {program} status --data {data}\n"
     )
 }
 

@@ -2,6 +2,7 @@
 
 mod metrics;
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use coupon_watch::{MetricSet, Readiness, Watched};
@@ -105,6 +106,18 @@ pub(crate) fn start(
         }
     };
     let Some(listener) = listener else { return Ok(()) };
+    start_on(listener, monitor, stop)
+}
+
+/// Starts the listener for monitors on a bound socket.
+///
+/// # Errors
+/// When the system refuses a thread.
+pub(crate) fn start_on(
+    listener: TcpListener,
+    monitor: AdminMonitor,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "listening for monitors");
     coupon_watch::start(listener, Arc::new(monitor), stop)?;
     Ok(())

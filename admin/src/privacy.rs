@@ -41,7 +41,7 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 /// After a failure.
 const BACK_OFF: Duration = Duration::from_secs(10);
 
-/// Retention of personal data, in days; 0 is for ever.
+/// Retention of personal data in days, 0 for ever; and the bound of the click archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Periods {
     /// Single clicks.
@@ -50,12 +50,14 @@ pub struct Periods {
     pub postback_days: u32,
     /// Complete addresses.
     pub address_days: u32,
+    /// Most bytes of the click archive; 0 is no limit.
+    pub archive_max_bytes: u64,
 }
 
 /// Copies outside of the reach of an erasure.
 pub const UNREACHED_COPIES: [&str; 3] = [
     "coupond keeps what it has handed over, in case this store is restored from a backup: clicks for clicks.retention_days (30 unless configured otherwise), postbacks as its configuration says (7 days)",
-    "backups made before keep it; after restoring one, ask for the erasure again",
+    "backups made before keep it, and so do copies of the store in migration-copies; after restoring one, ask for the erasure again",
     "destination URLs, partner postbacks and exports have carried away what they were made of",
 ];
 
@@ -96,6 +98,10 @@ pub struct PrivacyStatus {
     pub postback_retention_days: u32,
     /// Days until addresses are truncated; 0 is never.
     pub address_truncation_days: u32,
+    /// Most bytes of the click archive; 0 is no limit.
+    pub archive_max_bytes: u64,
+    /// Clicks removed since the start of the program because the archive reached that bound.
+    pub clicks_removed_for_room: u64,
     /// Clicks up to this time, in Unix milliseconds, were removed.
     pub clicks_removed_through_ms: Option<u64>,
     /// Clicks before the day after this time keep their counts in a rebuild.
@@ -164,7 +170,7 @@ pub async fn erase_offline(
     let worker = PrivacyWorker::new(
         store,
         archive,
-        Periods { click_days: 0, postback_days: 0, address_days: 0 },
+        Periods { click_days: 0, postback_days: 0, address_days: 0, archive_max_bytes: 0 },
     );
     let id = worker.store.write(move |tx| jobs::request(tx, &selector, dry_run)).await?;
     worker.erase_all().await?;
@@ -241,6 +247,7 @@ impl PrivacyWorker {
             click_retention_days: periods.click_days,
             postback_retention_days: periods.postback_days,
             address_truncation_days: periods.address_days,
+            archive_max_bytes: periods.archive_max_bytes,
             ..PrivacyStatus::default()
         });
         PrivacyWorker {

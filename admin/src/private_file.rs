@@ -73,6 +73,57 @@ pub fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
     std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))
 }
 
+/// The owner of a file or folder, as `name (uid 105, gid 106)`.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn owner_of(path: &Path) -> io::Result<String> {
+    let found = std::fs::metadata(path)?;
+    let users = std::fs::read_to_string(USERS).unwrap_or_default();
+    let named = users.lines().filter_map(parse_user).find(|user| user.uid == found.uid());
+    let name = named.map_or("a user without a name", |user| user.name);
+    Ok(format!("{name} (uid {}, gid {})", found.uid(), found.gid()))
+}
+
+/// Sets the owner of a new folder: the parent's owner; below a parent of root the service's user,
+/// where the machine has this user.
+///
+/// # Errors
+/// When the owner cannot be set.
+pub fn give_new_folder(path: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let parent = std::fs::metadata(folder_of(path))?;
+    let users = std::fs::read_to_string(USERS).unwrap_or_default();
+    let service = users.lines().filter_map(parse_user).find(|user| user.name == SERVICE_USER);
+    let (uid, gid) = match service {
+        Some(service) if parent.uid() == 0 => (service.uid, service.gid),
+        _ => (parent.uid(), parent.gid()),
+    };
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid))
+}
+
+/// The machine's users; systemd-sysusers writes the service's user there.
+const USERS: &str = "/etc/passwd";
+const SERVICE_USER: &str = "coupon-admin";
+
+/// One line of `/etc/passwd`.
+#[derive(Debug, PartialEq, Eq)]
+struct SystemUser<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+}
+
+fn parse_user(line: &str) -> Option<SystemUser<'_>> {
+    let mut fields = line.split(':');
+    let name = fields.next()?;
+    let uid = fields.nth(1)?.parse().ok()?;
+    let gid = fields.next()?.parse().ok()?;
+    Some(SystemUser { name, uid, gid })
+}
+
 /// A file without its final name, in the target folder. It is removed unless it is placed.
 #[derive(Debug)]
 pub struct NewFile {
@@ -218,6 +269,17 @@ mod tests {
         symlink(dir.path().join("nowhere"), &dangling).unwrap();
         assert!(open_or_create(&dangling).is_err());
         assert!(!dir.path().join("nowhere").exists());
+    }
+
+    #[test]
+    fn users_are_read_from_the_machines_list() {
+        let line = "coupon-admin:x:105:106:Admin of coupond:/:/usr/sbin/nologin";
+        let user = SystemUser { name: "coupon-admin", uid: 105, gid: 106 };
+        assert_eq!(parse_user(line), Some(user));
+        for odd in ["", "+::::::", "name:x:many:1:::", "name:x:1"] {
+            assert_eq!(parse_user(odd), None, "{odd}");
+        }
+        assert!(owner_of(Path::new("/etc/passwd")).unwrap().starts_with("root (uid 0"));
     }
 
     #[test]

@@ -8,7 +8,6 @@ pub(crate) mod setup_link;
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -96,8 +95,9 @@ impl Admin {
     /// # Errors
     /// When any of these fails.
     pub async fn open(config: &Config) -> anyhow::Result<Admin> {
-        let dir = config.data_dir.clone();
-        let (store, archive, lock) = tokio::task::spawn_blocking(move || open_data(&dir)).await??;
+        let opened = config.clone();
+        let opened = tokio::task::spawn_blocking(move || open_data(&opened));
+        let (store, archive, lock) = opened.await??;
         let paths = config.geo.databases.clone();
         // Reading and checking large files takes a while.
         let geo = Arc::new(tokio::task::spawn_blocking(move || GeoWatcher::start(&paths)).await??);
@@ -223,23 +223,20 @@ impl Admin {
         &self.publisher
     }
 
-    /// Starts the listener for monitors, which answers until the program ends.
-    fn start_monitor(
+    /// This program as monitors see it.
+    pub(crate) fn monitor(
         &self,
-        config: &Config,
         configuration: ConfigurationState,
         stop: &CancellationToken,
-    ) -> anyhow::Result<()> {
-        let monitor = AdminMonitor {
+    ) -> AdminMonitor {
+        AdminMonitor {
             state: self.state.clone(),
             latencies: self.state.latencies.clone(),
             started: jiff::Timestamp::now(),
             configuration,
             stopping: stop.clone(),
             runtime: Handle::current(),
-        };
-        // Also while the program drains: the token is never cancelled.
-        monitor::start(config, monitor, CancellationToken::new())
+        }
     }
 
     /// Serves until `stop`, then finishes the requests in flight within the drain deadline.
@@ -303,19 +300,23 @@ impl Admin {
 /// Descriptors reserved for the store, its readers, the archive and index files.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
+const MEND_FOLDER: &str = "let this user write there, or choose another folder with data_dir";
+
 /// Locks the data folder and opens store and archive. The returned file holds the lock.
 ///
 /// # Errors
 /// [`FolderTaken`] if another process has the lock, or when the folder cannot be used.
-pub(crate) fn open_data(dir: &Path) -> anyhow::Result<(Store, Archive, File)> {
+pub(crate) fn open_data(config: &Config) -> anyhow::Result<(Store, Archive, File)> {
+    let dir = config.data_dir.as_path();
     std::fs::create_dir_all(dir)
-        .with_context(|| format!("cannot make the data folder {}", dir.display()))?;
+        .with_context(|| format!("cannot make the data folder {}: {MEND_FOLDER}", dir.display()))?;
     let lock = data_folder::try_lock(dir);
-    let lock = lock.with_context(|| format!("cannot open {}", lock_path(dir).display()))?;
+    let lock =
+        lock.with_context(|| format!("cannot open {}: {MEND_FOLDER}", lock_path(dir).display()))?;
     let lock = lock.ok_or_else(|| FolderTaken(dir.into()))?;
     backup::check_finished(dir)?;
-    let store =
-        Store::open(dir).with_context(|| format!("cannot open the store in {}", dir.display()))?;
+    let store = Store::open_keeping(dir, config.migration_copies);
+    let store = store.with_context(|| format!("cannot open the store in {}", dir.display()))?;
     Ok((store, Archive::open(dir)?, lock))
 }
 
@@ -366,7 +367,9 @@ pub async fn serve(
     announce(&admin, config);
     let stop = stop_on_signal()?;
     let configuration = ConfigurationState::default();
-    admin.start_monitor(config, configuration.clone(), &stop)?;
+    let monitor = admin.monitor(configuration.clone(), &stop);
+    // Also while the program drains: the token is never cancelled.
+    monitor::start(config, monitor, CancellationToken::new())?;
     let geo = Arc::clone(&admin.state.geo);
     let config = config.clone();
     Reloadable { config, sources, log_level, geo, state: configuration }.follow_signals()?;

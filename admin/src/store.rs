@@ -27,6 +27,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 mod casefold;
 mod checkpoints;
+mod migration_copies;
 mod migrations;
 mod readers;
 mod transactions;
@@ -87,6 +88,7 @@ pub mod rollups;
 pub mod smart_switch;
 
 pub use casefold::casefolded;
+pub use migration_copies::DEFAULT_KEPT as DEFAULT_MIGRATION_COPIES;
 pub use transactions::{DedicatedConnection, OpenTransaction, ReadTx, StagingTx, WriteTx};
 
 /// Name of the database in the data folder.
@@ -100,7 +102,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 pub enum StoreError {
     /// The schema number is above the known ones.
     #[error(
-        "the store has schema {found}, and this program knows up to {known}: start the newer program again, or restore a backup made by this one"
+        "the store has schema {found}, and this program knows up to {known}: start the newer program again, or put the copy back that it left in `migration-copies` before it migrated the store"
     )]
     Newer {
         /// Schema of the file.
@@ -145,6 +147,22 @@ pub enum StoreError {
     /// A rollup pack is unreadable.
     #[error(transparent)]
     Rollups(#[from] rollups::PackError),
+    /// The copy before a migration failed, so the store stays as it is.
+    #[error(
+        "the store has schema {found} and is not migrated to {known}, because its copy of {bytes} \
+         bytes failed: {reason}. Free some space and start again, or migrate without a copy by \
+         migration_copies = 0"
+    )]
+    MigrationCopy {
+        /// Schema of the file.
+        found: i64,
+        /// Newest known schema.
+        known: i64,
+        /// Size of the copy.
+        bytes: u64,
+        /// The cause.
+        reason: String,
+    },
     /// Any other error of SQLite.
     #[error("the store failed: {0}")]
     Sqlite(Arc<rusqlite::Error>),
@@ -172,14 +190,24 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in `dir`; creates folder, file and schema if missing.
+    /// Like [`Store::open_keeping`], with the default number of copies.
+    ///
+    /// # Errors
+    /// As [`Store::open_keeping`].
+    pub fn open(dir: &Path) -> Result<Store, StoreError> {
+        Store::open_keeping(dir, DEFAULT_MIGRATION_COPIES)
+    }
+
+    /// Opens the store in `dir`; creates folder, file and schema if missing. A store with an older
+    /// schema is copied before its migration; the last `migration_copies` copies stay.
     ///
     /// Blocks: call it before the runtime serves requests.
     ///
     /// # Errors
-    /// When the folder cannot be used, or the file is another program's or a newer one's.
-    pub fn open(dir: &Path) -> Result<Store, StoreError> {
-        let mut connection = open_writer(dir)?;
+    /// When the folder cannot be used, the file is another program's or a newer one's, or the copy
+    /// fails.
+    pub fn open_keeping(dir: &Path, migration_copies: u32) -> Result<Store, StoreError> {
+        let mut connection = open_writer(dir, migration_copies)?;
         let checkpoints = checkpoints::Checkpoints::start(dir)?;
         checkpoints.watch(&mut connection)?;
         Ok(Store {
@@ -247,34 +275,37 @@ impl Store {
     }
 }
 
-/// Like [`connect_writer`], for an existing store.
+/// A connection to an existing store that may write, after migrations. For programs without the
+/// writer's thread: the command line.
 ///
 /// # Errors
-/// When there is none, and as [`Store::open`].
-pub fn connect_existing(dir: &Path) -> Result<DedicatedConnection, StoreError> {
+/// When there is none, and as [`Store::open_keeping`].
+pub fn connect_existing(
+    dir: &Path,
+    migration_copies: u32,
+) -> Result<DedicatedConnection, StoreError> {
     if dir.join(FILE_NAME).exists() {
-        connect_writer(dir)
+        open_writer(dir, migration_copies).map(DedicatedConnection::new)
     } else {
         Err(StoreError::Missing { dir: dir.into() })
     }
 }
 
-/// A connection that may write, after migrations.
-///
-/// For programs without the writer's thread: the command line.
+/// Like [`connect_existing`], also for a new store, and with the default number of copies.
 ///
 /// # Errors
 /// As [`Store::open`].
 pub fn connect_writer(dir: &Path) -> Result<DedicatedConnection, StoreError> {
-    open_writer(dir).map(DedicatedConnection::new)
+    open_writer(dir, DEFAULT_MIGRATION_COPIES).map(DedicatedConnection::new)
 }
 
-fn open_writer(dir: &Path) -> Result<Connection, StoreError> {
+fn open_writer(dir: &Path, migration_copies: u32) -> Result<Connection, StoreError> {
     let path = dir.join(FILE_NAME);
     create_private(dir, &path)
         .map_err(|source| StoreError::Open { path: path.clone(), source: Arc::new(source) })?;
     let mut connection = open_connection(dir)?;
-    migrations::migrate(&mut connection)?;
+    let copies = migration_copies::MigrationCopies::new(dir, migration_copies);
+    migrations::migrate(&mut connection, &copies)?;
     Ok(connection)
 }
 

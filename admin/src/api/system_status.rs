@@ -128,6 +128,14 @@ impl SystemStatus {
                 "{dead} events were not delivered to webhooks after the last attempt: replay them"
             ));
         }
+        if self.privacy.clicks_removed_for_room > 0 {
+            let (clicks, bound) =
+                (self.privacy.clicks_removed_for_room, self.privacy.archive_max_bytes);
+            warnings.push(format!(
+                "{clicks} of the oldest clicks were removed since the start, because the click archive \
+                 reached archive.max_bytes ({bound}): raise it, or shorten privacy.click_retention_days"
+            ));
+        }
         if self.postbacks.missing + self.intake.missing > 0 {
             let (clicks, sales) = (self.intake.missing, self.postbacks.missing);
             warnings.push(format!(

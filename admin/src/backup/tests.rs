@@ -10,11 +10,17 @@ use super::file_format::MANIFEST;
 use super::*;
 use crate::archive::Archive;
 use crate::catalog::Affiliate;
+use crate::config::Config;
 use crate::daemon_client::fake_daemon::{STREAM, Sample, block};
 use crate::edit::{self, EditError};
 use crate::serve::open_data;
 use crate::store::rows::{self, Query};
 use crate::store::{ReadTx, Store, StoreError, meta};
+
+/// A configuration that serves this folder.
+fn served(dir: &Path) -> Config {
+    Config { data_dir: dir.to_owned(), ..Config::default() }
+}
 
 struct Original {
     dir: TempDir,
@@ -81,7 +87,7 @@ async fn what_was_backed_up_is_there_again_and_what_came_later_is_not() {
     let (dir, restored) = restored(&file);
     assert_eq!(restored.click_blocks, 1);
     assert_eq!(entries(dir.path()), ["admin.db", "archive"]);
-    let (store, archive, _lock) = open_data(dir.path()).unwrap();
+    let (store, archive, _lock) = open_data(&served(dir.path())).unwrap();
     assert_eq!(names(&store).await, ["Anna"]);
     assert_eq!(archive.sequences(), original.archive.sequences());
     let lineage = |store: Store| async move { store.read(meta::read).await.unwrap().lineage };
@@ -224,9 +230,9 @@ async fn a_folder_that_is_used_or_has_something_in_it_is_left_alone() {
     assert!(matches!(&refused, BackupError::NotEmpty { found, .. } if found == "mine"));
     assert_eq!(entries(dir.path()), ["mine"]);
 
-    let served = tempfile::tempdir().unwrap();
-    let _open = open_data(served.path()).unwrap();
-    let refused = restore(&file, served.path(), 0, &mut |_| ()).unwrap_err();
+    let in_use = tempfile::tempdir().unwrap();
+    let _open = open_data(&served(in_use.path())).unwrap();
+    let refused = restore(&file, in_use.path(), 0, &mut |_| ()).unwrap_err();
     assert!(matches!(refused, BackupError::InUse(_)), "{refused}");
 }
 
@@ -239,14 +245,14 @@ async fn a_restore_that_was_broken_off_is_done_again_and_no_admin_starts_before(
     // As a kill between the two placings leaves it.
     std::fs::create_dir_all(dir.path().join("restore.unfinished")).unwrap();
     std::fs::create_dir_all(dir.path().join("archive")).unwrap();
-    let Err(refused) = open_data(dir.path()) else { panic!("it started") };
+    let Err(refused) = open_data(&served(dir.path())) else { panic!("it started") };
     assert!(refused.to_string().contains("run it again"), "{refused}");
 
     restore(&file, dir.path(), 0, &mut |_| ()).unwrap();
     assert_eq!(entries(dir.path()), ["admin.db", "archive"]);
     // As a kill before the tidying up leaves it.
     std::fs::create_dir_all(dir.path().join("restore.unfinished")).unwrap();
-    let (store, _archive, _lock) = open_data(dir.path()).unwrap();
+    let (store, _archive, _lock) = open_data(&served(dir.path())).unwrap();
     assert_eq!(names(&store).await, ["Anna"]);
     assert!(!dir.path().join("restore.unfinished").exists());
 }

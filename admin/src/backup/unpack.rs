@@ -21,7 +21,9 @@ use super::pack::{Hashed, first_frame, segments};
 use crate::archive::{self, ArchiveError};
 use crate::data_folder::{LOCK_FILE_NAME, lock_path, try_lock};
 use crate::disk::Disk;
-use crate::private_file::{create_new, folder_of, give_to_owner_of, sync_folder_of};
+use crate::private_file::{
+    create_new, give_new_folder, give_to_owner_of, owner_of, sync_folder_of,
+};
 use crate::store::{self, copy};
 
 /// Name of the staging folder.
@@ -48,6 +50,8 @@ pub struct Restored {
     pub click_blocks: u64,
     /// The last generation noted in the store.
     pub generation: u64,
+    /// The user to whom the files belong, who must be the user of the service.
+    pub owner: String,
 }
 
 /// Restores the backup `from` into the empty or new folder `dir`, and leaves `reserve_bytes` of its
@@ -101,7 +105,7 @@ fn make_data_folder(dir: &Path) -> Result<(), BackupError> {
     }
     let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(dir);
     made.map_err(BackupError::io("make", dir))?;
-    give_to_owner_of(folder_of(dir), dir).map_err(BackupError::io("set the owner of", dir))
+    give_new_folder(dir).map_err(BackupError::io("set the owner of", dir))
 }
 
 fn new_folder(path: &Path) -> Result<(), BackupError> {
@@ -188,7 +192,9 @@ fn stage(
     }
     let click_blocks = check_archive(staging, adopted.last_frame)?;
     let generation = adopted.meta.generation;
-    Ok(Restored { made_at: manifest.made_at, click_blocks, generation })
+    let owner = owner_of(staging.parent().unwrap_or(staging));
+    let owner = owner.map_err(BackupError::io("read", staging))?;
+    Ok(Restored { owner, made_at: manifest.made_at, click_blocks, generation })
 }
 
 #[derive(Default)]

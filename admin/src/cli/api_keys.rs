@@ -1,13 +1,12 @@
 //! `coupon-admin api-key`: manages API keys on this machine, without a key. A running coupon-admin
 //! applies changes from the next request on.
 
-use std::path::Path;
-
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 
 use super::save;
 use crate::catalog::Role;
+use crate::config::Config;
 use crate::edit::api_keys::{self as edit, ApiKeyEdit};
 use crate::store::rows::Query;
 use crate::store::{self, ReadTx, StoreError, api_keys};
@@ -43,8 +42,8 @@ pub(super) struct KeyArgs {
     id: u32,
 }
 
-pub(super) fn run(dir: &Path, command: ApiKeyCommand) -> anyhow::Result<()> {
-    let mut connection = store::connect_existing(dir)?;
+pub(super) fn run(config: &Config, command: ApiKeyCommand) -> anyhow::Result<()> {
+    let mut connection = store::connect_existing(&config.data_dir, config.migration_copies)?;
     match command {
         ApiKeyCommand::Create(args) => {
             let wanted = ApiKeyEdit {

@@ -8,7 +8,7 @@ use anyhow::bail;
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use super::output::is_standard;
+use super::output::{STANDARD, is_standard};
 use crate::backup::{self, LastBackup, Progress};
 use crate::config::Config;
 use crate::keys;
@@ -16,8 +16,11 @@ use crate::keys;
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
     /// The new file; `-` for the standard output
-    #[arg(required_unless_present = "into")]
+    #[arg(required_unless_present_any = ["into", "to_stdout"])]
     pub(super) file: Option<PathBuf>,
+    /// Write the backup to the standard output, which must be a pipe or a file; the same as `-`
+    #[arg(long, conflicts_with_all = ["file", "into"])]
+    pub(super) to_stdout: bool,
     /// A folder for a new file named by the time
     #[arg(long, value_name = "DIR", conflicts_with = "file")]
     pub(super) into: Option<PathBuf>,
@@ -29,6 +32,9 @@ pub(super) struct BackupArgs {
 impl BackupArgs {
     /// The new file.
     fn target(&self) -> PathBuf {
+        if self.to_stdout {
+            return PathBuf::from(STANDARD);
+        }
         let named = |folder: &PathBuf| backup::next_path(folder, jiff::Timestamp::now());
         let dated = self.into.as_ref().map(named);
         dated.or_else(|| self.file.clone()).unwrap_or_default()
@@ -96,6 +102,7 @@ pub(super) fn restore(from: &Path, config: &Config) -> anyhow::Result<()> {
     let restored = restored?;
     let made_at = jiff::Timestamp::from_second(restored.made_at)?;
     println!("{} is as it was at {made_at}.", dir.display());
+    println!("Its files belong to {}: the service has to run as this user.", restored.owner);
     println!("Numbers of new objects go on at a distance, so that none stands for two things.");
     println!(
         "Its API keys work again; `coupon-admin api-key create --role admin` makes one where all are lost."

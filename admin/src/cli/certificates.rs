@@ -1,15 +1,14 @@
 //! `coupon-admin certificates`: lists the certificates of tracking domains.
 
-use std::path::Path;
-
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
 
+use crate::config::Config;
 use crate::store::certificates::{self, HostCertificate};
 use crate::store::{self, ReadTx, StoreError};
 
-pub(super) fn run(dir: &Path) -> anyhow::Result<()> {
-    let connection = store::connect_existing(dir)?;
+pub(super) fn run(config: &Config) -> anyhow::Result<()> {
+    let connection = store::connect_existing(&config.data_dir, config.migration_copies)?;
     println!("{}", table(&*connection.begin_read()?)?);
     Ok(())
 }

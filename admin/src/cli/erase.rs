@@ -2,12 +2,12 @@
 //! Erases directly if coupon-admin is not running.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
 use coupon_shared::transaction_id::TransactionId;
 
+use crate::config::Config;
 use crate::data_folder::FolderTaken;
 use crate::privacy::{self, UNREACHED_COPIES, parse_email};
 use crate::serve;
@@ -50,14 +50,14 @@ impl SubjectArgs {
     }
 }
 
-pub(super) async fn run(dir: &Path, args: EraseArgs) -> anyhow::Result<()> {
+pub(super) async fn run(config: &Config, args: EraseArgs) -> anyhow::Result<()> {
     let selector = args.subject.selector();
     let selector = selector.ok_or_else(|| {
         anyhow::anyhow!("name a transaction id, an IP address or an email address to erase")
     })?;
     // Fails without a store; opening the data folder would create one.
-    let mut connection = store::connect_existing(dir)?;
-    let done = match serve::open_data(dir) {
+    let mut connection = store::connect_existing(&config.data_dir, config.migration_copies)?;
+    let done = match serve::open_data(config) {
         Ok((store, archive, _lock)) => {
             drop(connection);
             privacy::erase_offline(store, archive, selector, args.dry_run).await?

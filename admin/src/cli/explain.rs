@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use coupon_geo::LiveDatabases;
 use jiff::Timestamp;
 
+use crate::config::Config;
 use crate::explain::{Explanation, Knowledge, Moment, SimulatedVisit, explain};
 use crate::{publish, store, visit_state};
 
@@ -42,11 +42,8 @@ pub(super) struct ExplainArgs {
     json: bool,
 }
 
-pub(super) fn run(
-    dir: &Path,
-    databases: &[PathBuf],
-    args: ExplainArgs,
-) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<ExitCode> {
+    let dir = config.data_dir.as_path();
     let visit = SimulatedVisit {
         code: args.code,
         time: args.time,
@@ -59,7 +56,7 @@ pub(super) fn run(
         oid: args.oid,
         host: args.host,
     };
-    let connection = store::connect_existing(dir)?;
+    let connection = store::connect_existing(dir, config.migration_copies)?;
     let reading = connection.begin_read()?;
     let base_url = visit.base_url(&reading)?;
     let index = publish::published(dir).map_err(|error| match error.is_missing() {
@@ -70,7 +67,7 @@ pub(super) fn run(
         false => error.into(),
     })?;
     let now = Timestamp::now().as_second();
-    let databases = LiveDatabases::open(databases);
+    let databases = LiveDatabases::open(&config.geo.databases);
     for problem in databases.problems() {
         eprintln!("{problem}");
     }

@@ -1,12 +1,13 @@
 //! `coupon-admin export`: writes all coupon codes to a file that can be imported again.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 
 use super::output::Output;
+use crate::config::Config;
 use crate::{export, store};
 
 #[derive(Debug, Args)]
@@ -18,8 +19,8 @@ pub(super) struct ExportArgs {
     force: bool,
 }
 
-pub(super) fn run(dir: &Path, args: &ExportArgs) -> anyhow::Result<()> {
-    let connection = store::connect_existing(dir)?;
+pub(super) fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
+    let connection = store::connect_existing(&config.data_dir, config.migration_copies)?;
     let tx = connection.begin_read()?;
     let output = match &args.file {
         Some(path) => Output::open(path, args.force)?,

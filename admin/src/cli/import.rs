@@ -48,7 +48,7 @@ const MAX_SHOWN: u64 = 20;
 
 pub(super) fn run(config: &Config, args: ImportArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let mut connection = store::connect_existing(&config.data_dir)?;
+    let mut connection = store::connect_existing(&config.data_dir, config.migration_copies)?;
     let errors = args.errors.as_deref().map(|path| Output::open(path, args.force)).transpose()?;
     let bytes = std::fs::metadata(&args.file).map_or(0, |file| file.len());
     let bar = progress_bar(bytes)?;

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use crate::private_file::NewFile;
 
 /// The name of the standard output.
-const STANDARD: &str = "-";
+pub(super) const STANDARD: &str = "-";
 
 pub(super) enum Output {
     Standard,

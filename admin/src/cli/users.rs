@@ -64,7 +64,7 @@ pub(super) struct UserArgs {
 }
 
 pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<()> {
-    let mut connection = store::connect_existing(&config.data_dir)?;
+    let mut connection = store::connect_existing(&config.data_dir, config.migration_copies)?;
     match command {
         UserCommand::List => println!("{}", table(&*connection.begin_read()?)?),
         UserCommand::Invite(args) => {

@@ -1,5 +1,7 @@
 use super::*;
 
+const EXAMPLE: &str = include_str!("../../../systemd/coupon-admin.toml");
+
 fn load(toml: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("admin.toml");
@@ -57,9 +59,8 @@ fn the_printed_configuration_reads_back_as_itself() {
 
 #[test]
 fn the_example_file_shows_every_key_with_its_default() {
-    let example = include_str!("../../../systemd/coupon-admin.toml");
-    assert_eq!(load(example, &[]).unwrap(), Config::default());
-    let shown: toml::Table = example.parse().unwrap();
+    assert_eq!(load(EXAMPLE, &[]).unwrap(), Config::default());
+    let shown: toml::Table = EXAMPLE.parse().unwrap();
     let all: toml::Table = Config::default().to_string().parse().unwrap();
     assert_eq!(shown, all);
 }
@@ -72,4 +73,48 @@ fn a_missing_file_and_broken_toml_are_told_apart() {
     });
     assert!(matches!(missing, Err(ConfigError::Read { .. })));
     assert!(matches!(load("listen = ", &[]), Err(ConfigError::Syntax { .. })));
+}
+
+/// The keys with numbers, as the printed configuration shows them: key, line.
+fn lines_of_numbers(text: &str) -> Vec<(String, String)> {
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = format!("{name}.");
+        } else if let Some((name, value)) = line.split_once(" = ")
+            && value.starts_with(|c: char| c.is_ascii_digit())
+        {
+            found.push((format!("{section}{name}"), line.to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_number_has_bounds_that_the_example_file_says_and_that_are_held() {
+    let numbers = lines_of_numbers(&Config::default().to_string());
+    assert!(numbers.len() > 30, "{numbers:?}");
+    let shown = lines_of_numbers(EXAMPLE);
+    for (key, line) in numbers {
+        assert!(shown.contains(&(key.clone(), line.clone())), "the example file lacks: {line}");
+        let (_, bounds) = line.split_once(" # ").unwrap();
+        let bounds = bounds.trim_start_matches("0 (no limit) or ");
+        let (least, most) = bounds.split_once(" to ").unwrap();
+        let (least, most): (i128, i128) = (least.parse().unwrap(), most.parse().unwrap());
+        let set = |value: i128| load(&format!("{key} = {value}"), &[]).map_err(|e| e.to_string());
+        for value in [least, most] {
+            assert!(set(value).is_ok(), "{key} = {value}: {:?}", set(value));
+        }
+        let beyond = [(most + 1, true), (least - 1, !line.contains("no limit")), (-1, true)];
+        for (value, is_refused) in beyond {
+            if !is_refused {
+                continue;
+            }
+            let error = set(value).unwrap_err();
+            let named = format!("{key} = \"{value}\": must be");
+            let range = format!("between {least} and {most}");
+            assert!(error.contains(&named) && error.contains(&range), "{error}");
+        }
+    }
 }

@@ -92,6 +92,15 @@ fn clicks(metrics: &mut MetricSet, status: &SystemStatus) {
     metrics.counter("clicks", "Clicks taken in", intake.clicks);
     metrics.counter("clicks_missing", "Clicks that coupond no longer had", intake.missing);
     metrics.gauge("click_archive_bytes", "Bytes of the click archive", intake.archive_bytes);
+    if status.privacy.archive_max_bytes > 0 {
+        let help = "Most bytes of the click archive";
+        metrics.gauge("click_archive_bytes_limit", help, status.privacy.archive_max_bytes);
+    }
+    metrics.counter(
+        "clicks_removed_for_room",
+        "Clicks removed because the archive reached its bound",
+        status.privacy.clicks_removed_for_room,
+    );
     metrics.gauge(
         "click_intake_failing",
         "Whether clicks cannot be fetched",

@@ -1,4 +1,4 @@
-//! Removal by age, in periodic checks.
+//! Removal by age, and of the oldest clicks beyond the bound of the archive, in periodic checks.
 //!
 //! A segment of the archive is closed each day, so each holds the clicks of one or two days and is
 //! removed as a whole, when its last click is old enough. The oldest segment is removed first; a
@@ -30,6 +30,7 @@ pub(super) async fn pass(
     close_yesterdays_segment(worker, now).await?;
     // Decided by a time that was trusted then.
     finish_interrupted_removal(worker).await?;
+    bound_archive(worker).await?;
     let Some(now) = removal else { return Ok(()) };
     let (periods, mut changed_rows) = (worker.periods, 0);
     if let Some(before_ms) = days_before(now, periods.click_days) {
@@ -143,6 +144,42 @@ async fn remove_clicks(worker: &PrivacyWorker, before_ms: u64) -> Result<(), Pri
     Ok(())
 }
 
+/// Removes the oldest segments while the archive exceeds its bound, in the order of their frames. No
+/// clock is asked, so a wrong one removes no other clicks. Segments with clicks that are not counted
+/// yet stay, and so do all later ones.
+async fn bound_archive(worker: &PrivacyWorker) -> Result<(), PrivacyError> {
+    let max_bytes = worker.periods.archive_max_bytes;
+    while max_bytes > 0 && worker.archive.bytes_on_disk() > max_bytes {
+        let Some(segment) = worker.archive.closed_segments().into_iter().next() else { break };
+        let end = segment.end;
+        let find = move |connection: &ReadTx<'_>| {
+            let latest_ms = click_archive::latest_click(connection, segment)?;
+            Ok::<_, StoreError>((latest_ms, click_archive::clicks_before(connection, end)?))
+        };
+        let (Some(latest_ms), clicks) = worker.store.read(find).await? else { break };
+        record_removal_for_room(worker, clicks, max_bytes).await?;
+        worker.store.write(move |tx| click_archive::remove(tx, end, latest_ms)).await?;
+        worker.on_disk_with_rest(move |archive| archive.remove_before(end)).await?;
+        worker.segment_done();
+        worker.update(|status| status.clicks_removed_for_room += clicks);
+    }
+    Ok(())
+}
+
+async fn record_removal_for_room(
+    worker: &PrivacyWorker,
+    clicks: u64,
+    max_bytes: u64,
+) -> Result<(), StoreError> {
+    tracing::warn!(clicks, max_bytes, "oldest clicks removed: the archive has reached its bound");
+    let change = audit::FieldChange {
+        field: "archive_max_bytes".into(),
+        before: Value::Null,
+        after: json!(max_bytes),
+    };
+    write_audit(worker, "click", "removed", clicks, vec![change]).await
+}
+
 async fn truncate_clicks(worker: &PrivacyWorker, before_ms: u64) -> Result<(), PrivacyError> {
     let state = worker.store.read(click_archive::state).await?;
     let old = old_segments(worker, state.truncated_before, before_ms).await?;
@@ -199,6 +236,16 @@ async fn record_removal(
     let before = before.map_or(Value::Null, |before| json!(before.to_string()));
     let changes =
         vec![audit::FieldChange { field: "older_than".into(), before: Value::Null, after: before }];
+    write_audit(worker, object, action, objects, changes).await
+}
+
+async fn write_audit(
+    worker: &PrivacyWorker,
+    object: &'static str,
+    action: &'static str,
+    objects: u64,
+    changes: Vec<audit::FieldChange>,
+) -> Result<(), StoreError> {
     let record = move |tx: &WriteTx<'_>| {
         let entry = audit::AuditEntry { object, action, objects, first_id: 0, last_id: 0, changes };
         audit::record(tx, &entry)

@@ -25,7 +25,8 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const NOON_MS: u64 = 1_781_524_800_000;
 const STREAM: StreamId = StreamId { node: 0, incarnation: 1, thread: 0 };
 const OTHER: StreamId = StreamId { thread: 1, ..STREAM };
-const FOR_EVER: Periods = Periods { click_days: 0, postback_days: 0, address_days: 0 };
+const FOR_EVER: Periods =
+    Periods { click_days: 0, postback_days: 0, address_days: 0, archive_max_bytes: 0 };
 
 /// Visitor of a click or postback.
 #[derive(Debug, Clone, Copy)]
@@ -587,7 +588,7 @@ async fn nothing_goes_for_its_age_by_a_clock_that_jumped_until_it_has_agreed_wit
 {
     let (admin, _) = old_clicks(FOR_EVER).await;
     let (store, archive) = (admin.worker.store.clone(), admin.worker.archive.clone());
-    let periods = Periods { click_days: 90, address_days: 30, postback_days: 30 };
+    let periods = Periods { click_days: 90, address_days: 30, postback_days: 30, ..FOR_EVER };
     let all = archive.sequences();
     let reading = |days: u64, running_hours: u64| ClockReading {
         unix_ms: NOON_MS - 60 * DAY_MS + days * DAY_MS + running_hours * DAY_MS / 24,
@@ -657,6 +658,44 @@ async fn clicks_go_for_their_age_and_reports_and_conversions_stay() {
         admin.text("SELECT group_concat(action) FROM audit WHERE object = 'click'").await,
         "removed"
     );
+}
+
+/// A worker on the same folders with this bound of the archive.
+fn bounded(admin: &Admin, archive_max_bytes: u64) -> PrivacyWorker {
+    let (store, archive) = (admin.worker.store.clone(), admin.worker.archive.clone());
+    PrivacyWorker::new(store, archive, Periods { archive_max_bytes, ..FOR_EVER })
+}
+
+#[tokio::test]
+async fn beyond_the_bound_of_the_archive_the_oldest_clicks_go_without_a_trusted_clock() {
+    let (admin, _) = old_clicks(FOR_EVER).await;
+    let (reports, before) = (admin.reports().await, admin.worker.archive.sequences());
+    let bound = admin.worker.archive.bytes_on_disk() / 2;
+    let worker = bounded(&admin, bound);
+    retention::pass(&worker, noon(), None).await.unwrap();
+    let held = worker.archive.sequences();
+    assert!(worker.archive.bytes_on_disk() <= bound);
+    assert!(held.start > before.start && held.end == before.end && held.start < held.end);
+    assert_eq!(admin.reports().await, reports, "counts stay");
+    let removed = worker.status.borrow().clicks_removed_for_room;
+    let audited = "SELECT sum(objects) || '' FROM audit WHERE object = 'click'";
+    assert!(removed > 0);
+    assert_eq!(admin.text(audited).await, removed.to_string());
+    retention::pass(&worker, noon(), None).await.unwrap();
+    assert_eq!(worker.archive.sequences(), held);
+}
+
+#[tokio::test]
+async fn clicks_that_are_not_counted_yet_stay_beyond_the_bound_of_the_archive() {
+    use crate::daemon_client::fake_daemon::{Sample, block};
+    let (admin, _) = old_clicks(FOR_EVER).await;
+    admin.worker.archive.close_segment().unwrap();
+    let uncounted = block(OTHER, 1_000, &[Sample::at(1)]);
+    let uncounted = admin.worker.archive.append(&[&uncounted]).unwrap();
+    admin.worker.archive.close_segment().unwrap();
+    let worker = bounded(&admin, 1);
+    retention::pass(&worker, noon(), None).await.unwrap();
+    assert_eq!(worker.archive.sequences(), uncounted);
 }
 
 #[tokio::test]
@@ -831,7 +870,7 @@ async fn the_task_does_what_another_process_asked_for_and_shows_how_it_stands() 
     let (store, archive) = (admin.worker.store.clone(), admin.worker.archive.clone());
     let handle = start(store, archive, Periods { click_days: 36_500, ..FOR_EVER }, stop.clone());
     let asked = {
-        let mut connection = store::connect_existing(admin.dir.path()).unwrap();
+        let mut connection = store::connect_existing(admin.dir.path(), 0).unwrap();
         let tx = connection.begin_write().unwrap();
         let id = jobs::request(&tx, &ip(ANNA), false).unwrap();
         tx.commit().unwrap();

@@ -97,7 +97,7 @@ mod tests {
 
     fn setting() -> (tempfile::TempDir, Checkpoints, Connection) {
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = crate::store::open_writer(dir.path()).unwrap();
+        let mut connection = crate::store::open_writer(dir.path(), 0).unwrap();
         connection.execute_batch("CREATE TABLE filler (bytes BLOB)").unwrap();
         let checkpoints = Checkpoints::start(dir.path()).unwrap();
         checkpoints.watch(&mut connection).unwrap();

@@ -43,11 +43,27 @@ pub fn copy(
     let tx = from.transaction_with_behavior(TransactionBehavior::Deferred)?;
     let copied =
         Copied { schema: migrations::known_schema(&tx)?, meta: meta::read(&ReadTx::within(&tx))? };
+    write_pages(&tx, to, progress)?;
+    Ok(copied)
+}
+
+/// Copies the committed state of the database file `from` to the new file `to`.
+pub(super) fn copy_pages(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let from = Connection::open_with_flags(from, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    from.busy_timeout(BUSY_TIMEOUT)?;
+    write_pages(&from, to, &mut |_, _| ())
+}
+
+fn write_pages(
+    from: &Connection,
+    to: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), StoreError> {
     let mut target = Connection::open(to)?;
-    let backup = Backup::new(&tx, &mut target)?;
+    let backup = Backup::new(from, &mut target)?;
     loop {
         match backup.step(PAGES_PER_STEP)? {
-            StepResult::Done => return Ok(copied),
+            StepResult::Done => return Ok(()),
             StepResult::More => {
                 let pages = backup.progress();
                 let total = u64::try_from(pages.pagecount).unwrap_or_default();
@@ -100,7 +116,8 @@ const SEQUENCE_GAP: i64 = 1_000_000_000;
 /// # Errors
 /// When it is damaged, foreign or newer.
 pub fn adopt_restored(dir: &Path, copied_at: i64) -> Result<AdoptedStore, AdoptError> {
-    let mut connection = open_writer(dir)?;
+    // The backup is the copy before a migration.
+    let mut connection = open_writer(dir, 0)?;
     let verdict: String =
         connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {

@@ -181,7 +181,7 @@ mod tests {
 
     fn in_store(work: impl FnOnce(&WriteTx<'_>)) {
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = crate::store::open_writer(dir.path()).unwrap();
+        let mut connection = crate::store::open_writer(dir.path(), 0).unwrap();
         let tx = connection.transaction().unwrap();
         work(&WriteTx::within(&tx, 1_000, Origin::new(Actor::Program)));
     }

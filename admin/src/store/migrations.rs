@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::migration_copies::MigrationCopies;
 use super::origin::{Actor, Origin};
 use super::{StoreError, WriteTx};
 
@@ -57,13 +58,21 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0042_address_alerts.sql"),
 ];
 
-/// Migrates the database to this program's schema.
+/// Migrates the database to this program's schema, after a copy of one with an older schema.
 ///
 /// # Errors
-/// When the file belongs to another program, was written by a newer one, or SQLite fails.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+/// When the file belongs to another program, was written by a newer one, the copy fails, or SQLite
+/// fails.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    copies: &MigrationCopies,
+) -> Result<(), StoreError> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = known_schema(&tx)?;
+    copies.remove_leftovers();
+    if (1..newest_schema()).contains(&found) {
+        copies.make(found, newest_schema(), database_bytes(&tx)?)?;
+    }
     for (number, sql) in (1..).zip(MIGRATIONS) {
         if number > found {
             tx.execute_batch(sql)?;
@@ -80,13 +89,22 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
+fn newest_schema() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Bytes of the database file once its write-ahead log is in it.
+fn database_bytes(connection: &Connection) -> Result<u64, StoreError> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+    Ok(number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?))
+}
+
 /// Schema number of a store that this program can read.
 ///
 /// # Errors
 /// When it is another program's, a newer one's, or SQLite fails.
 pub(super) fn known_schema(connection: &Connection) -> Result<i64, StoreError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let found = schema_version(connection)?;
+    let (known, found) = (newest_schema(), schema_version(connection)?);
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
 }
 
@@ -120,6 +138,11 @@ pub(super) fn migrate_before(connection: &mut Connection, says: &str) {
 mod tests {
     use super::*;
     use crate::store::ReadTx;
+
+    /// Without copies, because these databases are in memory.
+    fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+        super::migrate(connection, &MigrationCopies::new(std::path::Path::new(""), 0))
+    }
 
     #[test]
     fn a_second_run_changes_nothing() {

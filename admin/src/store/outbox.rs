@@ -328,7 +328,7 @@ pub(crate) mod tests {
     /// An outbox with so many deliveries to each host, due one after the other from 1 on.
     pub(crate) fn outbox(hosts: &[(&str, u32)]) -> (tempfile::TempDir, rusqlite::Connection) {
         let dir = tempfile::tempdir().unwrap();
-        let connection = crate::store::open_writer(dir.path()).unwrap();
+        let connection = crate::store::open_writer(dir.path(), 0).unwrap();
         connection
             .execute_batch(
                 "INSERT INTO affiliate (name, account_status, time_created, time_saved) VALUES ('A', 'active', 1, 1);

@@ -451,7 +451,7 @@ mod tests {
     #[test]
     fn all_codes_are_read_out_of_the_index_alone_in_its_order() {
         let dir = tempfile::tempdir().unwrap();
-        let connection = crate::store::open_writer(dir.path()).unwrap();
+        let connection = crate::store::open_writer(dir.path(), 0).unwrap();
         let sql = format!("EXPLAIN QUERY PLAN {}", every_code());
         let mut statement = connection.prepare(&sql).unwrap();
         let steps = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();

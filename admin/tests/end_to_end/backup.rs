@@ -1,8 +1,11 @@
 //! Backup of a running network, and its restore beside the same daemon.
 
-use crate::programs::{Network, wait_for};
-use serde_json::json;
+use crate::programs::{Network, admin_program, today, wait_for};
+use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn a_restored_network_is_served_by_the_live_daemon_and_counts_each_click_once() {
@@ -52,4 +55,59 @@ fn a_restored_network_is_served_by_the_live_daemon_and_counts_each_click_once() 
     assert_eq!(network.call("GET", "botlist", None).json()["patterns"], list["patterns"]);
     let told = network.call("GET", "audit?filter=action=restored", None).json();
     assert_eq!(told["audit"][0]["actor"], "command_line");
+}
+
+/// A backup of the running network, through the standard output.
+fn stream_backup(network: &Network, to: &Path) {
+    let mut backup = Command::new(admin_program());
+    let backup = backup.args(["backup", "--to-stdout", "--data"]).arg(network.path("admin"));
+    let output = backup.stdout(File::create(to).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// What the API answers about codes, clicks, conversions and their sums.
+fn answers(network: &Network) -> [Value; 4] {
+    let mut query = today();
+    query["columns"] = json!([{"column": "coupon_code"}, {"column": "affiliate"}]);
+    let mut clicks = network.clicks();
+    clicks.sort_by_key(|click| click["transaction_id"].as_str().unwrap().to_owned());
+    let codes = network.call("GET", "couponcodes?page_size=100", None).json();
+    let report = network.done("POST", "reporting/entity", query);
+    [codes, json!(clicks), json!(network.conversions()), report]
+}
+
+#[test]
+fn a_drill_restores_a_running_network_into_a_second_folder_and_starts_it_there() {
+    let first = Network::new();
+    let _admin = first.start_admin();
+    let _daemon = first.start_daemon();
+    let codes = first.create_winter25();
+    for number in 0..20 {
+        let code = json!({
+            "coupon_code": format!("DRILL{number}"), "coupon_status": "active",
+            "network_offer_id": codes.offer, "network_affiliate_id": codes.partner,
+        });
+        first.done("POST", "couponcodes?wait=live", code);
+        assert_eq!(first.visit(&format!("/drill{number}")).status, 302);
+    }
+    for order in 0..3 {
+        let sale = format!("/?nid=1&coupon_code=drill{order}&oid=1&amount=9.5&order_id=A-{order}");
+        assert_eq!(first.visit(&sale).status, 200);
+    }
+    wait_for("clicks and sales", || {
+        (first.gross_clicks() == 20 && first.conversions().len() == 3).then_some(())
+    });
+
+    let second = Network::new();
+    stream_backup(&first, &second.path("backup.tar.zst"));
+    let (done, said) = second.on_data("restore", "backup.tar.zst");
+    assert!(done && said.contains("Its files belong to "), "{said}");
+    second.put_key(&first.key());
+    let _second_admin = second.start_admin();
+    assert_eq!(answers(&second), answers(&first));
+    // The tracking domain in the backup is the first network's.
+    let _second_daemon = second.start_daemon_with(&[("COUPOND_ACCEPT_ANY_HOST", "true")]);
+    wait_for("the restored index", || (second.visit("/drill19").status == 302).then_some(()));
+    wait_for("the new click", || (second.gross_clicks() == 21).then_some(()));
+    assert_eq!(first.gross_clicks(), 20, "the drill reached the first network");
 }

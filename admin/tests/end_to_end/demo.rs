@@ -16,6 +16,7 @@ struct Demo {
     folder: PathBuf,
     visitors: SocketAddr,
     api: SocketAddr,
+    monitors: SocketAddr,
     /// The commands that the demo suggests.
     commands: String,
 }
@@ -38,12 +39,13 @@ impl Demo {
             url.split('/').next().unwrap().parse().unwrap()
         };
         let (visitors, api) = (address("redirects"), address("admin API"));
+        let monitors = address("monitors");
         let introduced = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C"));
         let commands: Vec<String> = introduced.skip_while(|line| line != "Try:").skip(1).collect();
         let commands = commands.join("\n");
         // Reads the rest of the output, so the demo never blocks on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Demo { program, folder: folder.to_owned(), visitors, api, commands }
+        Demo { program, folder: folder.to_owned(), visitors, api, monitors, commands }
     }
 
     fn visit(&self, target: &str) -> Answer {
@@ -94,6 +96,11 @@ fn the_commands_that_a_demo_prints_work_when_they_are_pasted_and_its_first_click
     }
     let parent = tempfile::tempdir().unwrap();
     let demo = Demo::start(&parent.path().join("a folder's"));
+    // Workers that found no coupond before it started try again.
+    wait_for("both to be well", || {
+        let health = http::visit(demo.monitors, "GET", "/health").ok()?;
+        (health.json()["status"] == "ok").then_some(())
+    });
     let said = pasted(&demo.commands);
     for expected in [
         "HTTP/1.1 302",
@@ -105,6 +112,8 @@ fn the_commands_that_a_demo_prints_work_when_they_are_pasted_and_its_first_click
         "example.com/hello",
         "HTTP/1.1 404",
         "302\n302\n302\n404\n",
+        "last backup: never",
+        "serves generation",
     ] {
         assert!(said.contains(expected), "no {expected} in\n{said}");
     }

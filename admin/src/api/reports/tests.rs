@@ -40,7 +40,8 @@ use crate::webhooks;
 
 /// 2026-06-15 12:00:00 UTC.
 const NOON_MS: u64 = 1_781_524_800_000;
-const FOR_EVER: Periods = Periods { click_days: 0, postback_days: 0, address_days: 0 };
+const FOR_EVER: Periods =
+    Periods { click_days: 0, postback_days: 0, address_days: 0, archive_max_bytes: 0 };
 const HOUR_MS: u64 = 3_600_000;
 const OTHER: StreamId = StreamId { thread: 1, ..STREAM };
 

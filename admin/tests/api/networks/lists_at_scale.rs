@@ -59,7 +59,7 @@ async fn network(codes: u32) -> Running {
     }
     let path = network.dir().join("codes.csv");
     std::fs::write(&path, csv).unwrap();
-    let mut connection = coupon_admin::store::connect_existing(network.dir()).unwrap();
+    let mut connection = coupon_admin::store::connect_existing(network.dir(), 0).unwrap();
     let began = Instant::now();
     let how = Commit {
         intent: Intent { mode: BulkMode::Add, allow_reissue: false },

@@ -33,7 +33,7 @@ fn rows() -> Vec<Row> {
 
 /// The rows, after some were edited and some were deleted.
 fn store(dir: &std::path::Path) -> (rusqlite::Connection, Vec<Row>) {
-    let connection = open_writer(dir).unwrap();
+    let connection = open_writer(dir, 0).unwrap();
     connection.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; BEGIN").unwrap();
     let sql = "INSERT INTO coupon_code (id, code, folded, offer_id, affiliate_id, status, time_created, time_saved, change_seq) \
                VALUES (?1, upper(?2), ?2, ?3, ?4, ?5, ?6, ?6, 1)";
