@@ -26,6 +26,7 @@ mod export;
 mod import;
 mod output;
 mod sentence;
+mod sizing;
 mod status;
 mod users;
 
@@ -158,6 +159,11 @@ enum Command {
         after_help = "Example:\n  coupon-admin restore coupon-backup.tar.zst --data ./restored"
     )]
     Restore(backup::RestoreArgs),
+    /// Estimate disk and memory of both programs for a network of a size
+    #[command(
+        after_help = "Example:\n  coupon-admin sizing --codes 1000000 --clicks-per-day 500000 --conversions-per-day 5000 --keep-days 90"
+    )]
+    Sizing(sizing::SizingArgs),
     /// Check the configuration, print the resulting settings, and exit
     #[command(after_help = "Example:\n  coupon-admin check-config --config admin.toml")]
     CheckConfig {
@@ -205,6 +211,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Backup(args) => backup::backup(&config()?.data_dir, &args)?,
         Command::Restore(args) => backup::restore(&args.file, &config()?)?,
+        Command::Sizing(args) => sizing::run(&args)?,
         Command::CheckConfig { quiet } => check_config(&config()?, quiet)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ mod monitor;
 pub mod private_file;
 mod reload;
 pub mod serve;
+pub mod sizing;
 
 pub mod demo;
 

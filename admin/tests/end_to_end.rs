@@ -81,6 +81,8 @@ mod restore_faults;
 mod sdk;
 #[path = "end_to_end/secrets.rs"]
 mod secrets;
+#[path = "end_to_end/sizing.rs"]
+mod sizing;
 #[path = "end_to_end/smart_switch.rs"]
 mod smart_switch;
 #[path = "end_to_end/strangers.rs"]
