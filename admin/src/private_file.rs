@@ -17,7 +17,7 @@ const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// Creates a new file; an existing name, also a link, is an error.
 ///
 /// # Errors
-/// When there is something, or the file cannot be made.
+/// When the name is taken, or the file cannot be made.
 pub fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)
 }
@@ -26,7 +26,7 @@ pub fn create_new(path: &Path) -> io::Result<File> {
 /// error.
 ///
 /// # Errors
-/// When it is a link, or cannot be opened.
+/// When the file is a link, or cannot be opened.
 pub fn open_or_create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(FILE_MODE).custom_flags(NO_LINK);
@@ -60,8 +60,8 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
-/// Gives a file that root made in another user's folder to that user, who otherwise could not use
-/// it.
+/// Gives a file that root made in another user's folder to that user; a file of root would be
+/// useless there.
 ///
 /// # Errors
 /// When the owner cannot be set.
@@ -136,7 +136,7 @@ impl NewFile {
     /// Creates a file for the name `to`.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the file cannot be made.
     pub fn beside(to: &Path) -> io::Result<NewFile> {
         let path = folder_of(to).join(format!(".{}.new", random_name()?));
         Ok(NewFile { file: create_new(&path)?, path, to: to.into() })
@@ -151,7 +151,7 @@ impl NewFile {
     /// Gives the file its name, which must be free.
     ///
     /// # Errors
-    /// When something has that name by now, or it cannot be synced or placed.
+    /// When the name is taken by now, or the file cannot be synced or placed.
     pub fn persist_new(self) -> io::Result<()> {
         self.file.sync_all()?;
         rename_new(&self.path, &self.to)?;
@@ -161,7 +161,7 @@ impl NewFile {
     /// Gives the file its name, replacing an existing file.
     ///
     /// # Errors
-    /// When it cannot be synced or placed.
+    /// When the file cannot be synced or placed.
     pub fn replace(self) -> io::Result<()> {
         self.file.sync_all()?;
         std::fs::rename(&self.path, &self.to)?;
@@ -198,7 +198,7 @@ impl TemporaryFolder {
     /// Creates a folder in `folder`.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the folder cannot be made.
     pub fn within(folder: &Path) -> io::Result<TemporaryFolder> {
         let path = folder.join(format!(".{}.tmp", random_name()?));
         DirBuilder::new().mode(FOLDER_MODE).create(&path)?;
