@@ -73,6 +73,8 @@ mod pages;
 mod partner_postbacks;
 #[path = "end_to_end/privacy.rs"]
 mod privacy;
+#[path = "end_to_end/prometheus.rs"]
+mod prometheus;
 #[path = "end_to_end/publication_faults.rs"]
 mod publication_faults;
 #[path = "end_to_end/restore_faults.rs"]

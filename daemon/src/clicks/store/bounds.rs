@@ -103,9 +103,12 @@ pub(super) fn bytes_on_disk(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        match entry.metadata() {
-            Ok(found) if found.is_dir() => bytes += bytes_on_disk(&entry.path())?,
-            Ok(found) => bytes += found.blocks() * BYTES_PER_BLOCK,
+        let found = entry.metadata().and_then(|found| match found.is_dir() {
+            true => bytes_on_disk(&entry.path()),
+            false => Ok(found.blocks() * BYTES_PER_BLOCK),
+        });
+        match found {
+            Ok(found) => bytes += found,
             // sled replaces its snapshots.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
