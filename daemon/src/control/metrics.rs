@@ -162,7 +162,7 @@ impl Snapshot {
             status.store_blocks_passed_over,
         );
         self.0.counter(
-            "click_store_days_removed_for_room",
+            "click_store_removals_for_room",
             "Days that the click store removed to keep within its bounds",
             status.store_days_removed,
         );
