@@ -170,9 +170,16 @@ impl<'n> Campaign<'n> {
             admin.kill();
             *admin = self.network.start_admin();
         }
-        // The last run gets some work, too.
+        // The last run gets some work, too, and what is missing of the least that shows anything: on a
+        // fast machine the kills may come faster than the edits.
         std::thread::sleep(Duration::from_millis(300));
+        wait_for("enough work", || self.has_enough_work().then_some(()));
         self.is_over.store(true, Ordering::Release);
+    }
+
+    fn has_enough_work(&self) -> bool {
+        let is_above = |figure: &AtomicU64, least: u64| figure.load(Ordering::Acquire) > least;
+        is_above(&self.accepted, 50) && is_above(&self.imports, 0) && is_above(&self.generations, 5)
     }
 
     /// Repeats a request until some run answers. `name` makes a creation repeatable.
