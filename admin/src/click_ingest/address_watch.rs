@@ -4,16 +4,14 @@
 //! Counts stay in memory, so a restart begins the day anew. The address itself is not kept.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hasher;
-use std::net::IpAddr;
 use std::ops::Range;
 
 use coupon_shared::click::{Click, VisitKind};
 use serde_json::json;
-use siphasher::sip::SipHasher13;
 
 use crate::catalog::{EventType, Settings};
 use crate::classification::VisitClass;
+use crate::client_network::network_hash;
 use crate::store::address_alerts::{self, AddressAlert, AlertedTraffic};
 use crate::store::rollups::Dimension;
 use crate::store::{StoreError, WriteTx, events, labels};
@@ -54,7 +52,7 @@ impl AddressWatch {
             && matches!(click.head.kind, VisitKind::Click | VisitKind::Sdk)
             && class != VisitClass::Bot;
         let Some(address) = click.address().filter(|_| is_watched) else { return };
-        let hash = address_hash(address);
+        let hash = network_hash(address);
         let traffic = [
             (click.head.partner_id != 0).then_some(AlertedTraffic::Partner(click.head.partner_id)),
             (click.head.code_id != 0).then_some(AlertedTraffic::Code(click.head.code_id)),
@@ -148,16 +146,6 @@ impl AddressCounts {
     }
 }
 
-/// An IPv6 address counts as its network of 64 bits, because a visitor can use the whole network.
-fn address_hash(address: IpAddr) -> u64 {
-    let mut hasher = SipHasher13::new();
-    match address.to_canonical() {
-        IpAddr::V4(address) => hasher.write(&address.octets()),
-        IpAddr::V6(address) => hasher.write(&address.octets()[..8]),
-    }
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,13 +181,5 @@ mod tests {
         let mut watch = watch(10, 10);
         (0..5_000).for_each(|hash| visit(&mut watch, hash));
         assert_eq!(watch.take_alerts().len(), 0);
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_address() {
-        let hash = |address: &str| address_hash(address.parse().unwrap());
-        assert_eq!(hash("2001:db8::1"), hash("2001:db8::ffff:1"));
-        assert_eq!(hash("::ffff:10.0.0.1"), hash("10.0.0.1"));
-        assert_ne!(hash("10.0.0.1"), hash("10.0.0.2"));
     }
 }

@@ -10,8 +10,6 @@
 //! by servers. A visit sent on by fail traffic counts for the refusing offer.
 
 use std::collections::HashMap;
-use std::hash::Hasher;
-use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,7 +19,6 @@ use coupon_rules::place::{Place, PlaceParts, ProxyKinds};
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::{DetourKind, Reason};
 use foldhash::fast::RandomState;
-use siphasher::sip::SipHasher13;
 
 use super::RunError;
 use super::address_sketch::AddressSketch;
@@ -30,6 +27,7 @@ use crate::archive::{Archive, ArchiveError};
 use crate::catalog::{SmartSwitchMetric, SmartSwitchRule, SwitchVariable, TargetedEntity};
 use crate::classification::bot_list::BotList;
 use crate::classification::{self, VisitClass};
+use crate::client_network::network_hash;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::rollups::SLOT_MS;
 use crate::store::smart_switch::traffic::{
@@ -212,7 +210,7 @@ impl VisitReader {
         let of_value = self.signals.entry(key).or_default();
         of_value.signals.add_reason(refusal(click));
         if let Some(address) = click.address() {
-            of_value.addresses.add(address_hash(address));
+            of_value.addresses.add(network_hash(address));
             of_value.signals.add_place(place, knows_proxies);
             of_value.signals.add_language(place, click.tag(Tag::Language).unwrap_or_default());
         }
@@ -314,16 +312,6 @@ fn value_of(variable: SwitchVariable, click: &Click<'_>, place: &Place<'_>) -> S
         SwitchVariable::Asn => traffic::asn_value(place),
         SwitchVariable::Country => place.country.to_ascii_lowercase(),
     }
-}
-
-/// An IPv6 address counts as its network of 64 bits, because a visitor can use the whole network.
-fn address_hash(address: IpAddr) -> u64 {
-    let mut hasher = SipHasher13::new();
-    match address.to_canonical() {
-        IpAddr::V4(address) => hasher.write(&address.octets()),
-        IpAddr::V6(address) => hasher.write(&address.octets()[..8]),
-    }
-    hasher.finish()
 }
 
 fn wanted_parts(rule: &SmartSwitchRule) -> PlaceParts {
