@@ -10,6 +10,7 @@ mod forwarding;
 mod forwarding_rule;
 mod listing;
 mod offer;
+mod rules_change;
 mod ruleset_text;
 mod targeting;
 mod targeting_lines;

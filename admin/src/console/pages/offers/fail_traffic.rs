@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
+use super::rules_change::RulesChange;
 use super::{OFFERS, ruleset_text};
 use crate::access::Right;
 use crate::catalog::FieldError;
@@ -14,7 +15,7 @@ use crate::console::form::{Form, FormField, Kind, Submitted};
 use crate::console::format;
 use crate::console::list::ListQuery;
 use crate::console::options::{Options, Referred};
-use crate::console::page::{Page, PageResult, conflict, html, notice_of, refused, saved};
+use crate::console::page::{Page, PageResult, html, notice_of, refused, saved};
 use crate::console::viewer::Viewer;
 
 const LIST: &str = "internal_redirects";
@@ -148,15 +149,9 @@ pub(super) async fn save(
             return Ok(refused(&fail_traffic_page(&state, &viewer, id, form).await?));
         }
     };
-    let path = submitted.live_path_of_rules(&format!("{}/{id}", OFFERS.api));
-    let request = ApiRequest::patch(path, body).if_match(submitted.value("etag"));
-    match state.api.send(&viewer, request).await {
-        Ok(answer) => Ok(saved(&OFFERS.at(id), "saved", answer.is_live)),
-        Err(refusal) if refusal.is_stale() => {
-            let mut now = OFFERS.read(&state, &viewer, id, "").await?;
-            now.body = inputs(&now.body);
-            Ok(conflict(&viewer, OFFERS.menu, FIELDS, &submitted, &now))
-        }
+    let change = RulesChange { offer_id: id, submitted: &submitted, body, fields: FIELDS, inputs };
+    match change.save(&state, &viewer).await? {
+        Ok(response) => Ok(response),
         Err(refusal) => {
             let form = Form::refused(&submitted, at_inputs(refusal, &submitted))?;
             Ok(refused(&fail_traffic_page(&state, &viewer, id, form).await?))

@@ -9,15 +9,16 @@ use axum::extract::{Path, State};
 use serde_json::{Map, Value, json};
 
 use super::OFFERS;
+use super::rules_change::RulesChange;
 use super::targeting_lines::{LISTS, TargetingList};
 use crate::access::Right;
 use crate::catalog::FieldError;
 use crate::console::ConsoleState;
-use crate::console::api_client::{ApiRequest, Refusal};
+use crate::console::api_client::Refusal;
 use crate::console::error_page::PageError;
 use crate::console::form::{Form, FormField, Kind, Submitted};
 use crate::console::format;
-use crate::console::page::{Page, PageResult, conflict, html, refused, saved};
+use crate::console::page::{Page, PageResult, html, refused};
 use crate::console::viewer::Viewer;
 
 /// Names of the days from Sunday, as the API counts them.
@@ -105,16 +106,15 @@ pub(super) async fn save(
             return Ok(refused(&targeting_page(&state, &viewer, id, form).await?));
         }
     };
-    let path = submitted.live_path_of_rules(&format!("{}/{id}", OFFERS.api));
-    let request =
-        ApiRequest::patch(path, json!({"ruleset": ruleset})).if_match(submitted.value("etag"));
-    match state.api.send(&viewer, request).await {
-        Ok(answer) => Ok(saved(&OFFERS.at(id), "saved", answer.is_live)),
-        Err(refusal) if refusal.is_stale() => {
-            let mut now = OFFERS.read(&state, &viewer, id, "").await?;
-            now.body = json!(inputs(&now.body["ruleset"]));
-            Ok(conflict(&viewer, OFFERS.menu, &ALL_FIELDS, &submitted, &now))
-        }
+    let change = RulesChange {
+        offer_id: id,
+        submitted: &submitted,
+        body: json!({"ruleset": ruleset}),
+        fields: &ALL_FIELDS,
+        inputs: |offer| json!(inputs(&offer["ruleset"])),
+    };
+    match change.save(&state, &viewer).await? {
+        Ok(response) => Ok(response),
         Err(refusal) => {
             let refusal = at_inputs(refusal, &submitted);
             let form = Form::refused(&submitted, refusal)?;

@@ -5,13 +5,13 @@ use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use super::OFFERS;
+use super::rules_change::RulesChange;
 use crate::access::Right;
 use crate::catalog::FieldError;
 use crate::console::ConsoleState;
-use crate::console::api_client::ApiRequest;
 use crate::console::error_page::PageError;
 use crate::console::form::{Form, FormField, Kind, Submitted};
-use crate::console::page::{Page, PageResult, conflict, html, refused, saved};
+use crate::console::page::{Page, PageResult, html, refused};
 use crate::console::viewer::Viewer;
 use crate::console::{format, words};
 
@@ -104,15 +104,9 @@ pub(super) async fn save(
             return Ok(refused(&filters_page(&state, &viewer, id, form).await?));
         }
     };
-    let path = submitted.live_path_of_rules(&format!("{}/{id}", OFFERS.api));
-    let request = ApiRequest::patch(path, body).if_match(submitted.value("etag"));
-    match state.api.send(&viewer, request).await {
-        Ok(answer) => Ok(saved(&OFFERS.at(id), "saved", answer.is_live)),
-        Err(refusal) if refusal.is_stale() => {
-            let mut now = OFFERS.read(&state, &viewer, id, "").await?;
-            now.body = inputs(&now.body);
-            Ok(conflict(&viewer, OFFERS.menu, FIELDS, &submitted, &now))
-        }
+    let change = RulesChange { offer_id: id, submitted: &submitted, body, fields: FIELDS, inputs };
+    match change.save(&state, &viewer).await? {
+        Ok(response) => Ok(response),
         Err(refusal) => {
             let form = Form::refused(&submitted, refusal)?;
             Ok(refused(&filters_page(&state, &viewer, id, form).await?))
