@@ -22,11 +22,14 @@
 //!
 //! **Pay**: a valid click is paid by the offer's terms.
 //!
-//! **Order** is the archive's. The class depends on the visit itself, on its offer's terms at its
-//! time, and on at most [`SESSION_HISTORY`] earlier visits (for duplicates [`DUPLICATE_HISTORY`]).
-//! Older visits are never remembered, whatever the settings, so memory is bounded: if more visits
-//! come within a session, a visitor who returns late counts as unique again. Therefore a restart
-//! that replays the last visits of the archive, and a rebuild that classifies all visits, give the
+//! **Order** is the archive's. Two visits that different serving threads take within one commit of
+//! the click log (100 ms) may stand there in either order. Which of two visits of one visitor is
+//! the unique one is then chance; the sums of their classes are the same. The class depends on the
+//! visit itself, on its offer's terms at its time, and on at most [`SESSION_HISTORY`] earlier
+//! visits (for duplicates [`DUPLICATE_HISTORY`]). Older visits are never remembered, whatever the
+//! settings, so memory is bounded: if more visits come within a session, a visitor who returns late
+//! counts as unique again. Therefore a restart that replays the last visits of the archive, and a
+//! rebuild that classifies all visits, give the
 //! same classes as an uninterrupted run.
 //!
 //! A conversion can be made and approved long after its visit. So the classifier ignores

@@ -83,7 +83,10 @@ impl World {
 
     fn start_daemon(&mut self) {
         let proxies = ("COUPOND_TRUSTED_PROXIES", "127.0.0.0/8");
-        self.daemon = Some(self.network.start_daemon_with(&[proxies]));
+        // Visits that two serving threads take within one commit of the click log have no order;
+        // the model's visits have one.
+        let one_thread = ("COUPOND_THREADS", "1");
+        self.daemon = Some(self.network.start_daemon_with(&[proxies, one_thread]));
     }
 
     pub(crate) fn restart(&mut self) {
