@@ -324,11 +324,14 @@ mod tests {
             "regions": [
                 {"country_code": "US", "region_code": "WA", "targeting_type": "include"},
                 {"country_code": "DE", "region_name": "Land Berlin", "targeting_type": "include"},
+                {"country_code": "AU", "region_code": "NSW", "region_name": "New South Wales", "targeting_type": "include"},
             ],
             "cities": [
                 {"country_code": "US", "region_code": "WA", "city_name": "Milton", "targeting_type": "include"},
                 {"country_code": "US", "city_name": "New York", "targeting_type": "include"},
                 {"geoname_id": 5_803_556, "targeting_type": "exclude"},
+                {"country_code": "US", "region_code": "OR", "city_name": "Portland", "geoname_id": 5_746_545, "targeting_type": "exclude"},
+                {"country_code": "FR", "city_name": "Paris (1er)", "geoname_id": 2_988_507, "targeting_type": "exclude"},
             ],
             "dmas": [{"dma_code": 819, "targeting_type": "include"}],
             "postal_codes": [
@@ -338,6 +341,7 @@ mod tests {
             "mobile_carriers": [
                 {"mcc": "310", "mnc": "004", "targeting_type": "include"},
                 {"carrier_name": "Verizon Wireless", "targeting_type": "exclude"},
+                {"mcc": "505", "mnc": "01", "carrier_name": "Telstra Mobile", "targeting_type": "exclude"},
             ],
             "isps": [
                 {"asn": 1221, "targeting_type": "exclude"},

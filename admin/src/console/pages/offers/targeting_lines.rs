@@ -38,7 +38,7 @@ macro_rules! lists {
 pub(super) const LISTS: &[TargetingList] = lists![
     "countries", "Countries", "Two letters, such as US", |line| json!({"country_code": line}), |entry| text(entry, "country_code");
     "regions", "Regions", "Such as US-WA, or DE Land Berlin", region, region_line;
-    "cities", "Cities", "Such as US Milton, or US-WA Milton", city, city_line;
+    "cities", "Cities", "Such as US Milton, US-WA Milton, or a GeoNames number; both together: US Milton (5803556)", city, city_line;
     "dmas", "Market areas", "Numbers of areas in the United States, such as 819", |line| json!({"dma_code": number_or_text(line)}), |entry| text(entry, "dma_code");
     "postal_codes", "Postal codes", "Such as 98354, GB OX1, or OX1* for all that begin so", postal_code, postal_code_line;
     "platforms", "Operating systems", "Such as iOS, Android, Windows", named, name_line;
@@ -83,8 +83,9 @@ fn country_first(line: &str) -> Option<(&str, &str)> {
 
 fn region(line: &str) -> Value {
     match country_first(line) {
-        Some((country, code)) if line.as_bytes()[2] == b'-' => {
-            json!({"country_code": country, "region_code": code})
+        Some((country, rest)) if line.as_bytes()[2] == b'-' => {
+            let (code, name) = code_and_name(rest);
+            json!({"country_code": country, "region_code": code, "region_name": name})
         }
         Some((country, name)) => json!({"country_code": country, "region_name": name}),
         None => json!({"region_code": line}),
@@ -92,11 +93,17 @@ fn region(line: &str) -> Value {
 }
 
 fn region_line(entry: &Value) -> String {
-    let country = text(entry, "country_code");
-    match &*text(entry, "region_code") {
-        "" => format!("{country} {}", text(entry, "region_name")),
-        code => format!("{country}-{code}"),
+    let (country, name) = (text(entry, "country_code"), text(entry, "region_name"));
+    match (&*text(entry, "region_code"), &*name) {
+        ("", name) => format!("{country} {name}"),
+        (code, "") => format!("{country}-{code}"),
+        (code, name) => format!("{country}-{code} {name}"),
     }
+}
+
+/// A code, and the name that may follow it.
+fn code_and_name(text: &str) -> (&str, &str) {
+    text.split_once(' ').map_or((text, ""), |(code, name)| (code, name.trim()))
 }
 
 fn city(line: &str) -> Value {
@@ -105,15 +112,32 @@ fn city(line: &str) -> Value {
     }
     let Some((place, name)) = line.split_once(' ') else { return json!({"city_name": line}) };
     let (country, region) = place.split_once('-').unwrap_or((place, ""));
-    json!({"country_code": country, "region_code": region, "city_name": name.trim()})
+    let (name, geoname_id) = name_and_number(name.trim());
+    json!({
+        "country_code": country, "region_code": region, "city_name": name,
+        "geoname_id": geoname_id,
+    })
+}
+
+/// A city's name, and its GeoNames number where one follows in parentheses, otherwise 0.
+fn name_and_number(text: &str) -> (&str, u32) {
+    let parts = text.strip_suffix(')').and_then(|text| text.rsplit_once('('));
+    let number = parts.and_then(|(name, number)| Some((name.trim(), number.parse().ok()?)));
+    number.unwrap_or((text, 0))
 }
 
 fn city_line(entry: &Value) -> String {
     let (country, region) = (text(entry, "country_code"), text(entry, "region_code"));
-    match (&*text(entry, "city_name"), &*region) {
-        ("", _) => text(entry, "geoname_id"),
-        (name, "") => format!("{country} {name}"),
-        (name, region) => format!("{country}-{region} {name}"),
+    let number = text(entry, "geoname_id");
+    let name = match (&*text(entry, "city_name"), &*number) {
+        // Without a country the number alone decides.
+        (name, _) if name.is_empty() || country.is_empty() => return number,
+        (name, "") => name.to_owned(),
+        (name, number) => format!("{name} ({number})"),
+    };
+    match (&*country, &*region) {
+        (country, "") => format!("{country} {name}"),
+        (country, region) => format!("{country}-{region} {name}"),
     }
 }
 
@@ -198,16 +222,19 @@ fn provider_line(entry: &Value) -> String {
 
 fn carrier(line: &str) -> Value {
     match line.split_once('-') {
-        Some((mcc, mnc)) if mcc.bytes().all(|byte| byte.is_ascii_digit()) => {
-            json!({"mcc": mcc, "mnc": mnc})
+        Some((mcc, rest)) if mcc.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let (mnc, name) = code_and_name(rest);
+            json!({"mcc": mcc, "mnc": mnc, "carrier_name": name})
         }
         _ => json!({"carrier_name": line}),
     }
 }
 
 fn carrier_line(entry: &Value) -> String {
-    match &*text(entry, "mcc") {
-        "" => text(entry, "carrier_name"),
-        mcc => format!("{mcc}-{}", text(entry, "mnc")),
+    let name = text(entry, "carrier_name");
+    match (&*text(entry, "mcc"), &*name) {
+        ("", _) => name,
+        (mcc, "") => format!("{mcc}-{}", text(entry, "mnc")),
+        (mcc, name) => format!("{mcc}-{} {name}", text(entry, "mnc")),
     }
 }
