@@ -392,15 +392,16 @@ impl Model {
         }
         let names_its_click =
             order.click.is_some_and(|click| refund.said.ids.contains(&Id::Click(click)));
-        let is_other = refund.said.currency.is_some_and(|currency| currency != order.currency);
-        let why = reason_to_hold(amount, rank, names_its_click, is_other);
+        let other_currency = other_currency(&refund, &order);
+        let why = reason_to_hold(amount, rank, names_its_click, other_currency.is_some());
         let of = (order.offer, order.event, order.key);
         let Some(why) = why else {
             self.refunds.push(Refund {
                 of,
                 about: order.number,
                 amount,
-                said: refund.said.clone(),
+                other_currency,
+                id: refund.said.refund,
             });
             self.take(at, amount);
             let order = &self.conversions[at];
@@ -426,7 +427,8 @@ impl Model {
             ..refund
         };
         let about = held.number;
-        self.refunds.push(Refund { of, about, amount, said: held.said.clone() });
+        let id = held.said.refund;
+        self.refunds.push(Refund { of, about, amount, other_currency, id });
         self.keep(held)
     }
 
@@ -436,9 +438,9 @@ impl Model {
         let amount = refund.amount.unwrap_or_default();
         let is_same = |known: &&Refund| {
             let has_id = refund.said.refund.is_some();
-            let same_id = known.said.refund == refund.said.refund;
+            let same_id = known.id == refund.said.refund;
             let is_identical =
-                known.amount == amount && known.said.currency == refund.said.currency;
+                known.amount == amount && known.other_currency == other_currency(refund, order);
             known.of == of && same_id && (has_id || is_identical)
         };
         let Refund { about, amount: known, .. } = *self.refunds.iter().find(is_same)?;
@@ -480,7 +482,8 @@ impl Model {
         };
         let about = waits.number;
         let amount = waits.amount.unwrap_or_default();
-        self.refunds.push(Refund { of, about, amount, said: waits.said.clone() });
+        let id = waits.said.refund;
+        self.refunds.push(Refund { of, about, amount, other_currency: None, id });
         self.keep(waits)
     }
 
@@ -682,6 +685,11 @@ fn is_of_the_same(said: &Postback, made: &Conversion, other: &Conversion, is_ref
 fn worth(made: &Conversion, sale: Micros) -> (Micros, Micros) {
     let known = if made.currency == made.worth_currency { sale } else { 0 };
     made.terms.worth(known, made.worth_currency)
+}
+
+/// The currency that the refund names where it is not its order's.
+fn other_currency(refund: &Conversion, order: &Conversion) -> Option<&'static str> {
+    refund.said.currency.filter(|named| *named != order.currency)
 }
 
 /// Reason why a refund needs a decision by hand.
