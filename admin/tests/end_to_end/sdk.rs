@@ -269,7 +269,7 @@ fn long_lists_of_ids_keep_the_first_and_the_newest() {
 }
 
 #[test]
-fn a_page_can_name_another_tracking_domain_and_what_organic_visitors_count_for() {
+fn a_page_can_name_another_tracking_domain_and_the_domain_of_its_cookies() {
     let Some(stage) = Stage::set() else { return };
     let (domain, partner) = (stage.network.visitors, stage.partner);
     let seen = stage.run(
@@ -279,16 +279,86 @@ fn a_page_can_name_another_tracking_domain_and_what_organic_visitors_count_for()
              const astray = await said(EF.click({{coupon_code: 'winter25'}}));
              const named = await said(
                  EF.click({{coupon_code: 'winter25', tracking_domain: 'http://{domain}/'}}));
-             EF.configure({{tracking_domain: 'http://{domain}', tld: 'shop.test',
-                            organic: {{offer_id: 9, affiliate_id: {partner}}}}});
-             const organic = await said(EF.click({{offer_id: '', affiliate_id: ''}}));
-             return {{astray, named, organic}};"
+             EF.configure({{tracking_domain: 'http://{domain}', tld: 'shop.test'}});
+             const wide = await said(EF.click({{offer_id: 9, affiliate_id: {partner}}}));
+             return {{astray, named, wide}};"
         ),
     );
     let result = &seen["result"];
     assert!(text(&result["astray"]["rejected"]).contains("http://127.0.0.1:9 cannot be reached"));
     assert_eq!(cookie(&seen, "ef_tid_c_o_1"), text(&result["named"]["resolved"]));
-    assert_eq!(cookie(&seen, "ef_tid_c_o_9"), text(&result["organic"]["resolved"]));
+    assert_eq!(cookie(&seen, "ef_tid_c_o_9"), text(&result["wide"]["resolved"]));
+}
+
+/// Steps of a page that counts its organic visits for a partner of offer 9.
+fn organic_steps(partner: u64, steps: &str) -> String {
+    format!(
+        "EF.configure({{organic: {{offer_id: 9, affiliate_id: {partner}}}}});
+         const forget = name => document.cookie = name + '=;max-age=0;path=/';
+         const refer = value =>
+             Object.defineProperty(document, 'referrer', {{value, configurable: true}});
+         const visit = () => said(EF.click({{offer_id: '', affiliate_id: EF.urlParameter('a')}}));
+         {steps}"
+    )
+}
+
+#[test]
+fn a_visit_without_a_click_before_it_is_organic_once() {
+    let Some(stage) = Stage::set() else { return };
+    let steps = organic_steps(
+        stage.partner,
+        "refer('https://www.google.com/search'); const [first, second] =
+             await Promise.all([visit(), visit()]);
+         return {first, second};",
+    );
+    stage.shop.put("/sale/shoes", &stage.html(&steps));
+    let seen = stage.run_at(&stage.shop.url_on(SHOP, "/sale/shoes?x=1&sub4=own"), "organic.png");
+    let first = text(&seen["result"]["first"]["resolved"]);
+    assert_eq!(cookie(&seen, "ef_tid_c_o_9"), first);
+    assert_eq!(cookie(&seen, "ef_witness"), "1");
+    assert_eq!(seen["result"]["second"], json!({"resolved": ""}));
+    let later = stage.run_at(&stage.shop.url_on(SHOP, "/sale/shoes?gclid=1"), "organic_later.png");
+    assert_eq!(later["result"]["first"], json!({"resolved": ""}));
+    assert_eq!(later["sent"], json!([]));
+    let clicks = stage.clicks(1);
+    let subs = ["source_id", "sub1", "sub2", "sub3", "sub4", "sub5"].map(|it| text(&clicks[0][it]));
+    let from = "https://www.google.com/search";
+    assert_eq!(subs, ["organic", "Google", from, "/sale", "own", "?x=1&sub4=own"]);
+    assert_eq!(clicks[0]["relationship"]["affiliate"]["network_affiliate_id"], stage.partner);
+}
+
+#[test]
+fn a_sale_after_a_click_stays_with_it_whatever_organic_pages_follow() {
+    let Some(stage) = Stage::set() else { return };
+    let steps = organic_steps(
+        stage.partner,
+        "const ready = EF.click({offer_id: 24, coupon_code: 'thebestcodeever'});
+         const beside = await visit();
+         const code = await ready;
+         const later = await visit();
+         forget('ef_witness');
+         const earlier_version = await visit();
+         document.cookie = 'ef_tid_c_o_24=' + code + ';max-age=0;path=/';
+         document.cookie = 'ef_tid_c_a_1=;max-age=0;path=/';
+         history.replaceState(null, '', '/?fbclid=PAAx&_ef_transaction_id=' + code);
+         const followed = await visit();
+         forget('ef_witness'); forget('ef_tid_c_o_9'); forget('ef_tid_c_a_1');
+         history.replaceState(null, '', '/?fbclid=PAAx');
+         EF.configure({organic: {offer_id: 9}});
+         const organic = await visit();
+         return {code, beside, later, earlier_version, followed, organic};",
+    );
+    let seen = stage.run("organic_beside.png", &steps);
+    let result = &seen["result"];
+    for refused in ["beside", "later", "earlier_version"] {
+        assert_eq!(result[refused], json!({"resolved": ""}), "{refused}");
+    }
+    // The link that led to the page names the click.
+    assert_eq!(result["followed"]["resolved"], result["code"]);
+    let clicks = stage.clicks(2);
+    let organic = clicks.iter().find(|click| click["source_id"] == "organic").unwrap();
+    assert_eq!(organic["transaction_id"], result["organic"]["resolved"]);
+    assert_eq!(organic["sub1"], "Instagram");
 }
 
 #[test]

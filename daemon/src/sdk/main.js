@@ -6,12 +6,14 @@
  * Every function that reports returns a promise; what goes wrong rejects it and never throws.
  * The ids of clicks are kept for 30 days in cookies of the page's own site:
  * ef_tid_c_o_<offer> and ef_tid_c_a_<advertiser>, several joined by "|", the oldest first.
+ * ef_witness=1 says that there was a click, so that no later visit counts as organic.
  */
 (function (window, document) {
   'use strict';
 
   var HOST = '{{host}}';
   var DAYS_KEPT = 30;
+  var LONGEST_VALUE = 255;
   var SCRIPT = document.currentScript && document.currentScript.src || '';
 
   var CLICK_FIELDS = ['uid', 'source_id', 'creative_id', 'fbclid', 'gclid', 'ttclid'];
@@ -22,6 +24,8 @@
   var trackingDomain = ownOrigin();
   var cookieDomain = '';
   var organic = null;
+  // The last report of a click on this page.
+  var clickUnderWay = null;
 
   // The script's own address has the scheme and the port that work here, also where a proxy ends TLS.
   function ownOrigin() {
@@ -75,6 +79,7 @@
   }
 
   function rememberAll(kind, answer) {
+    if (kind === 'c') writeCookie('ef_witness', '1');
     if (answer.oid) remember('ef_tid_' + kind + '_o_' + answer.oid, answer.transaction_id);
     if (answer.aid) remember('ef_tid_' + kind + '_a_' + answer.aid, answer.transaction_id);
   }
@@ -90,6 +95,55 @@
 
   function newest(list) {
     return list.split('|').pop();
+  }
+
+  // Earlier versions of this script kept ids alone.
+  function hadClick() {
+    return document.cookie.split(';').some(function (pair) {
+      return /^\s*(ef_witness|ef_tid_c_[oa]_\d+|ef_tid_\d+)=./.test(pair);
+    });
+  }
+
+  // Organic visits -----------------------------------------------------------------------------
+
+  // Parameters that networks add to their links; of several, the last of this list counts.
+  var NETWORKS = [['fbclid', 'Facebook'], ['gclid', 'Google'], ['ttclid', 'Tiktok'],
+    ['sccid', 'Snapchat'], ['ScCid', 'Snapchat'], ['msclkid', 'Microsoft'],
+    ['MSCLKID', 'Microsoft'], ['OutbrainClickId', 'Outbrain'], ['TCLID', 'Taboola']];
+  var SEARCH_ENGINES = /^https?:\/\/(?:[^\/]*\.)?(google|bing|yahoo|duckduckgo|ecosia)\.[a-z.]+(?=[:\/]|$)/;
+
+  function organicSource() {
+    var source = '';
+    NETWORKS.forEach(function (network) {
+      if (urlParameter(network[0])) source = network[1];
+    });
+    if (source === 'Facebook' && /^PAA/.test(urlParameter('fbclid'))) source = 'Instagram';
+    var engine = source ? null : SEARCH_ENGINES.exec(document.referrer);
+    return engine ? engine[1].charAt(0).toUpperCase() + engine[1].slice(1) : source;
+  }
+
+  // The page's URL wins over what is known of the visit, and the shop's own options over both.
+  function organicOptions() {
+    var path = window.location.pathname;
+    var options = {
+      sub1: organicSource(),
+      sub2: document.referrer,
+      sub3: '/' + path.split('/')[1],
+      sub4: path,
+      sub5: window.location.search,
+      source_id: 'organic'
+    };
+    Object.keys(options).forEach(function (name) {
+      options[name] = shortened(urlParameter(name) || options[name]);
+    });
+    options.transaction_id = urlParameter('_ef_transaction_id');
+    options.parameters = { __organic_click: 1 };
+    return Object.assign(options, organic);
+  }
+
+  // Keeps the report within the length of a URL.
+  function shortened(value) {
+    return value.slice(0, LONGEST_VALUE);
   }
 
   // Reports ------------------------------------------------------------------------------------
@@ -177,15 +231,24 @@
   }
 
   function click(options) {
-    if (organic && !isGiven(options.coupon_code) && !isGiven(options.transaction_id) &&
-        !(isGiven(options.offer_id) && isGiven(options.affiliate_id))) {
-      options = Object.assign({}, options, organic);
-    }
     if (options.do_not_track === true) return nothing('do_not_track is set');
-    if (!isGiven(options.offer_id) && !isGiven(options.transaction_id) &&
-        !isGiven(options.coupon_code)) {
-      return nothing('give offer_id, coupon_code or transaction_id');
-    }
+    var namesClick = isGiven(options.offer_id) || isGiven(options.transaction_id) ||
+      isGiven(options.coupon_code);
+    var report = namesClick ? reportClick(options) : organicClick();
+    clickUnderWay = report.catch(function () { return ''; });
+    return report;
+  }
+
+  // A visit is organic if no click came before it, one that is still under way included.
+  function organicClick() {
+    if (!organic) return nothing('give offer_id, coupon_code or transaction_id');
+    return (clickUnderWay || Promise.resolve()).then(function () {
+      if (hadClick()) return nothing('a click came before, so the visit is not organic');
+      return reportClick(organicOptions());
+    });
+  }
+
+  function reportClick(options) {
     var query = {};
     if (isGiven(options.transaction_id)) query._ef_transaction_id = options.transaction_id;
     if (isGiven(options.offer_id)) query.oid = options.offer_id;
@@ -257,24 +320,10 @@
       options = options || {};
       if (isGiven(options.tracking_domain)) trackingDomain = origin(options.tracking_domain);
       if (isGiven(options.tld)) cookieDomain = options.tld;
-      if (options.organic && isGiven(options.organic.offer_id)) {
-        organic = {
-          offer_id: options.organic.offer_id,
-          affiliate_id: options.organic.affiliate_id
-        };
-      }
+      if (options.organic) configureOrganic(options.organic);
     },
 
-    urlParameter: function (name) {
-      var pairs = window.location.search.slice(1).split('&');
-      for (var i = 0; i < pairs.length; i++) {
-        var at = (pairs[i] + '=').indexOf('=');
-        try {
-          if (decode(pairs[i].slice(0, at)) === name) return decode(pairs[i].slice(at + 1));
-        } catch (e) { /* not a name of ours */ }
-      }
-      return '';
-    },
+    urlParameter: urlParameter,
 
     getTransactionId: function (offer) {
       return newest(idsOfOffer(offer));
@@ -284,6 +333,28 @@
       return newest(idsOfAdvertiser(advertiser));
     }
   };
+
+  function configureOrganic(wanted) {
+    if (!isGiven(wanted.offer_id) || !isGiven(wanted.affiliate_id)) {
+      nothing('organic visits need organic.offer_id and organic.affiliate_id');
+      return;
+    }
+    organic = Object.assign({}, wanted.options, {
+      offer_id: wanted.offer_id,
+      affiliate_id: wanted.affiliate_id
+    });
+  }
+
+  function urlParameter(name) {
+    var pairs = window.location.search.slice(1).split('&');
+    for (var i = 0; i < pairs.length; i++) {
+      var at = (pairs[i] + '=').indexOf('=');
+      try {
+        if (decode(pairs[i].slice(0, at)) === name) return decode(pairs[i].slice(at + 1));
+      } catch (e) { /* not a name of ours */ }
+    }
+    return '';
+  }
 
   function decode(text) {
     return decodeURIComponent(text.replace(/\+/g, ' '));
