@@ -35,7 +35,8 @@ fn monitors_and_the_status_command_see_both_programs() {
         let (data, socket) = (network.path("admin"), network.path("run/coupond.sock"));
         let file = format!(
             "data_dir = {data:?}\ndaemon_socket = {socket:?}\n{further}\n[metrics]\n\
-             listen = '{monitors}'\n[log]\nfilter = '{log_level}'\n"
+             listen = '{monitors}'\n[archive]\nmax_bytes = 1073741824\n\
+             [log]\nfilter = '{log_level}'\n"
         );
         std::fs::write(&config, file).unwrap();
     };
@@ -53,7 +54,10 @@ fn monitors_and_the_status_command_see_both_programs() {
     };
     let daemon_monitors = network.free_address();
     let listen = daemon_monitors.to_string();
-    let mut daemon = network.start_daemon_with(&[("COUPOND_METRICS_LISTEN", &listen)]);
+    // Limits by size have metrics where they are set.
+    let variables =
+        [("COUPOND_METRICS_LISTEN", &*listen), ("COUPOND_CLICKS_STORE_MAX_BYTES", "1073741824")];
+    let mut daemon = network.start_daemon_with(&variables);
     network.create_winter25();
     network.visit("/winter25");
     wait_for("the click to be counted", || (network.gross_clicks() == 1).then_some(()));

@@ -83,7 +83,7 @@ fn sources() -> String {
         .args([".ci", "admin", "benches", "daemon", "loadtest", "shared", "systemd"])
         .args(["-type", "f", "-not", "-path", "*/target/*"])
         .args(["(", "-name", "*.rs", "-o", "-name", "*.toml", "-o", "-name", "*.sql"])
-        .args(["-o", "-name", "*.js", "-o", "-path", ".ci/*", ")"])
+        .args(["-o", "-name", "*.js", "-o", "-name", "*.yml", "-o", "-path", ".ci/*", ")"])
         .current_dir(repository())
         .output()
         .unwrap();
