@@ -77,7 +77,8 @@ impl CatalogResource for BlockedValue {
 
 /// Releases, exempts or blocks a value again, or changes its notes. After a release the rule leaves
 /// the value alone for its look-back window. An exempt value is left alone by all rules, and other
-/// blocks of it are not in force.
+/// blocks of it are not in force. If either status ends a block or a warning of a rule with
+/// `is_notify_employees`, the event `smart_switch.released` is recorded.
 #[utoipa::path(patch, path = "/blockedvalues/{id}", params(Id, Wait), request_body = BlockedValuePatch, responses((status = 200, body = BlockedValueAnswer)))]
 async fn patch(
     State(edits): State<Edits>,

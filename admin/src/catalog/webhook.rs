@@ -34,7 +34,7 @@ words! {
         SmartSwitchWarned = "smart_switch.warned",
         /// A SmartSwitch rule refuses the visits with a value.
         SmartSwitchBlocked = "smart_switch.blocked",
-        /// A SmartSwitch rule ended its action on a value.
+        /// A SmartSwitch rule ended its action or warning on a value, or a person ended it.
         SmartSwitchReleased = "smart_switch.released",
         /// A SmartSwitch rule found values, and acts on none.
         SmartSwitchAlert = "smart_switch.alert",

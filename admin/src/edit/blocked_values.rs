@@ -2,15 +2,17 @@
 //!
 //! The scope of a row never changes: an edit sets the status and the notes.
 
+use serde_json::{Value, json};
+
 use super::{Change, EditError, Editable, Saved, check_reference, coupon_codes};
 use crate::catalog::{
-    Advertiser, Affiliate, BlockedValue, BlockedValueStatus, CouponStatus, Offer,
-    SmartSwitchAction, SwitchVariable,
+    Advertiser, Affiliate, BlockedValue, BlockedValueStatus, CouponStatus, EventType, Offer,
+    SmartSwitchAction, SmartSwitchRule, SwitchVariable,
 };
 use crate::store::coupon_codes::Chosen;
 use crate::store::rows::{self, Stored};
 use crate::store::smart_switch::traffic::ValueKey;
-use crate::store::{WriteTx, blocked_values};
+use crate::store::{StoreError, WriteTx, blocked_values, events};
 
 impl Editable for BlockedValue {
     const NAME: &'static str = "blocked value";
@@ -112,6 +114,9 @@ pub fn change(
         (false, true) => drop(begin_action(tx, after.action, &key(after))?),
         _ => {}
     }
+    if is_in_effect(&before) && !is_in_effect(after) {
+        record_release(tx, id, &before)?;
+    }
     let statuses = (before.blocked_value_status, after.blocked_value_status);
     if statuses == (BlockedValueStatus::Warned, BlockedValueStatus::Released) {
         // A person knows better than the warning.
@@ -120,6 +125,37 @@ pub fn change(
     // The action may have taken a later position in the change sequence.
     let sequence = Some(tx.next_catalog_sequence()?);
     Ok(Saved { now: super::existing(tx, id)?, sequence })
+}
+
+/// Whether a block or a warning is in effect.
+fn is_in_effect(value: &BlockedValue) -> bool {
+    use BlockedValueStatus::{Active, Warned};
+    matches!(value.blocked_value_status, Active | Warned)
+}
+
+/// Records that a person ended the block or the warning of a rule. Blocks by hand and blocks of
+/// rules that tell nobody made no event when they began, so their end makes none.
+fn record_release(tx: &WriteTx<'_>, id: u32, before: &BlockedValue) -> Result<(), StoreError> {
+    // The values of a deleted rule stay blocked.
+    let rule_id = before.facts.network_smart_switch_rule_id;
+    let rule = rows::find_including_deleted::<SmartSwitchRule>(tx, rule_id)?;
+    if rule.is_none_or(|rule| !rule.object.is_notify_employees) {
+        return Ok(());
+    }
+    events::record(tx, EventType::SmartSwitchReleased, &release_data(id, before, 0))
+}
+
+/// The data of the event that a block or a warning ended. `run_id` is 0 if a person ended it.
+pub(crate) fn release_data(id: u32, before: &BlockedValue, run_id: u64) -> Value {
+    json!({
+        "network_smart_switch_rule_id": before.facts.network_smart_switch_rule_id,
+        "rule_name": before.facts.rule_name, "run_id": run_id, "network_blocked_value_id": id,
+        "action": before.action, "variable": before.variable, "value": before.value,
+        "network_offer_id": before.network_offer_id,
+        "network_advertiser_id": before.network_advertiser_id,
+        "network_affiliate_id": before.network_affiliate_id,
+        "former_status": before.blocked_value_status,
+    })
 }
 
 fn key(value: &BlockedValue) -> ValueKey {

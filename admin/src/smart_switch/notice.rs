@@ -1,11 +1,13 @@
 //! Events about the actions of a run, written in the transaction of the run.
 //!
 //! Rules with `is_notify_employees` tell of each value that they warn of, act on and release. Alerts
-//! come from all rules, because an alert has no other effect.
+//! come from all rules, because an alert has no other effect. Releases by hand are recorded where
+//! blocked values are edited.
 
 use serde_json::{Value, json};
 
 use crate::catalog::{BlockedValue, EventType, SmartSwitchAction, SmartSwitchRule};
+use crate::edit::blocked_values::release_data;
 use crate::store::blocked_values::NewBlock;
 use crate::store::rows::Stored;
 use crate::store::smart_switch::{Finding, FindingOutcome, SmartSwitchRun};
@@ -55,15 +57,7 @@ impl Notices<'_> {
         id: u32,
         value: &BlockedValue,
     ) -> Result<(), StoreError> {
-        let data = json!({
-            "network_smart_switch_rule_id": self.rule.id, "rule_name": self.rule.object.name,
-            "run_id": self.run_id, "network_blocked_value_id": id, "action": value.action,
-            "variable": value.variable, "value": value.value,
-            "network_offer_id": value.network_offer_id,
-            "network_advertiser_id": value.network_advertiser_id,
-            "network_affiliate_id": value.network_affiliate_id,
-            "former_status": value.blocked_value_status,
-        });
+        let data = release_data(id, value, self.run_id);
         self.record(tx, EventType::SmartSwitchReleased, &data)
     }
 

@@ -1,8 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::catalog::{BlockedValue, BlockedValueStatus};
+use crate::catalog::{BlockedValue, BlockedValueStatus, EventType};
 use crate::store::conversions::{self, tests::sample};
+use crate::store::events;
 use crate::store::rollups::{ConversionCount, Measures, ValueDimension, count_conversions};
 use crate::store::smart_switch::traffic;
 
@@ -156,15 +157,63 @@ async fn a_run_blocks_the_value_that_never_converts_and_keeps_the_numbers() {
     .await;
 }
 
+fn set_status(tx: &WriteTx<'_>, id: u32, status: &str) -> BlockedValue {
+    let fields = crate::json::Fields::from_object(&json!({"blocked_value_status": status}));
+    let patch = crate::edit::Change::Patch(fields.unwrap());
+    crate::edit::blocked_values::change(tx, id, patch).unwrap().now.object
+}
+
+/// Former statuses and runs of the recorded releases.
+fn releases(tx: &WriteTx<'_>) -> Vec<(String, u64)> {
+    let page = events::page(tx, 0, &[EventType::SmartSwitchReleased], 10).unwrap();
+    let read = |event: events::NumberedEvent| {
+        let data: serde_json::Value = serde_json::from_str(&event.event.data).unwrap();
+        let former = data["former_status"].as_str().unwrap().to_owned();
+        (former, data["run_id"].as_u64().unwrap())
+    };
+    page.events.into_iter().map(read).collect()
+}
+
+#[tokio::test]
+async fn a_release_by_hand_is_an_event_if_the_rule_tells_of_news() {
+    in_store(|tx| {
+        let rule = setup(tx, &never_converts())?;
+        run(tx, &rule, NOW)?;
+        set_status(tx, 1, "active");
+        assert_eq!(releases(tx), []);
+        let expected = [("active".to_owned(), 0), ("active".to_owned(), 0)];
+        for status in ["released", "released", "exempt"] {
+            set_status(tx, 1, status);
+            assert_eq!(releases(tx), expected[..1], "{status}");
+        }
+        // A deleted rule's values stay blocked.
+        set_status(tx, 1, "active");
+        rows::delete::<SmartSwitchRule>(tx, rule.id)?;
+        set_status(tx, 1, "exempt");
+        assert_eq!(releases(tx), expected);
+        // Blocks by hand and blocks of quiet rules make no event when they begin.
+        let by_hand = json!({"variable": "source_id", "value": "other"});
+        let id = rows::insert(tx, &serde_json::from_value::<BlockedValue>(by_hand).unwrap())?;
+        set_status(tx, id, "released");
+        set_status(tx, 1, "active");
+        rows::update(
+            tx,
+            rule.id,
+            &SmartSwitchRule { is_notify_employees: false, ..never_converts() },
+        )?;
+        set_status(tx, 1, "released");
+        assert_eq!(releases(tx), expected);
+        Ok(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_released_value_stays_exempt_for_the_rules_window() {
     in_store(|tx| {
         let rule = setup(tx, &never_converts())?;
         run(tx, &rule, NOW)?;
-        let change = crate::json::Fields::from_object(&json!({"blocked_value_status": "released"}));
-        let patch = crate::edit::Change::Patch(change.unwrap());
-        let saved = crate::edit::blocked_values::change(tx, 1, patch)?;
-        let facts = saved.now.object.facts;
+        let facts = set_status(tx, 1, "released").facts;
         assert_eq!(facts.exempt_until, facts.time_released + 24 * 3_600);
         assert_eq!(blocked_values::refused(tx)?, []);
         let at = |seconds: i64| Moment { unix_ms: u64::try_from(seconds).unwrap() * 1_000 };
@@ -216,8 +265,9 @@ async fn a_warned_value_is_withdrawn_when_it_converts() {
         (sale.offer_id, sale.affiliate_id, sale.advertiser_id) = (1, 7, 1);
         (sale.source_id, sale.event_id) = ("Bad".into(), 0);
         conversions::insert(tx, &sale)?;
-        run(tx, &rule, NOW)?;
+        let run = run(tx, &rule, NOW)?;
         assert_eq!(blocked(tx), [("bad".to_owned(), BlockedValueStatus::Released)]);
+        assert_eq!(releases(tx), [("warned".to_owned(), run.run_id)]);
         assert_eq!(stored::clock(tx, rule.id)?.next_check, None);
         Ok(())
     })
@@ -229,13 +279,10 @@ async fn a_warned_value_that_a_person_releases_is_left_alone() {
     in_store(|tx| {
         let rule = setup(tx, &SmartSwitchRule { delay_minutes: 60, ..never_converts() })?;
         run(tx, &rule, NOW)?;
-        let change = crate::json::Fields::from_object(&json!({"blocked_value_status": "released"}));
-        let patch = crate::edit::Change::Patch(change.unwrap());
-        let saved = crate::edit::blocked_values::change(tx, 1, patch)?;
-        assert!(saved.now.object.facts.exempt_until > 0);
-        let at = Moment {
-            unix_ms: u64::try_from(saved.now.object.facts.exempt_until - 1).unwrap() * 1_000,
-        };
+        let facts = set_status(tx, 1, "released").facts;
+        assert!(facts.exempt_until > 0);
+        assert_eq!(releases(tx), [("warned".to_owned(), 0)]);
+        let at = Moment { unix_ms: u64::try_from(facts.exempt_until - 1).unwrap() * 1_000 };
         let next = run(tx, &rule, at)?;
         assert_eq!(next.findings[0].outcome, FindingOutcome::Exempt);
         Ok(())

@@ -117,15 +117,27 @@ fn a_source_that_never_converts_is_blocked_and_stays_open_after_an_undo() {
     assert_eq!(watched.blocked_values().len(), 1);
     // 84: one call undoes the block, and the next run leaves the value alone.
     let released = json!({"blocked_value_status": "released"});
-    watched.network.done("PATCH", "blockedvalues/1?wait=live", released);
+    watched.network.done("PATCH", "blockedvalues/1?wait=live", released.clone());
     assert_eq!(watched.visit(903, "source_id=bad").status, 302);
+    // The undo makes one event, a second undo none.
+    watched.network.done("PATCH", "blockedvalues/1?wait=live", released);
+    let page = watched.network.call("GET", "events?types=smart_switch.released", None).json();
+    let events = page["events"].as_array().unwrap();
+    assert_eq!(events.len(), 1, "{page}");
+    let expected = json!({
+        "network_smart_switch_rule_id": 1, "rule_name": blocked["rule_name"], "run_id": 0,
+        "network_blocked_value_id": 1, "action": "block", "variable": "source_id", "value": "bad",
+        "network_offer_id": watched.codes.offer, "network_advertiser_id": 0,
+        "network_affiliate_id": watched.codes.partner, "former_status": "active",
+    });
+    assert_eq!(events[0]["data"], expected);
     let run = watched.run();
     assert_eq!(run["findings"][0]["outcome"], "exempt", "{run}");
     assert_eq!(watched.visit(904, "source_id=bad").status, 302);
     let audit = watched.network.call("GET", "audit?filter=object=blocked_value", None).json();
     let actions: Vec<&Value> =
         audit["audit"].as_array().unwrap().iter().map(|entry| &entry["action"]).collect();
-    assert_eq!(actions, ["changed", "blocked"]);
+    assert_eq!(actions, ["changed", "changed", "blocked"]);
 }
 
 #[test]
