@@ -151,7 +151,7 @@ pub(crate) struct Refund {
     /// The conversion that was reduced, or the refund itself if it waits.
     pub(crate) about: Number,
     pub(crate) amount: Micros,
-    /// The named currency where it is not the order's. Before its order comes, a refund takes any.
+    /// The named currency where it is not the order's.
     pub(crate) other_currency: Option<&'static str>,
     /// The refund's own id.
     pub(crate) id: Option<u32>,

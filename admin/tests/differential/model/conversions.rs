@@ -468,9 +468,13 @@ impl Model {
     }
 
     fn wait_for_sale(&mut self, refund: Conversion) -> Verdict {
-        if let Some(verdict) = self.refund_again(&refund, &refund.clone()) {
+        // As long as nobody knows the order, its currency is taken for the offer's.
+        let currency = refund.offer.map_or("USD", |offer| self.offers[offer].currency);
+        let order = Conversion { currency, ..refund.clone() };
+        if let Some(verdict) = self.refund_again(&refund, &order) {
             return verdict;
         }
+        let other_currency = other_currency(&refund, &order);
         self.kinds.saw("a refund before its sale");
         let of = (refund.offer, refund.event, refund.key);
         let waits = Conversion {
@@ -483,7 +487,7 @@ impl Model {
         let about = waits.number;
         let amount = waits.amount.unwrap_or_default();
         let id = waits.said.refund;
-        self.refunds.push(Refund { of, about, amount, other_currency: None, id });
+        self.refunds.push(Refund { of, about, amount, other_currency, id });
         self.keep(waits)
     }
 
