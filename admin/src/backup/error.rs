@@ -60,6 +60,19 @@ pub enum BackupError {
         /// Name of a file in the folder.
         found: String,
     },
+    /// The user of the restore lacks the permission to write.
+    #[error(
+        "nothing was restored: the user with uid {uid} cannot write to {}, which belongs to {owner}; run \
+         the restore as this owner or as root, or name another folder with --data", path.display()
+    )]
+    Denied {
+        /// The user of the restore.
+        uid: u32,
+        /// The folder or file that cannot be written.
+        path: PathBuf,
+        /// Its owner.
+        owner: String,
+    },
     /// An admin serves the folder.
     #[error("a coupon-admin serves {}; stop it first", .0.display())]
     InUse(PathBuf),

@@ -370,15 +370,23 @@ fn what_root_restores_belongs_to_whom_the_folder_belongs_to() {
     let (_folder, file) = original.backup();
     let around = tempfile::tempdir().unwrap();
     chown(around.path(), Some(12_345), Some(23_456)).unwrap();
-    // A new folder belongs to whom the one around it belongs to.
-    let (new, empty) = (around.path().join("new"), around.path().join("empty"));
+    // New folders belong to whom the one around them belongs to.
+    let (new, empty) = (around.path().join("new/inner"), around.path().join("empty"));
     std::fs::create_dir(&empty).unwrap();
     chown(&empty, Some(34_567), Some(45_678)).unwrap();
     for (dir, owner) in [(new, (12_345, 23_456)), (empty, (34_567, 45_678))] {
-        restore(&file, &dir, 0, &mut |_| ()).unwrap();
+        let restored = restore(&file, &dir, 0, &mut |_| ()).unwrap();
+        let named = format!("(uid {}, gid {})", owner.0, owner.1);
+        assert!(restored.owner.ends_with(&named), "{}", restored.owner);
+        for segment in std::fs::read_dir(dir.join("archive")).unwrap() {
+            let found = segment.unwrap().metadata().unwrap();
+            assert_eq!((found.uid(), found.gid()), owner);
+        }
         for name in [".", "admin.db", "archive", "serve.lock"] {
             let found = std::fs::metadata(dir.join(name)).unwrap();
             assert_eq!((found.uid(), found.gid()), owner, "{name}");
         }
     }
+    let made = std::fs::metadata(around.path().join("new")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (12_345, 23_456));
 }

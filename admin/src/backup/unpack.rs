@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use coupon_shared::click::block::Block;
 use coupon_shared::framed_log::FrameReader;
+use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::error::BackupError;
 use super::file_format::{FORMAT, FileEntry, MANIFEST, Manifest, Progress};
@@ -22,7 +24,7 @@ use crate::archive::{self, ArchiveError};
 use crate::data_folder::{LOCK_FILE_NAME, lock_path, try_lock};
 use crate::disk::Disk;
 use crate::private_file::{
-    create_new, give_new_folder, give_to_owner_of, owner_of, sync_folder_of,
+    create_new, folder_of, give_new_folder, give_to_owner_of, owner_of, sync_folder_of,
 };
 use crate::store::{self, copy};
 
@@ -75,7 +77,6 @@ pub fn restore(
     new_folder(&staging.join(archive::FOLDER_NAME))?;
     let disk = Disk::new(dir, reserve_bytes);
     let restored = stage(from, file, &staging, &disk, progress).and_then(|restored| {
-        give_to_owner(&staging, dir)?;
         move_into_place(&staging, dir)?;
         Ok(restored)
     });
@@ -99,33 +100,64 @@ pub fn check_finished(dir: &Path) -> Result<(), BackupError> {
     }
 }
 
+/// Makes the data folder with its missing parents.
 fn make_data_folder(dir: &Path) -> Result<(), BackupError> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(dir);
-    made.map_err(BackupError::io("make", dir))?;
-    give_new_folder(dir).map_err(BackupError::io("set the owner of", dir))
-}
-
-fn new_folder(path: &Path) -> Result<(), BackupError> {
-    let made = std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path);
-    made.map_err(BackupError::io("make", path))
-}
-
-/// Gives the files that root unpacked to the data folder's owner.
-fn give_to_owner(staging: &Path, dir: &Path) -> Result<(), BackupError> {
-    let archive = staging.join(archive::FOLDER_NAME);
-    let segments = segments(&archive)?;
-    let segments = segments.iter().map(|name| archive.join(name));
-    for path in [staging.join(store::FILE_NAME), archive.clone()].into_iter().chain(segments) {
-        give_to_owner_of(dir, &path).map_err(BackupError::io("set the owner of", &path))?;
+    let folders: Vec<&Path> = dir.ancestors().filter(|folder| *folder != Path::new("")).collect();
+    for folder in folders.into_iter().rev() {
+        if folder.is_dir() {
+            continue;
+        }
+        new_folder(folder)?;
+        // The service's user has to pass through new parents too.
+        give_new_folder(folder).map_err(BackupError::io("set the owner of", folder))?;
     }
     Ok(())
 }
 
+fn new_folder(path: &Path) -> Result<(), BackupError> {
+    let made = std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path);
+    made.map_err(write_error("make", path))
+}
+
+/// The error of a file or folder that cannot be made. Where the user lacks the permission, the error
+/// names the file or folder that refuses, and its owner.
+fn write_error<'p>(
+    doing: &'static str,
+    path: &'p Path,
+) -> impl FnOnce(io::Error) -> BackupError + 'p {
+    move |error| {
+        // EPERM, such as of an immutable folder, has another remedy.
+        let is_denied = Errno::from_io_error(&error) == Some(Errno::ACCESS);
+        match nearest_owner(path).filter(|_| is_denied) {
+            Some((path, owner)) => BackupError::Denied { uid: geteuid().as_raw(), path, owner },
+            None => BackupError::io(doing, path)(error),
+        }
+    }
+}
+
+/// The path itself, or its nearest parent that the user can see, with its owner.
+fn nearest_owner(path: &Path) -> Option<(PathBuf, String)> {
+    let here = Path::new(".");
+    let mut ancestors =
+        path.ancestors().map(|path| if path == Path::new("") { here } else { path });
+    ancestors.find_map(|path| Some((path.to_owned(), owner_of(path).ok()?)))
+}
+
+/// Gives the files that root unpacked to the data folder's owner; returns the owner of the files.
+fn give_to_owner(staging: &Path) -> Result<String, BackupError> {
+    let (dir, store) = (folder_of(staging), staging.join(store::FILE_NAME));
+    let archive = staging.join(archive::FOLDER_NAME);
+    let segments = segments(&archive)?;
+    let segments = segments.iter().map(|name| archive.join(name));
+    for path in [store.clone(), archive.clone()].into_iter().chain(segments) {
+        give_to_owner_of(dir, &path).map_err(BackupError::io("set the owner of", &path))?;
+    }
+    // Without root the files belong to the user of the restore, also in the folder of another.
+    owner_of(&store).map_err(BackupError::io("read", &store))
+}
+
 fn lock(dir: &Path) -> Result<File, BackupError> {
-    let lock = try_lock(dir).map_err(BackupError::io("open", &lock_path(dir)))?;
+    let lock = try_lock(dir).map_err(write_error("open", &lock_path(dir)))?;
     lock.ok_or_else(|| BackupError::InUse(dir.into()))
 }
 
@@ -192,8 +224,7 @@ fn stage(
     }
     let click_blocks = check_archive(staging, adopted.last_frame)?;
     let generation = adopted.meta.generation;
-    let owner = owner_of(staging.parent().unwrap_or(staging));
-    let owner = owner.map_err(BackupError::io("read", staging))?;
+    let owner = give_to_owner(staging)?;
     Ok(Restored { owner, made_at: manifest.made_at, click_blocks, generation })
 }
 

@@ -1,11 +1,12 @@
 //! Backup of a running network, and its restore beside the same daemon.
 
-use crate::programs::{Network, admin_program, today, wait_for};
+use crate::programs::{Network, admin_program, is_installed, today, wait_for};
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::fs::File;
-use std::path::Path;
-use std::process::Command;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 #[test]
 fn a_restored_network_is_served_by_the_live_daemon_and_counts_each_click_once() {
@@ -112,4 +113,98 @@ fn a_drill_restores_a_running_network_into_a_second_folder_and_starts_it_there()
     wait_for("the restored index", || (second.visit("/drill19").status == 302).then_some(()));
     wait_for("the new click", || (second.gross_clicks() == 21).then_some(()));
     assert_eq!(first.gross_clicks(), 20, "the drill reached the first network");
+}
+
+/// The user `nobody`, who is neither root nor the service's user.
+const OTHER_USER: u32 = 65_534;
+
+/// coupon-admin run as the other user.
+fn as_other_user(arguments: &[&str], data: &Path) -> Output {
+    let user = OTHER_USER.to_string();
+    let mut program = Command::new("setpriv");
+    program.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(admin_program());
+    program.env("COUPON_ADMIN_LOG_FILTER", "error").args(arguments);
+    program.arg("--data").arg(data).output().unwrap()
+}
+
+/// Whether this test is root and the other user can run the program; says what is missing.
+fn can_act_as_other_user(data: &Path) -> bool {
+    if !is_installed("setpriv") {
+        return false;
+    }
+    let can = rustix::process::geteuid().is_root()
+        && as_other_user(&["--version"], data).status.success();
+    if !can {
+        eprintln!("skipped: not root, or the program lies where uid {OTHER_USER} cannot run it");
+    }
+    can
+}
+
+/// A backup that everybody can read, in a folder that everybody can enter.
+fn readable_backup(network: &Network) -> PathBuf {
+    network.start_admin().stop();
+    let (done, said) = network.on_data("backup", "backup.tar.zst");
+    assert!(done, "{said}");
+    let file = network.path("backup.tar.zst");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(network.path("."), Permissions::from_mode(0o755)).unwrap();
+    file
+}
+
+#[test]
+fn the_owner_of_a_folder_can_use_what_root_restored_there() {
+    let network = Network::new();
+    if !can_act_as_other_user(&network.path("home")) {
+        return;
+    }
+    let backup = readable_backup(&network);
+    let home = network.path("home");
+    std::fs::create_dir(&home).unwrap();
+    chown(&home, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
+    let data = home.join("coupon/data");
+    let mut restore = Command::new(admin_program());
+    let output = restore.arg("restore").arg(backup).arg("--data").arg(&data).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("(uid 65534, gid 65534)"), "{output:?}");
+    let key = as_other_user(&["api-key", "create", "--role", "admin"], &data);
+    assert!(key.status.success(), "{key:?}");
+    let rebuilt = as_other_user(&["rebuild-reports"], &data);
+    assert!(rebuilt.status.success(), "{rebuilt:?}");
+}
+
+#[test]
+fn a_restore_without_the_right_to_write_names_folder_owner_and_remedy() {
+    let network = Network::new();
+    if !can_act_as_other_user(&network.path("closed")) {
+        return;
+    }
+    let backup = readable_backup(&network);
+    let restore = ["restore", backup.to_str().unwrap()];
+    let (closed, locked) = (network.path("closed"), network.path("locked"));
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::create_dir(&locked).unwrap();
+    std::fs::write(locked.join("serve.lock"), "").unwrap();
+    std::fs::set_permissions(locked.join("serve.lock"), Permissions::from_mode(0o600)).unwrap();
+    chown(&locked, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
+    let cases = [
+        (closed.clone(), closed.clone()),
+        (closed.join("new/inner"), closed.clone()),
+        (locked.clone(), locked.join("serve.lock")),
+    ];
+    for (data, refusing) in cases {
+        let output = as_other_user(&restore, &data);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let named = format!("cannot write to {}, which belongs to root", refusing.display());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(said.contains(&named) && said.contains("with --data"), "{said}");
+    }
+    let left = |folder: &Path| std::fs::read_dir(folder).unwrap().count();
+    assert_eq!((left(&closed), left(&locked)), (0, 1), "a refused restore left files");
+
+    // In a folder open to all, the files belong to the user of the restore.
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o777)).unwrap();
+    let output = as_other_user(&restore, &closed);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("(uid 65534, gid 65534)"), "{output:?}");
+    assert_eq!(std::fs::metadata(closed.join("admin.db")).unwrap().uid(), OTHER_USER);
 }
