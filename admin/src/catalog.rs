@@ -30,6 +30,7 @@ mod forwarding_rule;
 mod generation;
 mod id;
 pub(crate) mod ip_blocklist;
+pub(crate) mod kept_fields;
 pub(crate) mod languages;
 mod money;
 mod nullable;
@@ -74,6 +75,7 @@ pub use fail_traffic::{FailReason, InternalRedirect, RedirectRoutingMethod, Redi
 pub use formula::{escape_formula, unescape_formula};
 pub use forwarding_rule::{ForwardingRule, ForwardingRuleStatus, VariableCondition};
 pub use generation::{CheckedGeneration, Generation, Pattern};
+pub use kept_fields::KeepsFields;
 pub use money::{LARGEST as LARGEST_AMOUNT, Money};
 pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
@@ -104,4 +106,4 @@ pub use webhook::{EventType, Webhook, WebhookStatus};
 pub use words::{AccountStatus, PartnerVisibility, PartnerVisibilityEdit, UnknownWord, WordSet};
 
 /// Fields of objects with secrets. API keys have none, because the secret is not among their fields.
-pub const SECRET_FIELDS: &[&str] = &["verification_token", "signing_key"];
+pub const SECRET_FIELDS: &[&str] = &["verification_token", "signing_key", "billing"];

@@ -53,7 +53,7 @@ pub trait Editable: Entity + Clone + Serialize + DeserializeOwned {
     ///
     /// # Errors
     /// The values that nobody knows.
-    fn complete(&mut self, _tx: &WriteTx<'_>) -> Result<(), EditError> {
+    fn complete(&mut self, _tx: &WriteTx<'_>, _id: Option<u32>) -> Result<(), EditError> {
         Ok(())
     }
 
@@ -102,7 +102,7 @@ pub struct Saved<T> {
 /// When a rule is violated.
 pub fn create<T: Editable>(tx: &WriteTx<'_>, object: &T) -> Result<Saved<Stored<T>>, EditError> {
     let mut object = object.clone();
-    object.complete(tx)?;
+    object.complete(tx, None)?;
     object.check(tx, None)?;
     let id = rows::insert(tx, &object)?;
     let sequence = next_sequence::<T>(tx)?;
@@ -139,7 +139,7 @@ pub fn change_or_remove<T: Editable>(
     check_if_match(tx, T::NAME, id, before.times.revision)?;
     let mut object: T = change.apply(&before.object, T::READ_ONLY_FIELDS)?;
     let is_removal = object.take_removal(&before.object);
-    object.complete(tx)?;
+    object.complete(tx, Some(id))?;
     object.check(tx, Some(id))?;
     rows::update(tx, id, &object)?;
     let sequence = next_sequence::<T>(tx)?;

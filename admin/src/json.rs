@@ -83,8 +83,12 @@ pub fn field_error(
     // serde reports a missing or duplicate field at the object.
     let words = ["missing field `", "duplicate field `"];
     let of_object = words.iter().find_map(|words| message.strip_prefix(words));
-    let missing = of_object.and_then(|rest| rest.split('`').next());
     let path = path.to_string();
+    // An unknown field too, where the further fields of an object are read last.
+    let unknown = message.strip_prefix("unknown field `");
+    let unknown =
+        unknown.filter(|rest| !path.ends_with(rest.split('`').next().unwrap_or_default()));
+    let missing = of_object.or(unknown).and_then(|rest| rest.split('`').next());
     let parts = [prefix, path.as_str(), missing.unwrap_or_default()];
     let named: Vec<&str> =
         parts.into_iter().filter(|part| !part.is_empty() && *part != ".").collect();

@@ -74,6 +74,8 @@ mod networks_fail_traffic;
 mod networks_forwardingrules;
 #[path = "api/networks/jobs.rs"]
 mod networks_jobs;
+#[path = "api/networks/kept_fields.rs"]
+mod networks_kept_fields;
 #[path = "api/networks/lists.rs"]
 mod networks_lists;
 #[path = "api/networks/lists_at_scale.rs"]

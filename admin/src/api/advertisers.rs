@@ -6,10 +6,10 @@ use utoipa::openapi::ObjectBuilder;
 use utoipa::openapi::schema::ArrayBuilder;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::answer::Resource;
+use super::answer::{Resource, labels};
 use super::crud::{self, CatalogResource, NoRules};
 use super::request::{ListSpec, Wait};
-use super::state::AppState;
+use super::state::{AppState, Network};
 use crate::catalog::{Advertiser, TrustRule};
 use crate::store::rows::{self, Entity};
 
@@ -34,6 +34,10 @@ impl Resource for Advertiser {
     const SCHEMA: &'static str = "Advertiser";
     const PLURAL: &'static str = "advertisers";
     const ID_FIELD: &'static str = "network_advertiser_id";
+
+    fn relationship(&self, _network: Network, _id: u32) -> Map<String, Value> {
+        Map::from_iter([labels(&self.kept)])
+    }
 
     fn read_only_fields(&self) -> Map<String, Value> {
         Map::from_iter([("trust_rules".to_owned(), json!(self.trust_rules()))])
@@ -64,5 +68,10 @@ impl CatalogResource for Advertiser {
     fn clear_secrets(&mut self) {
         self.verification_token.clear();
         self.signing_key.clear();
+        self.kept.remove("billing");
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        Advertiser::warnings(self).into_iter().collect()
     }
 }

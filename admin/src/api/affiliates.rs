@@ -1,11 +1,12 @@
 //! `/v1/networks/affiliates`: partners.
 
+use serde_json::{Map, Value};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::answer::Resource;
+use super::answer::{Resource, labels};
 use super::crud::{self, CatalogResource, NoRules};
 use super::request::{ListSpec, RemovalOptions, Wait};
-use super::state::AppState;
+use super::state::{AppState, Network};
 use crate::catalog::Affiliate;
 use crate::store::rows::{self, Entity};
 
@@ -31,6 +32,10 @@ impl Resource for Affiliate {
     const SCHEMA: &'static str = "Affiliate";
     const PLURAL: &'static str = "affiliates";
     const ID_FIELD: &'static str = "network_affiliate_id";
+
+    fn relationship(&self, _network: Network, _id: u32) -> Map<String, Value> {
+        Map::from_iter([labels(&self.kept)])
+    }
 }
 
 impl CatalogResource for Affiliate {
@@ -46,4 +51,12 @@ impl CatalogResource for Affiliate {
         is_whole_by_default: false,
         has_cursors: false,
     };
+
+    fn clear_secrets(&mut self) {
+        self.kept.remove("billing");
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        Affiliate::warnings(self).into_iter().collect()
+    }
 }

@@ -87,6 +87,11 @@ pub(super) trait Resource: ToSchema {
         Map::new()
     }
 
+    /// Entries of `relationship` that every answer has.
+    fn relationship(&self, _network: Network, _id: u32) -> Map<String, Value> {
+        Map::new()
+    }
+
     /// The schema of [`Resource::read_only_fields`].
     fn read_only_schema() -> utoipa::openapi::Object {
         utoipa::openapi::Object::new()
@@ -103,7 +108,8 @@ impl<T: Resource> PartialSchema for Object<T> {
             T::read_only_schema().into(),
             Times::schema(),
         ]));
-        let related = ObjectBuilder::new().description(Some("What `relationship` asked for"));
+        let related = ObjectBuilder::new()
+            .description(Some("What `relationship` asked for, and what belongs to each answer"));
         object.properties.insert("relationship".into(), related.into());
         object.properties.insert("warnings".into(), Vec::<String>::schema());
         object.into()
@@ -136,9 +142,9 @@ impl<T: Resource> Object<T> {
             id: BTreeMap::from([(T::ID_FIELD, stored.id)]),
             network_id: network.id,
             read_only: stored.object.read_only_fields(),
+            relationship: stored.object.relationship(network, stored.id),
             object: stored.object,
             times: stored.times,
-            relationship: Map::new(),
             warnings: Vec::new(),
         }
     }
@@ -302,6 +308,12 @@ pub(super) async fn harden(mut response: Response) -> Response {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     response
+}
+
+/// The labels of an object in the place where Everflow answers them.
+pub(super) fn labels(kept: &Map<String, Value>) -> (String, Value) {
+    let entries = kept.get("labels").and_then(Value::as_array).cloned().unwrap_or_default();
+    ("labels".to_owned(), json!({"total": entries.len(), "entries": entries}))
 }
 
 /// A related object in `relationship`, with name and status.

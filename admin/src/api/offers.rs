@@ -1,13 +1,14 @@
 //! `/v1/networks/offers`.
 use axum::extract::FromRef;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::answer::{Object, Resource, label};
+use super::answer::{Object, Resource, label, labels};
 use super::cap_relationships::{REMAINING, USED, relate_caps};
 use super::crud::{self, CatalogResource};
 use super::request::{ListSpec, Relationships, RemovalOptions, RuleOptions, RuleRemovalOptions};
 use super::ruleset_data::{MissingFacts, RulesetData};
+use super::schema::field;
 use super::state::{AppState, Network};
 use crate::catalog::Offer;
 use crate::edit::EditError;
@@ -44,6 +45,27 @@ impl Resource for Offer {
     const SCHEMA: &'static str = "Offer";
     const PLURAL: &'static str = "offers";
     const ID_FIELD: &'static str = "network_offer_id";
+
+    fn read_only_fields(&self) -> Map<String, Value> {
+        let limits_time = self.limits_time_to_conversion();
+        Map::from_iter([("is_session_tracking_enabled".to_owned(), limits_time.into())])
+    }
+
+    fn read_only_schema() -> utoipa::openapi::Object {
+        field::<bool>(Default::default(), "is_session_tracking_enabled")
+    }
+
+    fn relationship(&self, network: Network, id: u32) -> Map<String, Value> {
+        let entries = self.payout_revenue.iter().map(|entry| {
+            let mut entry = json!(entry);
+            entry["network_id"] = network.id.into();
+            entry["network_offer_id"] = id.into();
+            entry
+        });
+        let entries: Vec<Value> = entries.collect();
+        let payout_revenue = json!({"total": entries.len(), "entries": entries});
+        Map::from_iter([("payout_revenue".to_owned(), payout_revenue), labels(&self.kept)])
+    }
 }
 
 /// The parts outside the store that an offer is checked with.

@@ -12,7 +12,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa::openapi::path::{Operation, ParameterIn};
-use utoipa::openapi::schema::Type;
+use utoipa::openapi::schema::{AdditionalProperties, Components, Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
@@ -21,6 +21,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::error::ErrorBody;
 use super::schema::parameter;
+use crate::catalog::{Advertiser, Affiliate, KeepsFields, Offer, PayoutRevenue, kept_fields};
 
 const SECURITY: &str = "api_key";
 /// Allows the assets of `/docs` and no external resources.
@@ -59,6 +60,10 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     let mut nested = Vec::new();
     ErrorBody::schemas(&mut nested);
     components.schemas.extend(nested);
+    describe_kept::<Offer>(components);
+    describe_kept::<PayoutRevenue>(components);
+    describe_kept::<Advertiser>(components);
+    describe_kept::<Affiliate>(components);
     let key = ApiKeyValue::with_description(
         "X-Eflow-API-Key",
         "A key of an admin, a manager or a reader, or below /v1/affiliates a partner's key.",
@@ -79,6 +84,27 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
         }
     }
     description
+}
+
+/// Adds the fields that a type keeps to its schemas: of the body, of a `PATCH`, and of the answer.
+fn describe_kept<T: KeepsFields + ToSchema>(components: &mut Components) {
+    let edit = T::name();
+    let answer = edit.trim_end_matches("Edit");
+    for name in [edit.to_string(), format!("{answer}Patch"), answer.to_owned()] {
+        let Some(RefOr::T(Schema::Object(schema))) = components.schemas.get_mut(&name) else {
+            continue;
+        };
+        for kept in kept_fields::names::<T>() {
+            let about = match T::WITHOUT_EFFECT.contains(&kept) {
+                true => "Kept as sent and given back, without effect",
+                false => "Kept as sent and given back",
+            };
+            let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+            let any = any.description(Some(about)).build();
+            schema.properties.entry(kept.into()).or_insert(any.into());
+        }
+        schema.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    }
 }
 
 const ABOUT: &str = "Offers, partners, coupon codes and reports of one network. Objects are sent and answered as \

@@ -109,6 +109,9 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "body.content_type", message))
 }
 
+/// Clients of Everflow choose with it whether a new partner gets a welcome mail; nobody gets one here.
+const IGNORED_BY_EDITS: &str = "notification";
+
 /// Whether the answer waits until the daemon serves the change (`?wait=live`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -126,6 +129,7 @@ impl<S: Sync> FromRequestParts<S> for Wait {
         for (name, value) in parameters(parts) {
             match name.as_str() {
                 "wait" => wait = Wait::read(&value)?,
+                IGNORED_BY_EDITS => {}
                 _ => return Err(unknown(&name, "wait")),
             }
         }
@@ -152,6 +156,7 @@ impl<const N: usize> WaitAndFlags<N> {
             match flags.iter().position(|flag| flag.name == name) {
                 Some(at) => found.1[at] = parse_bool(&name, &value)?,
                 None if name == "wait" => found.0 = Wait::read(&value)?,
+                None if name == IGNORED_BY_EDITS => {}
                 None => {
                     let known = flags.map(|flag| flag.name).join(", ");
                     return Err(unknown(&name, format!("wait, {known}")));

@@ -82,7 +82,7 @@ impl PayoutTerms {
             RevenueType::Rpa => fixed,
             RevenueType::Rps | RevenueType::Prv => share,
             RevenueType::RpaRps => fixed + share,
-            RevenueType::Rpc | RevenueType::Rpm => Decimal::ZERO,
+            RevenueType::Rpc | RevenueType::Rpm | RevenueType::Nothing => Decimal::ZERO,
         }
     }
 
@@ -93,7 +93,7 @@ impl PayoutTerms {
             PayoutType::Cps => percent_of(sale, percentage),
             PayoutType::CpaCps => fixed + percent_of(sale, percentage),
             PayoutType::Prv => percent_of(revenue, percentage),
-            PayoutType::Cpc | PayoutType::Cpm => Decimal::ZERO,
+            PayoutType::Cpc | PayoutType::Cpm | PayoutType::Nothing => Decimal::ZERO,
         }
     }
 }
@@ -117,6 +117,7 @@ mod tests {
             (("cpa_cps", "2.5", "10"), ("rpa_rps", "3", "20"), "100", "12.5", "23"),
             (("cpc", "2.5", "10"), ("rpc", "3", "20"), "100", "0", "0"),
             (("cpm", "2.5", "10"), ("rpm", "3", "20"), "100", "0", "0"),
+            (("null_value", "2.5", "10"), ("blank", "3", "20"), "100", "0", "0"),
             (("prv", "2.5", "50"), ("rpa", "3", "20"), "100", "1.5", "3"),
             (("prv", "2.5", "50"), ("rps", "3", "20"), "100", "10", "20"),
             (("prv", "2.5", "50"), ("prv", "3", "20"), "100", "10", "20"),

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::kept_fields::{self, KeepsFields};
 use super::problems::{FieldError, Problems};
 use super::text;
 use super::words::AccountStatus;
@@ -49,7 +51,6 @@ words! {
 /// An advertiser as edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = AdvertiserEdit)]
-#[serde(deny_unknown_fields)]
 pub struct Advertiser {
     /// Shown in lists and reports.
     #[schema(min_length = 1, max_length = 255, example = "Northwind Outfitters")]
@@ -75,6 +76,32 @@ pub struct Advertiser {
     /// that query, and the body. A secret.
     #[serde(default)]
     pub signing_key: String,
+    /// Fields without a meaning here.
+    #[serde(flatten, deserialize_with = "kept_fields::read::<Advertiser, _>")]
+    #[schema(ignore)]
+    pub kept: Map<String, Value>,
+}
+
+impl KeepsFields for Advertiser {
+    const WITHOUT_EFFECT: &'static [&'static str] = &[
+        "accounting_contact_email",
+        "address_id",
+        "affiliate_id_macro",
+        "billing",
+        "contact_address",
+        "default_currency_id",
+        "email_attribution_method",
+        "is_contact_address_enabled",
+        "is_expose_publisher_reporting_data",
+        "network_employee_id",
+        "offer_id_macro",
+        "reporting_timezone_id",
+        "sales_manager_id",
+        "settings",
+        "users",
+    ];
+    const NOTES: &'static [&'static str] =
+        &["internal_notes", "labels", "platform_name", "platform_url", "platform_username"];
 }
 
 fn click() -> AttributionPriority {
@@ -120,7 +147,16 @@ impl Advertiser {
                 );
             }
         }
+        if self.account_status == AccountStatus::Pending {
+            problems.add("account_status", "is a status of partners; send inactive");
+        }
+        kept_fields::check(&mut problems, &self.kept);
         problems.finish()
+    }
+
+    /// Remarks about fields without effect.
+    pub(crate) fn warnings(&self) -> Option<String> {
+        kept_fields::warning::<Advertiser>(&self.kept)
     }
 }
 

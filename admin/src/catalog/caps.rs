@@ -21,7 +21,7 @@ words! {
     /// The answer to a visit that a check of an offer refuses.
     RefusalAction {
         /// The visit ends like each refused visit.
-        Block = "block",
+        Block = "block" | "unknown" | "null_value",
         /// The visit goes to another offer.
         FailTraffic = "fail_traffic",
     }

@@ -17,7 +17,7 @@ words! {
     /// Who chooses where refused visitors go.
     RedirectRoutingMethod {
         /// The redirects of the offer.
-        Internal = "internal",
+        Internal = "internal" | "null_value",
     }
 }
 
@@ -25,7 +25,7 @@ words! {
     /// The choice among the redirects that take a visit.
     RedirectRoutingType {
         /// The first of the list.
-        Priority = "priority",
+        Priority = "priority" | "null_value",
         /// By weight; a visitor always gets the same one.
         Weight = "weight",
         /// The first of the list, else the network's global URL.

@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use coupon_shared::destination::Destination;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::caps::{RefusalAction, has_cap_fields};
 use super::fail_traffic::{self, InternalRedirect, RedirectRoutingMethod, RedirectRoutingType};
+use super::kept_fields::{self, KeepsFields};
 use super::money::Money;
 use super::problems::{FieldError, Problems};
 use super::ruleset::{self, Ruleset};
@@ -60,6 +62,8 @@ words! {
         CpaCps = "cpa_cps",
         /// A share of the revenue.
         Prv = "prv",
+        /// Nothing is paid.
+        Nothing = "null_value" | "blank",
     }
 }
 
@@ -78,6 +82,8 @@ words! {
         RpaRps = "rpa_rps",
         /// A share of the revenue.
         Prv = "prv",
+        /// Nothing is paid.
+        Nothing = "null_value" | "blank",
     }
 }
 
@@ -100,9 +106,9 @@ words! {
 /// Payout and revenue of one kind of conversion. The default entry is the base; the others are
 /// events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct PayoutRevenue {
-    /// The id of an existing entry in a replacement; an entry without an id is new.
+    /// The id of an existing entry in a replacement. An entry without an id takes the one of the
+    /// entry with its name, the default entry the one of the default; else it is new.
     #[serde(default, with = "id")]
     #[schema(value_type = Option<u32>)]
     pub network_offer_payout_revenue_id: Option<u32>,
@@ -128,12 +134,30 @@ pub struct PayoutRevenue {
     /// Exactly one entry is the base.
     #[serde(default)]
     pub is_default: bool,
+    /// Fields without a meaning here.
+    #[serde(flatten, deserialize_with = "kept_fields::read::<PayoutRevenue, _>")]
+    #[schema(ignore)]
+    pub kept: Map<String, Value>,
+}
+
+impl KeepsFields for PayoutRevenue {
+    const WITHOUT_EFFECT: &'static [&'static str] = &[
+        "global_advertiser_event_id",
+        "is_allow_duplicate_conversion",
+        "is_email_attribution_default_event",
+        "is_enforce_caps",
+        "is_must_approve_conversion",
+        "is_postback_disabled",
+        "is_private",
+    ];
+    const NOTES: &'static [&'static str] = &["remote_offer_resource"];
+    const DROPPED: &'static [&'static str] =
+        &["network_id", "network_offer_id", "time_created", "time_saved"];
 }
 
 /// An offer as edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = OfferEdit)]
-#[serde(deny_unknown_fields)]
 pub struct Offer {
     /// Shown in lists and reports.
     #[schema(min_length = 1, max_length = 255, example = "Winter Jackets")]
@@ -161,7 +185,7 @@ pub struct Offer {
     #[serde(default)]
     pub currency_id: String,
     /// Payout and revenue of each kind of conversion.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "kept_fields::entries::deserialize")]
     pub payout_revenue: Vec<PayoutRevenue>,
     /// The data that makes a click unique.
     #[serde(default = "ip_user_agent")]
@@ -280,6 +304,72 @@ pub struct Offer {
     #[serde(default, deserialize_with = "nullable::null_is_default")]
     #[schema(value_type = Option<Vec<InternalRedirect>>, required = false)]
     pub internal_redirects: Vec<InternalRedirect>,
+    /// Fields without a meaning here.
+    #[serde(flatten, deserialize_with = "kept_fields::read::<Offer, _>")]
+    #[schema(ignore)]
+    pub kept: Map<String, Value>,
+}
+
+/// Says whether the limits between click and conversion hold; acts when it is sent, and is not
+/// kept.
+const IS_SESSION_TRACKING_ENABLED: &str = "is_session_tracking_enabled";
+
+impl KeepsFields for Offer {
+    const WITHOUT_EFFECT: &'static [&'static str] = &[
+        "attribution_method",
+        "caps_timezone_id",
+        "conversion_method",
+        "creatives",
+        "email",
+        "email_attribution_method",
+        "email_attribution_window_minute",
+        "email_attribution_window_type",
+        "email_optout",
+        "integrations",
+        "is_allow_deep_link",
+        "is_email_attribution_enabled",
+        "is_email_attribution_window_enabled",
+        "is_force_terms_and_conditions",
+        "is_postback_disabled",
+        "is_seo_friendly",
+        "is_use_direct_linking",
+        "is_use_scrub_rate",
+        "is_use_secure_link",
+        "is_using_explicit_terms_and_conditions",
+        "is_using_suppression_list",
+        "is_view_through_enabled",
+        "is_view_through_session_tracking_enabled",
+        "is_whitelist_check_enabled",
+        "meta",
+        "redirect_mode",
+        "requirement_kpis",
+        "requirement_tracking_parameters",
+        "scrub_rate_percentage",
+        "scrub_rate_status",
+        "server_side_url",
+        "session_tracking_start_on",
+        "source_names",
+        "suppression_list_id",
+        "view_through_destination_url",
+        "view_through_session_tracking_lifespan_minute",
+        "view_through_session_tracking_minimal_lifespan_second",
+    ];
+    const NOTES: &'static [&'static str] = &[
+        IS_SESSION_TRACKING_ENABLED,
+        "app_identifier",
+        "channels",
+        "html_description",
+        "internal_notes",
+        "is_description_plain_text",
+        "labels",
+        "network_category_id",
+        "preview_url",
+        "project_id",
+        "terms_and_conditions",
+        "thumbnail_file",
+        "thumbnail_url",
+    ];
+    const DROPPED: &'static [&'static str] = &["encoded_value"];
 }
 
 has_cap_fields!(Offer);
@@ -339,6 +429,7 @@ impl Offer {
         let (routing, redirects) = (self.redirect_internal_routing_type, &self.internal_redirects);
         self.check_filters(&mut problems);
         fail_traffic::check_redirects(&mut problems, routing, redirects);
+        kept_fields::check(&mut problems, &self.kept);
         problems.finish()
     }
 
@@ -409,6 +500,7 @@ impl PayoutRevenue {
                 problems.add(field, "must not be above 100");
             }
         }
+        kept_fields::check(&mut problems, &self.kept);
         problems.finish()
     }
 }
@@ -425,7 +517,21 @@ impl Offer {
             || self.network_offer_group_id != 0
     }
 
-    /// Remarks about macros that stay empty, and about amounts that pay nothing.
+    /// Whether conversions must come within a time after their click.
+    pub(crate) fn limits_time_to_conversion(&self) -> bool {
+        self.session_tracking_lifespan_hour != 0
+            || self.session_tracking_minimum_lifespan_second != 0
+    }
+
+    /// Lets those further fields act that mean something here.
+    pub(crate) fn apply_kept(&mut self) {
+        if self.kept.remove(IS_SESSION_TRACKING_ENABLED) == Some(Value::Bool(false)) {
+            self.session_tracking_lifespan_hour = 0;
+            self.session_tracking_minimum_lifespan_second = 0;
+        }
+    }
+
+    /// Remarks about macros that stay empty, amounts that pay nothing, and fields without effect.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = empty_macro_warnings(&self.destination_url);
@@ -437,7 +543,10 @@ impl Offer {
             warnings.extend(
                 entry.unused_amounts().map(|remark| format!("payout_revenue[{index}].{remark}")),
             );
+            let kept = kept_fields::warning::<PayoutRevenue>(&entry.kept);
+            warnings.extend(kept.map(|remark| format!("payout_revenue[{index}].{remark}")));
         }
+        warnings.extend(kept_fields::warning::<Offer>(&self.kept));
         warnings
     }
 
@@ -506,9 +615,9 @@ impl PayoutRevenue {
         use RevenueType::{RpaRps, Rps};
         let (payout, revenue) = (self.payout_type, self.revenue_type);
         let pays_share = matches!(payout, Cps | CpaCps | PayoutType::Prv);
-        let pays_amount = !matches!(payout, Cps | PayoutType::Prv);
+        let pays_amount = !matches!(payout, Cps | PayoutType::Prv | PayoutType::Nothing);
         let earns_share = matches!(revenue, Rps | RpaRps | RevenueType::Prv);
-        let earns_amount = !matches!(revenue, Rps | RevenueType::Prv);
+        let earns_amount = !matches!(revenue, Rps | RevenueType::Prv | RevenueType::Nothing);
         let (payout, revenue) = (payout.as_str(), revenue.as_str());
         let amounts = [
             ("payout_amount", self.payout_amount, pays_amount, "payout_type", payout),

@@ -83,6 +83,8 @@ words! {
         Inactive = "inactive",
         /// Does not take part, for a reason.
         Suspended = "suspended",
+        /// A partner who does not take part yet.
+        Pending = "pending",
     }
 }
 

@@ -36,16 +36,20 @@ pub fn amounts_per_click(entry: &PayoutRevenue) -> (i64, i64) {
     let revenue = match entry.revenue_type {
         RevenueType::Rpc => entry.revenue_amount.decimal(),
         RevenueType::Rpm => entry.revenue_amount.decimal() / Decimal::ONE_THOUSAND,
-        RevenueType::Rpa | RevenueType::Rps | RevenueType::RpaRps | RevenueType::Prv => {
-            Decimal::ZERO
-        }
+        RevenueType::Rpa
+        | RevenueType::Rps
+        | RevenueType::RpaRps
+        | RevenueType::Prv
+        | RevenueType::Nothing => Decimal::ZERO,
     };
     let revenue = revenue.min(LARGEST_AMOUNT);
     let payout = match entry.payout_type {
         PayoutType::Cpc => entry.payout_amount.decimal(),
         PayoutType::Cpm => entry.payout_amount.decimal() / Decimal::ONE_THOUSAND,
         PayoutType::Prv => revenue * entry.payout_percentage.decimal() / Decimal::ONE_HUNDRED,
-        PayoutType::Cpa | PayoutType::Cps | PayoutType::CpaCps => Decimal::ZERO,
+        PayoutType::Cpa | PayoutType::Cps | PayoutType::CpaCps | PayoutType::Nothing => {
+            Decimal::ZERO
+        }
     };
     (billionths(payout), billionths(revenue))
 }

@@ -372,6 +372,7 @@ pub(crate) fn account_state(status: &str) -> (&'static str, String) {
     let kind = match status {
         "active" => "good",
         "suspended" => "bad",
+        "pending" => "wait",
         _ => "off",
     };
     (kind, word(status))

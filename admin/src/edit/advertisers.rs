@@ -14,6 +14,7 @@ impl Editable for Advertiser {
         "time_saved",
         "time_deleted",
         "relationship",
+        "warnings",
     ];
 
     fn check(&self, _tx: &WriteTx<'_>, _id: Option<u32>) -> Result<(), EditError> {

@@ -27,7 +27,7 @@ impl Editable for ForwardingRule {
         "warnings",
     ];
 
-    fn complete(&mut self, tx: &WriteTx<'_>) -> Result<(), EditError> {
+    fn complete(&mut self, tx: &WriteTx<'_>, _id: Option<u32>) -> Result<(), EditError> {
         target_values::complete(tx, "ruleset", &mut self.ruleset)
     }
 

@@ -1,9 +1,11 @@
 //! Offers. The codes of a deleted offer stay, but do not redirect.
 
+use std::collections::HashSet;
+
 use super::own_address::OwnAddresses;
 use super::{EditError, Editable, Removal, check_live_codes, check_reference, target_values};
 use crate::catalog::{
-    Advertiser, FieldError, Offer, OfferGroup, OfferStatus, Problems, TrackingDomain,
+    Advertiser, FieldError, Offer, OfferGroup, OfferStatus, PayoutRevenue, Problems, TrackingDomain,
 };
 use crate::store::coupon_codes::{self, CodesOf};
 use crate::store::{WriteTx, forwarding_rules, offers, redirects, rows};
@@ -20,7 +22,11 @@ impl Editable for Offer {
         "warnings",
     ];
 
-    fn complete(&mut self, tx: &WriteTx<'_>) -> Result<(), EditError> {
+    fn complete(&mut self, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
+        self.apply_kept();
+        if let Some(id) = id {
+            name_entries(self, &offers::entries_of(tx, id)?);
+        }
         target_values::complete(tx, "ruleset", &mut self.ruleset)?;
         for (index, redirect) in self.internal_redirects.iter_mut().enumerate() {
             let path = format!("internal_redirects[{index}].ruleset");
@@ -62,6 +68,26 @@ impl Editable for Offer {
             self.offer_status = before.offer_status;
         }
         is_removal
+    }
+}
+
+/// Gives entries without an id the one of the stored entry that they stand for, because clients that
+/// write all of an offer leave the ids out, and postbacks name events by them.
+fn name_entries(offer: &mut Offer, stored: &[PayoutRevenue]) {
+    let named = offer.payout_revenue.iter().filter_map(|it| it.network_offer_payout_revenue_id);
+    let mut taken: HashSet<u32> = named.collect();
+    for entry in &mut offer.payout_revenue {
+        let is_same = |known: &&PayoutRevenue| match entry.is_default {
+            true => known.is_default,
+            false => !known.is_default && known.entry_name == entry.entry_name,
+        };
+        if entry.network_offer_payout_revenue_id.is_none() {
+            let mut ids = stored
+                .iter()
+                .filter(is_same)
+                .filter_map(|known| known.network_offer_payout_revenue_id);
+            entry.network_offer_payout_revenue_id = ids.find(|id| taken.insert(*id));
+        }
     }
 }
 

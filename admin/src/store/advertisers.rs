@@ -6,14 +6,16 @@ use rusqlite::Row;
 use rusqlite::types::{Type, Value};
 use serde::Serialize;
 
-use super::rows::{Compared, DELETED, Entity, FIRST, Filterable, Vocabulary, word};
+use super::rows::{
+    Compared, DELETED, Entity, FIRST, Filterable, Vocabulary, from_json, json_column, word,
+};
 use super::{ReadTx, StoreError};
 use crate::catalog::{AccountStatus, Advertiser};
 
 impl Entity for Advertiser {
     const TABLE: &'static str = "advertiser";
     const SELECT: &'static str = "name, account_status, attribution_priority, attribution_method, \
-                                  verification_token, ip_allow_list, signing_key";
+                                  verification_token, ip_allow_list, signing_key, kept_fields";
     const FILTERS: &'static [Filterable] = &[
         DELETED,
         Filterable { field: "network_advertiser_id", column: "id", kind: Compared::Number },
@@ -40,6 +42,7 @@ impl Entity for Advertiser {
             verification_token: row.get(FIRST + 4)?,
             ip_allow_list: addresses,
             signing_key: row.get(FIRST + 6)?,
+            kept: from_json(row, FIRST + 7)?,
         })
     }
 
@@ -53,6 +56,7 @@ impl Entity for Advertiser {
             ("verification_token", self.verification_token.clone().into()),
             ("ip_allow_list", addresses.into()),
             ("signing_key", self.signing_key.clone().into()),
+            ("kept_fields", json_column(&self.kept)),
         ]
     }
 }

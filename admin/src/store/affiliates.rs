@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use super::rows::{Compared, DELETED, Entity, FIRST, Filterable, Vocabulary, word};
+use super::rows::{
+    Compared, DELETED, Entity, FIRST, Filterable, Vocabulary, from_json, json_column, word,
+};
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{AccountStatus, Affiliate, PartnerVisibility};
 
 impl Entity for Affiliate {
     const TABLE: &'static str = "affiliate";
-    const SELECT: &'static str = "name, account_status, internal_notes";
+    const SELECT: &'static str = "name, account_status, internal_notes, kept_fields";
     const FILTERS: &'static [Filterable] = &[
         DELETED,
         Filterable { field: "network_affiliate_id", column: "id", kind: Compared::Number },
@@ -30,6 +32,7 @@ impl Entity for Affiliate {
             name: row.get(FIRST)?,
             account_status: word(row, FIRST + 1)?,
             internal_notes: row.get(FIRST + 2)?,
+            kept: from_json(row, FIRST + 3)?,
         })
     }
 
@@ -38,6 +41,7 @@ impl Entity for Affiliate {
             ("name", self.name.clone().into()),
             ("account_status", self.account_status.as_str().to_owned().into()),
             ("internal_notes", self.internal_notes.clone().into()),
+            ("kept_fields", json_column(&self.kept)),
         ]
     }
 }

@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use super::caps::{self, CapOwner};
 use super::rows::{
     Compared, DELETED, Entity, FIRST, Filterable, Stored, Vocabulary, day, day_text, from_json,
-    optional_id, word,
+    json_column, optional_id, word,
 };
 use super::{ReadTx, StoreError, WriteTx, click_terms, redirects, rulesets};
 use crate::catalog::{
@@ -42,7 +42,7 @@ impl Entity for Offer {
                                   is_block_already_converted, already_converted_action, \
                                   session_tracking_minimum_lifespan_second, \
                                   is_fail_traffic_enabled, redirect_internal_routing_type, \
-                                  traffic_filters";
+                                  traffic_filters, kept_fields";
     // Rows deleted by older versions have lost the status.
     const ON_RESTORE: &'static str =
         ", offer_status = iif(offer_status = 'deleted', 'paused', offer_status)";
@@ -127,6 +127,7 @@ impl Entity for Offer {
             redirect_internal_routing_type: word(row, FIRST + 24)?,
             traffic_filters: from_json(row, FIRST + 25)?,
             internal_redirects: Vec::new(),
+            kept: from_json(row, FIRST + 26)?,
         })
     }
 
@@ -167,6 +168,7 @@ impl Entity for Offer {
                 self.redirect_internal_routing_type.as_str().to_owned().into(),
             ),
             ("traffic_filters", serde_json::json!(self.traffic_filters).to_string().into()),
+            ("kept_fields", json_column(&self.kept)),
         ]
     }
 
@@ -202,11 +204,11 @@ fn save_entry(
     entry: &PayoutRevenue,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO offer_payout_revenue (id, offer_id, position, entry_name, payout_type, payout_amount, \
-               payout_percentage, revenue_type, revenue_amount, revenue_percentage, is_default) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+               payout_percentage, revenue_type, revenue_amount, revenue_percentage, is_default, \
+               kept_fields) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
                ON CONFLICT (id) DO UPDATE SET position = ?3, entry_name = ?4, payout_type = ?5, payout_amount = ?6, \
                payout_percentage = ?7, revenue_type = ?8, revenue_amount = ?9, revenue_percentage = ?10, \
-               is_default = ?11, time_deleted = 0";
+               is_default = ?11, kept_fields = ?12, time_deleted = 0";
     tx.prepare_cached(sql)?.execute((
         entry.network_offer_payout_revenue_id,
         offer_id,
@@ -219,14 +221,18 @@ fn save_entry(
         entry.revenue_amount.to_string(),
         entry.revenue_percentage.to_string(),
         entry.is_default,
+        json_column(&entry.kept),
     ))?;
     Ok(())
 }
 
 /// Entries that are not deleted, in order.
-fn entries_of(connection: &ReadTx<'_>, offer_id: u32) -> Result<Vec<PayoutRevenue>, StoreError> {
+pub fn entries_of(
+    connection: &ReadTx<'_>,
+    offer_id: u32,
+) -> Result<Vec<PayoutRevenue>, StoreError> {
     let sql = "SELECT id, entry_name, payout_type, payout_amount, payout_percentage, revenue_type, revenue_amount, \
-               revenue_percentage, is_default FROM offer_payout_revenue \
+               revenue_percentage, is_default, kept_fields FROM offer_payout_revenue \
                WHERE offer_id = ?1 AND time_deleted = 0 ORDER BY position";
     let mut statement = connection.prepare_cached(sql)?;
     let entries = statement.query_map([offer_id], |row| {
@@ -240,6 +246,7 @@ fn entries_of(connection: &ReadTx<'_>, offer_id: u32) -> Result<Vec<PayoutRevenu
             revenue_amount: word(row, 6)?,
             revenue_percentage: word(row, 7)?,
             is_default: row.get(8)?,
+            kept: from_json(row, 9)?,
         })
     })?;
     Ok(entries.collect::<Result<_, _>>()?)

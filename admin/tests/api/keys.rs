@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Running, start_with_offers, start_with_offers_and};
+use crate::client::{Running, start_with_offers, start_with_offers_and, with};
 
 async fn key(network: &Running, role: &str, partner: Option<u32>) -> String {
     let wanted = json!({"name": role, "role": role, "network_affiliate_id": partner});
@@ -291,6 +291,23 @@ async fn a_manager_sets_secrets_and_neither_sees_nor_clears_them() {
     assert_eq!(call("POST", "advertisers", Some(made)).await["signing_key"], "");
     network.patch("advertisers/1", json!({"verification_token": ""})).await.done();
     assert_eq!(token().await, "");
+}
+
+#[tokio::test]
+async fn billing_of_a_partner_is_a_secret() {
+    let network = start_with_offers().await;
+    let manager = key(&network, "manager", None).await;
+    let path = "/v1/networks/affiliates/1";
+    let billing = json!({"tax_id": "123"});
+    network.patch("affiliates/1", json!({"billing": billing})).await.done();
+    let seen = network.call_as(&manager, "GET", path, None).await.done();
+    assert_eq!(seen.get("billing"), None);
+    let renamed = with(seen, json!({"name": "Anna B"}));
+    network.call_as(&manager, "PUT", path, Some(renamed)).await.done();
+    let read = network.get("affiliates/1").await.done();
+    assert_eq!((&read["name"], &read["billing"]), (&json!("Anna B"), &billing));
+    let entries = network.get("audit?filter=object=affiliate").await.text;
+    assert!(entries.contains("(secret)") && !entries.contains("tax_id"), "{entries}");
 }
 
 #[tokio::test]

@@ -63,10 +63,19 @@ async fn entries_keep_their_ids_through_edits() {
         .await
         .done();
     assert_eq!(again["payout_revenue"][1], sale);
-    assert_ne!(
-        again["payout_revenue"][0]["network_offer_payout_revenue_id"],
-        first["payout_revenue"][0]["network_offer_payout_revenue_id"]
-    );
+    let id = |offer: &Value, at: usize| {
+        offer["payout_revenue"][at]["network_offer_payout_revenue_id"].clone()
+    };
+    assert_eq!(id(&again, 0), id(&first, 0));
+    // Clients that write all of an offer leave the ids out.
+    let renamed = json!([
+        entry("lead", json!(2), false),
+        entry("sale", json!(3), false),
+        entry("", json!(9), true)
+    ]);
+    let renamed = network.patch("offers/1", json!({"payout_revenue": renamed})).await.done();
+    assert_eq!((id(&renamed, 1), id(&renamed, 2)), (id(&first, 1), id(&first, 0)));
+    assert!(id(&renamed, 0).as_u64() > id(&first, 1).as_u64());
     let theft = with(sale, json!({"is_default": true}));
     let refused = network.patch("offers/2", json!({"payout_revenue": [theft]})).await;
     assert_eq!(refused.refusal().2, ["payout_revenue[0].network_offer_payout_revenue_id"]);

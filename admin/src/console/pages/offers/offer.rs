@@ -102,6 +102,7 @@ fn paid(kind: &str, amount: &Value, percentage: &Value, currency: &str) -> Strin
         "cps" | "rps" => format!("{share} of the sale"),
         "cpa_cps" | "rpa_rps" => format!("{amount} for a sale + {share} of it"),
         "prv" => format!("{share} of the revenue"),
+        "null_value" => "nothing".into(),
         other => words::word(other),
     }
 }
