@@ -126,14 +126,8 @@ impl Postbacks {
         };
         let thread = thread::Builder::new().name("postbacks".into());
         let thread = thread.spawn(move || spool::run(setup))?;
-        let receiver = PostbackReceiver::new(
-            Arc::clone(&shared),
-            queue,
-            config.node_id,
-            index,
-            limits,
-            shutdown,
-        );
+        let receiver =
+            PostbackReceiver::new(Arc::clone(&shared), queue, config, index, limits, shutdown);
         let feed = Arc::new(Feed::new(Arc::clone(&shared), folder));
         let max_bytes = config.postbacks.max_bytes;
         Ok((Postbacks { shared, feed, thread: Mutex::new(Some(thread)), max_bytes }, receiver))

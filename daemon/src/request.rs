@@ -17,7 +17,7 @@ pub use headers::{Hosts, RequestHeaders};
 /// Longest accepted request target.
 const MAX_TARGET_BYTES: usize = 8192;
 
-/// The purpose of a request, independent of its method: each handler checks the method.
+/// The purpose of a request. Each handler checks the method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     /// A visit of a code, known or not.
@@ -46,10 +46,12 @@ pub enum SdkEvent {
 /// The path at which balancers ask whether to send visitors here, under any host. No code has it.
 const READINESS: &str = "/.well-known/coupond/ready";
 
-/// Finds the route by path and query.
-pub fn route(uri: &Uri) -> Route {
+/// Finds the route. A request to the root is a postback if its query names `nid`, or its body can.
+pub fn route(method: &Method, uri: &Uri) -> Route {
     match uri.path() {
-        "/" if names_nid(uri.query()) => Route::Postback(Channel::Server),
+        "/" if *method == Method::POST || names_nid(uri.query()) => {
+            Route::Postback(Channel::Server)
+        }
         "/sdk/conversion" => Route::Postback(Channel::Sdk),
         "/sdk/click" => Route::Report(SdkEvent::Click),
         "/clk" => Route::Report(SdkEvent::ServerClick),
@@ -92,7 +94,7 @@ pub fn is_sdk(uri: &Uri) -> bool {
 }
 
 /// Whether the query has a parameter `nid`, with or without a value.
-fn names_nid(query: Option<&str>) -> bool {
+pub fn names_nid(query: Option<&str>) -> bool {
     let mut pairs = query.unwrap_or_default().split('&');
     pairs.any(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
@@ -259,8 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_a_postback_only_where_its_query_names_nid() {
-        let routed = |target: &str| route(&target.parse().unwrap());
+    fn the_root_is_a_postback_where_its_query_names_nid_or_its_body_can() {
+        let routed = |target: &str| route(&Method::GET, &target.parse().unwrap());
+        let posted = |target: &str| route(&Method::POST, &target.parse().unwrap());
+        assert_eq!(posted("/"), Route::Postback(Channel::Server));
+        assert_eq!(posted("/abc"), Route::Visit);
         for target in ["/?nid=1", "/?nid", "/?a=b&nid=", "/?%6Ei%64=1", "http://a/?nid=1"] {
             assert_eq!(routed(target), Route::Postback(Channel::Server), "{target}");
         }

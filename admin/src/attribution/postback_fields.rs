@@ -18,6 +18,7 @@ use super::decision_step::DecisionSteps;
 use super::error_code::ErrorCode;
 use crate::catalog::{FoldedKey, Money};
 
+mod amount;
 mod parameters;
 mod reader;
 mod redaction;
@@ -60,6 +61,17 @@ pub struct SentCode {
     pub folded: Option<FoldedKey>,
     /// The field looks like several codes.
     pub looks_like_several: bool,
+    /// The codes of a list, without repeats.
+    pub listed: Vec<ListedCode>,
+}
+
+/// A code of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedCode {
+    /// As sent.
+    pub typed: String,
+    /// The lookup key.
+    pub folded: FoldedKey,
 }
 
 /// The payout entry that a postback reports.
@@ -93,7 +105,7 @@ pub struct PostbackFields {
     pub network_id: Option<u32>,
     /// `transaction_id`, without repeats.
     pub transaction_ids: Vec<SentId>,
-    /// `coupon_code`
+    /// `coupon_code`, else `cc`, else `cc` of `order`
     pub coupon_code: Option<SentCode>,
     /// `oid`
     pub offer_id: Option<u32>,
@@ -101,13 +113,13 @@ pub struct PostbackFields {
     pub affiliate_id: Option<u32>,
     /// `aid`
     pub advertiser_id: Option<u32>,
-    /// `event_id`, else `adv_event_id`
+    /// `event_id`, else `adv_event_id`, else `event_name`
     pub event: SentEvent,
-    /// `amount`; negative for a refund.
+    /// `amount`, else `amt` of `order`; negative for a refund.
     pub amount: Option<Money>,
     /// `currency`, in upper case.
     pub currency: Option<String>,
-    /// `order_id`
+    /// `order_id`, else `oid` of `order`
     pub order_id: Option<String>,
     /// `refund_id`: the advertiser's id of a refund.
     pub refund_id: Option<String>,
@@ -135,6 +147,35 @@ impl PostbackFields {
     #[must_use]
     pub fn is_refund(&self) -> bool {
         self.amount.is_some_and(Money::is_negative)
+    }
+
+    /// Lets the first known code of a list stand for the list. Shops send all codes of an order, and
+    /// only one of them is a partner's. A code without a link may hold separators itself.
+    ///
+    /// # Errors
+    /// When a code cannot be looked up.
+    pub fn choose_listed_code<E>(
+        &mut self,
+        mut is_known: impl FnMut(&FoldedKey) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let Some(sent) = &mut self.coupon_code else { return Ok(()) };
+        if sent.listed.is_empty() || sent.folded.as_ref().map_or(Ok(false), &mut is_known)? {
+            return Ok(());
+        }
+        for at in 0..sent.listed.len() {
+            if is_known(&sent.listed[at].folded)? {
+                let chosen = sent.listed.remove(at);
+                let others: Vec<_> = sent.listed.drain(..).map(|code| code.typed).collect();
+                let (code, others) = (&chosen.typed, others.join(", "));
+                let detail = format_args!("{code} is the first known code; ignored: {others}");
+                self.steps.note("coupon_code_of_list", detail);
+                sent.typed = chosen.typed;
+                sent.folded = Some(chosen.folded);
+                sent.looks_like_several = false;
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -102,8 +102,17 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
         let Some(code) = fields.coupon_code.as_ref().and_then(|code| code.folded.as_ref()) else {
             return Ok(Vec::new());
         };
+        self.rows_of_code(code).cloned()
+    }
+
+    fn rows_of_code(&mut self, code: &FoldedKey) -> Result<&Vec<CodeFacts>, StoreError> {
         let tx = self.tx;
-        cached(&mut self.codes, code.clone(), || facts::codes(tx, code)).cloned()
+        cached(&mut self.codes, code.clone(), || facts::codes(tx, code))
+    }
+
+    /// Whether a code exists.
+    pub(super) fn is_known_code(&mut self, code: &FoldedKey) -> Result<bool, StoreError> {
+        Ok(!self.rows_of_code(code)?.is_empty())
     }
 
     fn add_offers(

@@ -1,5 +1,6 @@
 //! A delivered postback: its bytes, its fields and its log row before the decision.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use coupon_shared::postback::{self, Postback as Message, SpoolId};
@@ -10,10 +11,12 @@ use crate::attribution::decision_step::DecisionSteps;
 use crate::attribution::postback_fields::{
     PostbackFields, SentEvent, url_without_secrets, without_secrets,
 };
+use crate::catalog::FoldedKey;
 use crate::store::conversions::{Channel, ConversionId};
 use crate::store::postbacks::{Outcome, Postback, VerdictWord};
 
 /// A delivered postback.
+#[derive(Clone)]
 pub(super) struct ReceivedPostback {
     /// The log row; the decision is still open.
     pub(super) row: Postback,
@@ -44,6 +47,23 @@ impl ReceivedPostback {
         }
     }
 
+    /// Lets the first known code of a list stand for the list.
+    pub(super) fn with_listed_code<E>(
+        &self,
+        is_known: impl FnMut(&FoldedKey) -> Result<bool, E>,
+    ) -> Result<Cow<'_, ReceivedPostback>, E> {
+        let code = self.fields.as_ref().and_then(|fields| fields.coupon_code.as_ref());
+        if code.is_none_or(|code| code.listed.is_empty()) {
+            return Ok(Cow::Borrowed(self));
+        }
+        let mut chosen = self.clone();
+        if let Some(fields) = &mut chosen.fields {
+            fields.choose_listed_code(is_known)?;
+            (chosen.row.coupon_code, chosen.row.folded_code) = code_columns(fields);
+        }
+        Ok(Cow::Owned(chosen))
+    }
+
     pub(super) fn transaction_ids(&self) -> impl Iterator<Item = TransactionId> + '_ {
         let sent = self.fields.iter().flat_map(|fields| &fields.transaction_ids);
         sent.filter_map(|sent| sent.id)
@@ -56,10 +76,18 @@ impl From<postback::PostbackId> for ConversionId {
     }
 }
 
+/// The code as sent, and its lookup key.
+fn code_columns(fields: &PostbackFields) -> (String, String) {
+    let code = fields.coupon_code.as_ref();
+    let folded = code.and_then(|code| code.folded.as_ref());
+    let text = |folded: &FoldedKey| folded.as_str().to_owned();
+    (code.map(|code| code.typed.clone()).unwrap_or_default(), folded.map(text).unwrap_or_default())
+}
+
 fn row(spool: SpoolId, sequence: u64, message: &Message<'_>, fields: &PostbackFields) -> Postback {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (query, body) = without_secrets(message);
-    let code = fields.coupon_code.as_ref();
+    let (coupon_code, folded_code) = code_columns(fields);
     let ids: Vec<&str> = fields.transaction_ids.iter().map(|id| id.text.as_str()).collect();
     Postback {
         id: message.id.into(),
@@ -81,11 +109,8 @@ fn row(spool: SpoolId, sequence: u64, message: &Message<'_>, fields: &PostbackFi
         body,
         network_id: fields.network_id.unwrap_or_default(),
         transaction_id: ids.join("|"),
-        coupon_code: code.map(|code| code.typed.clone()).unwrap_or_default(),
-        folded_code: code
-            .and_then(|code| code.folded.as_ref())
-            .map(|folded| folded.as_str().to_owned())
-            .unwrap_or_default(),
+        coupon_code,
+        folded_code,
         offer_id: fields.offer_id.unwrap_or_default(),
         affiliate_id: fields.affiliate_id.unwrap_or_default(),
         event: match &fields.event {

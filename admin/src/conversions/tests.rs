@@ -381,6 +381,22 @@ async fn a_sale_by_the_code_alone_is_the_partners() {
 }
 
 #[tokio::test]
+async fn the_order_of_a_shop_with_several_codes_is_the_partners_whose_code_is_known() {
+    let mut network = Network::new().await;
+    let order = r#"nid=1&order={"oid":"A1","amt":"100","cc":"FREESHIP,Winter25"}"#;
+    let verdict = network.approved(order).await;
+    let made = network.conversion_of(&verdict).await;
+    assert_eq!((made.affiliate_id, made.coupon_code.as_str()), (1, "WINTER25"));
+    assert_eq!((made.order_id.as_str(), made.sale_amount), ("A1", money("100")));
+    let row = logged(&network).await.remove(0);
+    assert_eq!((row.coupon_code.as_str(), row.folded_code.as_str()), ("Winter25", "winter25"));
+    assert!(row.steps.contains("FREESHIP"), "{}", row.steps);
+    assert_eq!(network.approved(order).await.conversion_id, verdict.conversion_id);
+    let unknown = network.one("nid=1&cc=FREESHIP,OTHER&order_id=A2").await;
+    assert_eq!((unknown.status, unknown.error_code), (VerdictStatus::Invalid, 1019));
+}
+
+#[tokio::test]
 async fn repeats_in_one_batch_and_in_later_ones_make_one_conversion() {
     let mut network = Network::new().await;
     let query = "nid=1&coupon_code=winter25&amount=100&order_id=A1";

@@ -19,6 +19,7 @@
 //! There is one writer, and a postback is looked up, evaluated and stored within one transaction.
 //! So two decisions, in the same batch or not, never create two conversions of one sale.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use coupon_shared::postback::{Verdict, VerdictStatus};
@@ -126,6 +127,8 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         received: &ReceivedPostback,
         clicks: &ClickLookup,
     ) -> Result<(), StoreError> {
+        let received =
+            &*received.with_listed_code(|code| self.evidence_loader.is_known_code(code))?;
         if let Some(known) = postbacks::get(self.tx, received.row.id)? {
             let verdict = self.stored_verdict(&known.postback)?;
             return self.add_verdict(verdict, received, clicks);
@@ -195,11 +198,18 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         received: &ReceivedPostback,
         clicks: &ClickLookup,
     ) -> Result<(), StoreError> {
+        let received =
+            received.with_listed_code(|code| self.evidence_loader.is_known_code(code))?;
         let (Some(PostbackRow { mut postback, .. }), Some(fields)) =
             (waiting::get(self.tx, number)?, &received.fields)
         else {
             return waiting::remove(self.tx, number);
         };
+        if let Cow::Owned(ReceivedPostback { row, .. }) = &received {
+            // Meanwhile another code of the list may be known.
+            postback.coupon_code.clone_from(&row.coupon_code);
+            postback.folded_code.clone_from(&row.folded_code);
+        }
         let keys = sequence_keys(fields);
         let incoming = Incoming { fields, row: &postback, clicks };
         let decision = self.decide_in_order(incoming, Some(number), &keys)?;
@@ -214,7 +224,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
             unidentified::cut(self.tx, number, &postback)?;
         }
         postbacks::decide(self.tx, &PostbackRow { number, postback })?;
-        self.add_verdict(verdict, received, clicks)
+        self.add_verdict(verdict, &received, clicks)
     }
 
     /// Decides a postback, or makes it wait behind an earlier postback. `number` is its row if the

@@ -78,6 +78,41 @@ fn a_sale_after_a_click_belongs_to_the_clicks_partner_and_counts_in_reports() {
 }
 
 #[test]
+fn a_shop_sends_its_whole_order_in_the_body_and_a_rejected_one_is_answered_204_if_wished() {
+    let network = Network::new();
+    let admin = network.start_admin();
+    let rejections = [("COUPOND_POSTBACKS_ANSWER_REJECTED_WITH_204", "true")];
+    let _programs = [admin, network.start_daemon_with(&rejections)];
+    let codes = network.create_winter25();
+    let post = |content_type: &str, body: &str| {
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            network.visitors,
+            body.len()
+        );
+        http::send(network.visitors, &request).unwrap()
+    };
+    let json = "application/json";
+    let order = json!({
+        "nid": 1,
+        "order": {"oid": "A-7", "amt": "1,129.50", "cc": "FREESHIP,Winter25", "items": []},
+    });
+    let answer = post(json, &order.to_string());
+    assert_eq!((answer.status, answer.body.as_str()), (200, "OK"));
+    let row = network.conversion();
+    assert_eq!(related(&row), (json!(codes.offer), json!(codes.partner)));
+    assert_eq!((&row["order_id"], &row["sale_amount"]), (&json!("A-7"), &json!(1129.5)));
+    let form = "application/x-www-form-urlencoded";
+    for (kind, body) in [(form, "nid=1&coupon_code=NOBODYS"), (json, r#"{"nid":1,"cc":"X1,Y2"}"#)] {
+        let answer = post(kind, body);
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{body}: {answer:?}");
+    }
+    assert_eq!(post(form, "coupon_code=winter25").status, 400);
+    assert_eq!(network.conversions().len(), 1);
+}
+
+#[test]
 fn a_sale_that_outruns_its_click_is_decided_when_that_comes() {
     let network = Network::new();
     let mut daemon = network.start_daemon();

@@ -20,6 +20,9 @@ pub struct SpoolConfig {
     /// Requests that wait for the admin's verdict at once; further requests are answered without a
     /// verdict. Never more than half of the connections, so that visitors have the others.
     pub max_waiting: usize,
+    /// Answers a rejected or invalid conversion with 204 and no body instead of 200 with the reason,
+    /// because some senders take every 200 for an accepted conversion.
+    pub answer_rejected_with_204: bool,
 }
 
 impl Default for SpoolConfig {
@@ -30,6 +33,7 @@ impl Default for SpoolConfig {
             disk_reserve_bytes: 256 << 20,
             unidentified_bytes_per_minute: 4 << 20,
             max_waiting: 2048,
+            answer_rejected_with_204: false,
         }
     }
 }
@@ -48,5 +52,7 @@ impl SpoolConfig {
         keys.declare_limit("postbacks.unidentified_bytes_per_minute", per_minute, bytes);
         let requests = 0..=bounds::MAX_REQUESTS as usize;
         keys.declare_number("postbacks.max_waiting", &mut self.max_waiting, requests);
+        let rejected = &mut self.answer_rejected_with_204;
+        keys.declare_flag("postbacks.answer_rejected_with_204", rejected);
     }
 }

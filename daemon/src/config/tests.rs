@@ -62,6 +62,7 @@ fn every_key_can_be_set_in_the_file_and_in_the_environment() {
         ("postbacks.keep_days", "18"),
         ("postbacks.max_bytes", "6000000"),
         ("postbacks.max_waiting", "19"),
+        ("postbacks.answer_rejected_with_204", "true"),
         ("geo.databases", "['/city.mmdb', '/isp.mmdb']"),
         ("metrics.listen", "'127.0.0.1:1'"),
         ("log.level", "'debug'"),

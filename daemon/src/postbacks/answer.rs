@@ -31,6 +31,8 @@ pub(super) enum AnswerForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Method,
+    /// Neither query nor body names the network.
+    NoNetwork,
     Broken,
     TooSlow,
     TooLarge,
@@ -56,7 +58,7 @@ impl Refusal {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Refusal::Broken => StatusCode::BAD_REQUEST,
+            Refusal::Broken | Refusal::NoNetwork => StatusCode::BAD_REQUEST,
             Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::MediaType | Refusal::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -68,6 +70,9 @@ impl Refusal {
     fn message(self) -> String {
         match self {
             Refusal::Method => "A conversion is reported by GET or POST.".into(),
+            Refusal::NoNetwork => {
+                "A conversion names its network as nid, in the query or in the body.".into()
+            }
             Refusal::Broken => "The body broke off or is not valid HTTP: send it again.".into(),
             Refusal::TooSlow => "The body did not come in time: send it again.".into(),
             Refusal::TooLarge => format!(
@@ -109,6 +114,13 @@ impl AnswerForm {
             Channel::Server if request.get_all(ACCEPT).iter().any(wants_json) => AnswerForm::Json,
             Channel::Server => AnswerForm::Text,
         }
+    }
+
+    /// Whether some senders take an answer with a body for an accepted conversion. The script reads
+    /// the body.
+    pub(super) fn may_be_empty(self, verdict: &Verdict) -> bool {
+        let is_refused = matches!(verdict.status, VerdictStatus::Rejected | VerdictStatus::Invalid);
+        is_refused && self != AnswerForm::Sdk
     }
 
     /// Writes the answer into the request's own header map.
@@ -159,6 +171,13 @@ impl AnswerForm {
         }
         body
     }
+}
+
+/// The answer 204, in the request's own header map.
+pub(super) fn no_content(mut headers: HeaderMap) -> HttpAnswer {
+    headers.clear();
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    http_answer::with_headers(StatusCode::NO_CONTENT, headers, Bytes::new())
 }
 
 fn text(decided: &Result<Verdict, Refusal>) -> String {

@@ -20,6 +20,8 @@ const NO_VISITOR: Visitor<'static, Nobody> = Visitor::Unchecked;
 
 /// Most pairs read of a query, form or object.
 const MAX_PAIRS: usize = 200;
+/// Most codes read of a list.
+const MAX_CODES: usize = 16;
 
 /// The identifying values of a postback.
 #[derive(Debug, Default)]
@@ -28,6 +30,7 @@ struct IdentifyingValues {
     transaction_ids: Vec<TransactionId>,
     offers: Vec<u32>,
     partners: Vec<u32>,
+    names_network: bool,
 }
 
 /// Whether query or body identify a possible sale at this time.
@@ -41,6 +44,11 @@ pub(super) fn names_something_usable(
     named.has_genuine_id(index)
         || named.has_usable_code(index, unix_seconds)
         || named.has_usable_pair(index, unix_seconds)
+}
+
+/// Whether a body names the network that the postback is for.
+pub(super) fn names_network(body: &[u8]) -> bool {
+    IdentifyingValues::in_message(b"", body).names_network
 }
 
 impl IdentifyingValues {
@@ -73,6 +81,7 @@ impl IdentifyingValues {
             match value {
                 Value::String(text) => self.read_pair(name, text),
                 Value::Number(number) => self.read_pair(name, &number.to_string()),
+                Value::Object(order) if name == "order" => self.read_order(order),
                 _ => {}
             }
         }
@@ -81,7 +90,9 @@ impl IdentifyingValues {
     fn read_pair(&mut self, name: &str, value: &str) {
         let value = value.trim();
         match name {
-            "coupon_code" => self.codes.push(value.to_owned()),
+            "nid" => self.names_network = true,
+            "coupon_code" | "cc" => self.read_codes(value),
+            "order" => self.read_order(&serde_json::from_str(value).unwrap_or_default()),
             "transaction_id" | "_ef_transaction_id" => {
                 // Several ids in one parameter are separated by `|`.
                 let ids = value.split('|').filter_map(|id| id.trim().parse::<TransactionId>().ok());
@@ -91,6 +102,21 @@ impl IdentifyingValues {
             "affid" | "affiliate_id" => self.partners.extend(value.parse::<u32>()),
             _ => {}
         }
+    }
+
+    /// The codes of an order, which shops send as a JSON object.
+    fn read_order(&mut self, order: &Map<String, Value>) {
+        if let Some(codes) = order.get("cc").and_then(Value::as_str) {
+            self.read_codes(codes);
+        }
+    }
+
+    /// A code, or each of a list.
+    fn read_codes(&mut self, value: &str) {
+        let is_between = |c: char| matches!(c, ',' | ';' | '|' | '/' | '+') || c.is_whitespace();
+        self.codes.push(value.to_owned());
+        let listed = value.split(is_between).filter(|code| !code.is_empty() && *code != value);
+        self.codes.extend(listed.take(MAX_CODES).map(str::to_owned));
     }
 
     fn has_genuine_id(&self, index: &ServedIndex) -> bool {
@@ -145,6 +171,16 @@ mod tests {
             named("nid=1", r#" {"coupon_code": "B", "oid": 4, "affid": "7", "x": {"oid": 5}}"#),
             (code("B"), 0, vec![4], vec![7])
         );
+        let codes = |query: &str| named(query, "").0;
+        assert_eq!(codes("cc=A%41,B1"), ["AA,B1", "AA", "B1"]);
+        assert_eq!(codes(r#"order={"oid":4,"cc":"SUMMER"}"#), ["SUMMER"]);
+        assert_eq!(named("", r#"{"order": {"cc": "A1 B2", "oid": 9}}"#).0, ["A1 B2", "A1", "B2"]);
+        for body in ["a=1&nid=1", "%6Eid=1", r#"{"nid": 1}"#, r#"{"a": [], "nid": "1"}"#] {
+            assert!(names_network(body.as_bytes()), "{body}");
+        }
+        for body in ["", "nid", "nidx=1", "a=nid", r#"{"a": {"nid": 1}}"#, "{\"nid\": 1"] {
+            assert!(!names_network(body.as_bytes()), "{body}");
+        }
         assert_eq!(named("oid=x&affid", "{\"oid\":"), (vec![], 0, vec![], vec![]));
     }
 }

@@ -32,16 +32,18 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{AnswerForm, Refusal};
-use super::identification::names_something_usable;
+use super::answer::{AnswerForm, Refusal, no_content};
+use super::identification::{names_network, names_something_usable};
 use super::memory_budget::{Purpose, Reservation, SMALL_BODY_BYTES};
 use super::pending_verdicts::PendingVerdict;
 use super::spool::Incoming;
 use super::state::PostbackState;
 use crate::client_info::ClientInfo;
 use crate::clock::unix_ms;
+use crate::config::Config;
 use crate::http_answer::HttpAnswer;
 use crate::live_index::LiveIndex;
+use crate::request::names_nid;
 use crate::response::{Reply, respond};
 
 /// Longest wait for the admin's verdict.
@@ -64,6 +66,8 @@ pub struct PostbackReceiver {
     index: LiveIndex,
     limits: watch::Receiver<Limits>,
     shutdown: CancellationToken,
+    /// Whether a rejected postback is answered 204.
+    answers_rejected_with_204: bool,
 }
 
 /// A body and its reserved memory.
@@ -91,12 +95,20 @@ impl PostbackReceiver {
     pub(super) fn new(
         shared: Arc<PostbackState>,
         queue: SyncSender<Incoming>,
-        node: u16,
+        config: &Config,
         index: LiveIndex,
         limits: watch::Receiver<Limits>,
         shutdown: CancellationToken,
     ) -> PostbackReceiver {
-        PostbackReceiver { shared, queue, node, index, limits, shutdown }
+        PostbackReceiver {
+            shared,
+            queue,
+            node: config.node_id,
+            index,
+            limits,
+            shutdown,
+            answers_rejected_with_204: config.postbacks.answer_rejected_with_204,
+        }
     }
 
     /// Answers one postback.
@@ -123,6 +135,9 @@ impl PostbackReceiver {
         match decided {
             // The same answer as to a visit above the limit.
             Err(Refusal::TooMany(wait)) => respond(Reply::too_many(wait), parts),
+            Ok(verdict) if self.answers_rejected_with_204 && form.may_be_empty(&verdict) => {
+                no_content(parts.headers)
+            }
             decided => form.answer(decided, parts.headers),
         }
     }
@@ -169,6 +184,12 @@ impl PostbackReceiver {
             Method::POST => self.read_body(parts, body, client).await?,
             _ => return Err(Refusal::Method),
         };
+        if channel == Channel::Server
+            && !names_nid(parts.uri.query())
+            && !names_network(&received.body)
+        {
+            return Err(Refusal::NoNetwork);
+        }
         let unix_ms = unix_ms();
         // The id is also the id of a conversion made later, so it is made before the verdict.
         let id = new_id(unix_ms)?;

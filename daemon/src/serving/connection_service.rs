@@ -57,7 +57,7 @@ impl Service<Request<Incoming>> for ConnectionService {
             .peer
             .server_name()
             .is_some_and(|name| names_other_host(&parts.uri, &parts.headers, name));
-        let reply = match route(&parts.uri) {
+        let reply = match route(&parts.method, &parts.uri) {
             _ if is_for_other_host => redirector.misdirected(),
             Route::Visit => redirector.reply(&parts, peer),
             _ if parts.method == Method::OPTIONS && is_sdk(&parts.uri) => {

@@ -200,7 +200,7 @@ fn a_click_makes_one_base_conversion_unless_the_offer_allows_more() {
 #[test]
 fn what_cannot_be_read_is_invalid_whatever_it_names() {
     for (query, wanted) in [
-        ("coupon_code=EIGHT&amount=1,299.00", "invalid 1011"),
+        ("coupon_code=EIGHT&amount=1,299", "invalid 1011"),
         ("coupon_code=EIGHT&oid=ten", "invalid 1020"),
         ("transaction_id=AWAITED&amount=12,5", "invalid 1011"),
         ("coupon_code=UNKNOWN", "invalid 1001"),

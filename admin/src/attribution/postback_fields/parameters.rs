@@ -28,6 +28,22 @@ pub(super) enum ParameterSource {
         /// False for a JSON string.
         is_number: bool,
     },
+    /// A field of the object in `order`.
+    Order {
+        /// False for a JSON string.
+        is_number: bool,
+    },
+}
+
+impl ParameterSource {
+    pub(super) fn is_order(self) -> bool {
+        matches!(self, ParameterSource::Order { .. })
+    }
+
+    pub(super) fn is_json_number(self) -> bool {
+        use ParameterSource::{Json, Order};
+        matches!(self, Json { is_number: true } | Order { is_number: true })
+    }
 }
 
 /// A parameter; its value has no surrounding spaces or invisible characters.
@@ -150,6 +166,16 @@ pub(super) fn halves(pair: &[u8]) -> (&[u8], &[u8]) {
 pub(super) fn decoded(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
     percent_decode(&spaced).collect()
+}
+
+/// The fields of the JSON object that shops send as `order`, as `order.…`.
+pub(super) fn order(text: &str) -> Result<Vec<Parameter>, serde_json::Error> {
+    let fields = json(text.as_bytes())?.into_iter().map(|field| {
+        let is_number = field.source.is_json_number();
+        let source = ParameterSource::Order { is_number };
+        Parameter { name: format!("order.{}", field.name), source, ..field }
+    });
+    Ok(fields.collect())
 }
 
 fn json(body: &[u8]) -> Result<Vec<Parameter>, serde_json::Error> {

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use coupon_shared::postback::{Channel, Postback};
-use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
+use super::amount;
 use super::parameters::{self, Parameter, ParameterSource, cut};
-use super::{PostbackFields, Secret, SentCode, SentEvent, SentId, Signed};
+use super::{ListedCode, PostbackFields, Secret, SentCode, SentEvent, SentId, Signed};
 use crate::attribution::decision_step::DecisionSteps;
 use crate::attribution::error_code::ErrorCode;
 use crate::catalog::placeholder::{is_placeholder, is_placeholder_order_id};
@@ -16,6 +16,8 @@ use crate::catalog::{LARGEST_AMOUNT, Money, RowCode};
 
 /// Transaction ids read of one list; a browser's list has at most 50.
 pub(super) const MAX_IDS: usize = 64;
+/// Codes read of one list. Each one is looked up.
+const MAX_CODES: usize = 16;
 /// Longest stored text of a field without influence on the decision.
 const MAX_TEXT_BYTES: usize = 256;
 /// Longest order id and refund id. A longer one is refused, never cut: two ids that differ only in
@@ -37,9 +39,9 @@ impl PostbackFields {
             advertiser_id: reader.number(&["aid", "advid"]),
             event: reader.event(),
             amount: reader.amount(),
-            currency: reader.value(&["currency"]).map(|p| cut(&p.value, 16).to_ascii_uppercase()),
-            order_id: reader.advertiser_id_text("order_id"),
-            refund_id: reader.advertiser_id_text("refund_id"),
+            currency: reader.currency(),
+            order_id: reader.advertiser_id_text(&["order_id", "order.oid"]),
+            refund_id: reader.advertiser_id_text(&["refund_id"]),
             adv: reader.texts(["adv1", "adv2", "adv3", "adv4", "adv5"]),
             sub: reader.texts(["sub1", "sub2", "sub3", "sub4", "sub5"]),
             email: reader.text("email"),
@@ -59,6 +61,8 @@ struct Reader {
     parameters: Vec<Parameter>,
     steps: DecisionSteps,
     problems: Vec<ErrorCode>,
+    /// The currency of a sign at the amount.
+    amount_currency: Option<&'static str>,
 }
 
 impl Reader {
@@ -67,6 +71,7 @@ impl Reader {
             parameters: Vec::new(),
             steps: DecisionSteps::default(),
             problems: Vec::new(),
+            amount_currency: None,
         };
         match parameters::read(postback) {
             Ok(read) => reader.parameters = read,
@@ -83,7 +88,21 @@ impl Reader {
                 format_args!("there are more than {most} parameters; the first ones are read"),
             );
         }
+        reader.add_order();
         reader
+    }
+
+    /// Adds the fields of the JSON object in `order`, which shops send instead of single parameters.
+    fn add_order(&mut self) {
+        let Some(order) = self.parameters.iter().find(|p| p.name == "order") else { return };
+        match parameters::order(&order.value) {
+            Ok(fields) => self.parameters.extend(fields),
+            Err(_) if order.says_nothing() => {}
+            Err(error) => {
+                self.steps
+                    .note("order_unreadable", format_args!("order is no JSON object: {error}"));
+            }
+        }
     }
 
     fn refuse(&mut self, code: ErrorCode, step: &'static str, detail: impl fmt::Display) {
@@ -170,7 +189,7 @@ impl Reader {
     }
 
     fn coupon_code(&mut self) -> Option<SentCode> {
-        let given = self.value(&["coupon_code"])?;
+        let given = self.value(&["coupon_code", "cc", "order.cc"])?;
         let folded =
             Some(given.value.as_str()).filter(|_| given.is_utf8).and_then(RowCode::parse_any);
         if let Some(why) = RowCode::rejection_reason(&given.value) {
@@ -178,6 +197,7 @@ impl Reader {
         }
         Some(SentCode {
             looks_like_several: looks_like_several(&given.value),
+            listed: listed_codes(&given.value),
             folded: folded.map(|code| code.folded()),
             typed: cut(&given.value, MAX_TEXT_BYTES).to_owned(),
         })
@@ -186,7 +206,7 @@ impl Reader {
     fn event(&mut self) -> SentEvent {
         match self.number(&["event_id"]).filter(|id| *id != 0) {
             Some(id) => SentEvent::Id(id),
-            None => match self.value(&["adv_event_id"]) {
+            None => match self.value(&["adv_event_id", "event_name"]) {
                 Some(name) => SentEvent::Name(cut(&name.value, MAX_TEXT_BYTES).to_owned()),
                 None => SentEvent::Base,
             },
@@ -194,9 +214,9 @@ impl Reader {
     }
 
     fn amount(&mut self) -> Option<Money> {
-        let given = self.value(&["amount"])?;
-        let is_number = given.source == ParameterSource::Json { is_number: true };
-        let Some(exact) = parse_amount(&given.value, is_number) else {
+        let given = self.value(&["amount", "order.amt"])?;
+        self.amount_currency = amount::currency(&given.value);
+        let Some(read) = amount::read(&given.value, given.source.is_json_number()) else {
             self.refuse(
                 ErrorCode::UnreadableAmount,
                 "amount_unreadable",
@@ -204,6 +224,11 @@ impl Reader {
             );
             return None;
         };
+        let exact = read.exact;
+        if read.is_rewritten {
+            let sent = &given.value;
+            self.steps.note("amount_read", format_args!("amount {sent} is read as {exact}"));
+        }
         let amount = Money::rounded(exact);
         if amount.decimal() != exact {
             self.steps.note(
@@ -214,12 +239,26 @@ impl Reader {
         Some(amount)
     }
 
+    /// The currency, or the one that a sign at the amount names.
+    fn currency(&mut self) -> Option<String> {
+        let named = self.value(&["currency"]).map(|p| cut(&p.value, 16).to_ascii_uppercase());
+        match (named, self.amount_currency) {
+            (Some(named), Some(signed)) if named != signed => {
+                let detail = format_args!("amount is in {signed}, and currency is {named}");
+                self.refuse(ErrorCode::UnreadableAmount, "amount_unreadable", detail);
+                Some(named)
+            }
+            (named, signed) => named.or(signed.map(str::to_owned)),
+        }
+    }
+
     /// An order id or refund id.
-    fn advertiser_id_text(&mut self, name: &'static str) -> Option<String> {
-        let given = self.value_unless(is_placeholder_order_id, &[name])?;
+    fn advertiser_id_text(&mut self, names: &[&'static str]) -> Option<String> {
+        let given = self.value_unless(is_placeholder_order_id, names)?;
         if given.value.len() <= MAX_ORDER_ID_BYTES && given.is_utf8 {
             return Some(given.value);
         }
+        let name = &given.name;
         let detail = format_args!("{name} is no UTF-8, or longer than {MAX_ORDER_ID_BYTES} bytes");
         self.refuse(ErrorCode::UnreadableParameter, "parameter_unreadable", detail);
         None
@@ -262,7 +301,7 @@ impl Reader {
         let mut pairs: Vec<(&str, &str)> = self
             .parameters
             .iter()
-            .filter(|p| !p.is_secret() && p.name != "timestamp")
+            .filter(|p| !p.is_secret() && p.name != "timestamp" && !p.source.is_order())
             .map(|p| (p.name.as_str(), p.value.as_str()))
             .collect();
         pairs.sort_unstable();
@@ -290,25 +329,23 @@ impl SentId {
 /// True for several words between separators. Asked only about unknown codes: a code without a link
 /// may contain separators too.
 fn looks_like_several(typed: &str) -> bool {
-    let is_between = |c: char| matches!(c, ',' | ';' | '|' | '/' | '+') || c.is_whitespace();
-    typed.split(is_between).filter(|part| !part.is_empty()).count() > 1
+    parts(typed).count() > 1
 }
 
-/// Accepts digits with an optional minus and decimal point. Other notations are refused, not
-/// guessed. A JSON number may have an exponent, since programs write `1e2` for 100.
-fn parse_amount(text: &str, is_json_number: bool) -> Option<Decimal> {
-    if is_json_number && text.contains(['e', 'E']) {
-        let exact = Decimal::from_scientific(text).ok()?;
-        return Some(exact).filter(|amount| amount.abs() <= LARGEST_AMOUNT);
+fn parts(typed: &str) -> impl Iterator<Item = &str> {
+    let is_between = |c: char| matches!(c, ',' | ';' | '|' | '/' | '+') || c.is_whitespace();
+    typed.split(is_between).map(trim_invisible).filter(|part| !part.is_empty())
+}
+
+/// The codes of a list, without repeats; none where the text is a single word.
+fn listed_codes(typed: &str) -> Vec<ListedCode> {
+    let mut listed: Vec<ListedCode> = Vec::new();
+    for part in parts(typed).take(MAX_CODES).filter(|_| looks_like_several(typed)) {
+        let Some(code) = RowCode::parse_any(part) else { continue };
+        let code = ListedCode { typed: part.to_owned(), folded: code.folded() };
+        if !listed.iter().any(|known| known.folded == code.folded) {
+            listed.push(code);
+        }
     }
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let (whole, places) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
-    let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    if !are_digits(whole) || !are_digits(places) {
-        return None;
-    }
-    // A decimal cannot hold all places; those cut here are far behind the rounding place.
-    let kept = &text[..text.len() - places.len().saturating_sub(12).min(text.len())];
-    let exact = kept.parse::<Decimal>().ok()?;
-    Some(exact).filter(|amount| amount.abs() <= LARGEST_AMOUNT)
+    listed
 }

@@ -161,7 +161,7 @@ fn a_json_number_may_have_an_exponent() {
 }
 
 #[test]
-fn only_plain_decimals_are_amounts() {
+fn amounts_are_decimals_in_unambiguous_notations() {
     for (text, read) in [
         ("12.50", "12.5"),
         ("0", "0"),
@@ -171,13 +171,16 @@ fn only_plain_decimals_are_amounts() {
         ("19.990000000000002", "19.99"),
         ("0.0000005", "0.000001"),
         ("999999999.999999", "999999999.999999"),
+        ("1,299.00", "1299"),
+        ("$12", "12"),
+        ("1 000", "1000"),
     ] {
         assert_eq!(amount(text), Ok(Some(read.to_owned())), "{text}");
     }
     for wrong in [
-        "1,299.00",
+        "1,299",
         "12,5",
-        "$12",
+        "¥12",
         "12EUR",
         "1e3",
         "1_000",
@@ -186,7 +189,7 @@ fn only_plain_decimals_are_amounts() {
         "--1",
         "-",
         "1.2.3",
-        "1 000",
+        "10 00",
         "NaN",
         "Infinity",
         "0x10",
@@ -196,6 +199,62 @@ fn only_plain_decimals_are_amounts() {
     ] {
         assert_eq!(amount(wrong), Err(ErrorCode::UnreadableAmount), "{wrong}");
     }
+}
+
+#[test]
+fn a_sign_at_the_amount_is_its_currency_and_must_not_contradict_the_parameter() {
+    let currency = |query: &str| fields(query).currency;
+    assert_eq!(currency("amount=%E2%82%AC12.50").as_deref(), Some("EUR"));
+    assert_eq!(currency("amount=12.50"), None);
+    assert_eq!(fields("amount=%E2%82%AC5&currency=eur").problems, []);
+    let contradicting = fields("amount=%E2%82%AC5&currency=usd").problems;
+    assert_eq!(contradicting, [ErrorCode::UnreadableAmount]);
+}
+
+fn code_of(fields: &PostbackFields) -> &str {
+    fields.coupon_code.as_ref().unwrap().typed.as_str()
+}
+
+#[test]
+fn the_order_of_a_shop_fills_what_the_parameters_leave_open() {
+    let order =
+        r#"{"oid":"A-1","amt":129.5,"bs":"QC","bc":"CA","cc":"WINTER25","items":[{"ps":"x"}]}"#;
+    let alone = fields(&format!("order={order}"));
+    assert_eq!(alone.order_id.as_deref(), Some("A-1"));
+    assert_eq!(alone.amount.unwrap().to_string(), "129.5");
+    assert_eq!(code_of(&alone), "WINTER25");
+    // `oid` of the order is no offer.
+    assert_eq!((alone.offer_id, alone.problems.len()), (None, 0));
+    let body = format!(r#"{{"order": {order}}}"#);
+    let nested = post("nid=1", "application/json", body.as_bytes());
+    assert_eq!((nested.order_id.as_deref(), code_of(&nested)), (Some("A-1"), "WINTER25"));
+    let both = fields(&format!("amount=7&order_id=B-2&coupon_code=SPRING&oid=3&order={order}"));
+    assert_eq!((both.order_id.as_deref(), code_of(&both)), (Some("B-2"), "SPRING"));
+    assert_eq!((both.amount.unwrap().to_string().as_str(), both.offer_id), ("7", Some(3)));
+    let broken = fields("order={oid&order_id=B-2");
+    assert_eq!((broken.order_id.as_deref(), broken.problems.len()), (Some("B-2"), 0));
+    assert_eq!(broken.steps.0[0].step, "order_unreadable");
+}
+
+#[test]
+fn the_first_known_code_of_a_list_stands_for_the_list() {
+    let choose = |query: &str, known: &[&str]| {
+        let mut fields = fields(query);
+        let is_known = |code: &FoldedKey| Ok::<_, ()>(known.contains(&code.as_str()));
+        fields.choose_listed_code(is_known).unwrap();
+        fields
+    };
+    let chosen = choose("cc=SHIPFREE,Winter25,SAVE10", &["winter25", "save10"]);
+    let code = chosen.coupon_code.as_ref().unwrap();
+    assert_eq!((code.typed.as_str(), code.looks_like_several), ("Winter25", false));
+    let note = &chosen.steps.0[0];
+    assert_eq!(note.step, "coupon_code_of_list");
+    assert!(note.detail.contains("SHIPFREE, SAVE10"), "{}", note.detail);
+    let none = choose("coupon_code=A1+B2", &[]);
+    assert!(none.coupon_code.unwrap().looks_like_several);
+    // A code may hold a separator itself.
+    let whole = choose("coupon_code=SAVE/20", &["save/20", "save"]);
+    assert_eq!(code_of(&whole), "SAVE/20");
 }
 
 #[test]
