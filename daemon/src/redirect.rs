@@ -17,12 +17,14 @@ use coupon_serve::client_address;
 use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, DecidedClick, Visit, Visitor, decide, not_a_code};
+use coupon_shared::decision::{
+    Answer, DecidedClick, Decision, Visit, Visitor, decide, decide_partner_link, not_a_code,
+};
 use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::snapshot::catalog::{ArchivedDomain, CatalogFile};
 use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
 use coupon_shared::visit_target::{
-    Host, Parameter, Parameters, code_from_path, lenient_code_from_path,
+    Host, Parameter, Parameters, PartnerLink, code_from_path, lenient_code_from_path,
 };
 use coupon_shared::visitor_key::VisitorKey;
 use hyper::Method;
@@ -285,6 +287,9 @@ impl RedirectContext {
         {
             return self.visit_code(index, request, typed.as_bytes(), &code);
         }
+        if let Some(link) = PartnerLink::from_path(path) {
+            return self.visit_partner_link(index, request, link);
+        }
         self.counters.malformed_codes.add_one();
         self.respond_without_click(not_a_code(index.catalog(), request.domain), index, request, b"")
     }
@@ -311,14 +316,56 @@ impl RedirectContext {
             || decide(index.catalog(), &visit, facts.unix_seconds),
             |decision| decision.click,
         );
-        let Some(click) = decision.click else {
+        if decision.click.is_none() {
             self.count_unknown_code(code);
+        }
+        self.follow(index, request, typed, &decision, kind, marks)
+    }
+
+    /// A visit of a link that names partner and offer.
+    #[cold]
+    fn visit_partner_link(
+        &mut self,
+        index: &ServedIndex,
+        request: &VisitRequest<'_>,
+        link: PartnerLink,
+    ) -> Reply {
+        let facts = request.facts(index, &self.parameters, b"", &self.visit_state);
+        let visitor = Visitor::Link(&facts);
+        let offer_id = Some(link.offer_id);
+        let visit = Visit { rows: None, offer_id, domain: request.domain, visitor };
+        let kind = request.kind();
+        let is_counted = request.parts.method == Method::GET && kind == VisitKind::Click;
+        let (decision, marks) = self.decide_and_commit(
+            &facts,
+            is_counted.then_some(kind),
+            || decide_partner_link(index.catalog(), &visit, link.partner_id, facts.unix_seconds),
+            |decision| decision.click,
+        );
+        if decision.click.is_none() {
+            self.counters.malformed_codes.add_one();
+        }
+        self.follow(index, request, b"", &decision, kind, marks)
+    }
+
+    /// Records the click of a decided visit, if it has one, and leads the visitor on.
+    #[inline]
+    fn follow(
+        &mut self,
+        index: &ServedIndex,
+        request: &VisitRequest<'_>,
+        typed: &[u8],
+        decision: &Decision<'_>,
+        kind: VisitKind,
+        marks: StateMarks,
+    ) -> Reply {
+        let Some(click) = &decision.click else {
             return self.respond_without_click(decision.answer, index, request, typed);
         };
         let id = self.ids.next(&index.catalog().click_id_key(), request.unix_ms);
-        let reply = self.redirect_to(decision.answer, index, request, typed, id, Some(&click));
+        let reply = self.redirect_to(decision.answer, index, request, typed, id, Some(click));
         if request.parts.method == Method::GET {
-            let entry = ClickEntry { transaction_id: id, click: &click, code: typed, kind, marks };
+            let entry = ClickEntry { transaction_id: id, click, code: typed, kind, marks };
             if let Recorded::Unlogged =
                 self.recorder.record(index, request, &self.parameters, &entry)
             {

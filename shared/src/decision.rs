@@ -13,8 +13,8 @@
 //! let no other row stand in ([`Reason::is_final`]). Two kinds of rules lead to another offer
 //! ([`detour`]): forwarding before an offer is checked, and fail traffic after it refused.
 //!
-//! A click without a code names offer and partner itself. [`decide_direct`] checks these two and
-//! skips the code's terms.
+//! A click without a code names offer and partner itself. [`decide_direct`] and
+//! [`decide_partner_link`] check these two and skip the code's terms.
 
 mod detour;
 mod reason;
@@ -167,6 +167,34 @@ pub fn decide_direct<F: VisitorFacts>(
     visitor: Visitor<'_, F>,
     now: i64,
 ) -> Option<DecidedClick> {
+    direct_candidate(catalog, offer_id, partner_id, visitor, now).map(|candidate| candidate.click())
+}
+
+/// Decides a visit of a link that names its partner, and its offer in [`Visit::offer_id`], instead
+/// of a code. Invented ids get no click and the answer of an unknown code.
+pub fn decide_partner_link<'a, F: VisitorFacts>(
+    catalog: &'a CatalogFile,
+    visit: &Visit<'a, '_, F>,
+    partner_id: u32,
+    now: i64,
+) -> Decision<'a> {
+    let candidate = visit
+        .offer_id
+        .and_then(|offer_id| direct_candidate(catalog, offer_id, partner_id, visit.visitor, now));
+    match candidate {
+        Some(candidate) => candidate.decision(catalog, visit, now),
+        None => Decision { click: None, answer: not_a_code(catalog, visit.domain) },
+    }
+}
+
+/// The candidate of an offer and a partner without a code; `None` if the catalog lacks one of them.
+fn direct_candidate<'a, F: VisitorFacts>(
+    catalog: &'a CatalogFile,
+    offer_id: u32,
+    partner_id: u32,
+    visitor: Visitor<'_, F>,
+    now: i64,
+) -> Option<Candidate<'a>> {
     let offer = catalog.offer(offer_id)?;
     catalog.partner(partner_id)?;
     let row = CodeRecord {
@@ -180,7 +208,7 @@ pub fn decide_direct<F: VisitorFacts>(
     let checks = Checks { catalog, visitor, moment: Moment::new(catalog, now) };
     let reached = checks.follow_forwarding(&row, Reached::row(&row, Some(offer)));
     let obstacle = checks.check_run(&row, &reached).err();
-    Some(Candidate::new(row, Some(offer), reached, obstacle).click())
+    Some(Candidate::new(row, Some(offer), reached, obstacle))
 }
 
 /// The response to a visit whose path is no code: the same as for an unknown code.

@@ -106,6 +106,27 @@ fn unescaped(rest: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
+/// A link that names a partner and an offer instead of a code: `/3/24/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartnerLink {
+    pub partner_id: u32,
+    pub offer_id: u32,
+}
+
+impl PartnerLink {
+    /// Reads a path of two ids; `None` for any other path.
+    #[cold]
+    pub fn from_path(path: &str) -> Option<PartnerLink> {
+        let path = path.strip_prefix('/')?;
+        let (partner, offer) = path.strip_suffix('/').unwrap_or(path).split_once('/')?;
+        let id = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => text.parse().ok(),
+            false => None,
+        };
+        Some(PartnerLink { partner_id: id(partner)?, offer_id: id(offer)? })
+    }
+}
+
 /// A host name with optional port, in lower case.
 #[derive(Clone, Copy)]
 pub struct Host {
@@ -357,6 +378,17 @@ mod tests {
         let mut parameters = Parameters::default();
         parameters.read(Some(query));
         parameters
+    }
+
+    #[test]
+    fn a_partner_link_is_two_ids() {
+        let read = |path| PartnerLink::from_path(path).map(|link| (link.partner_id, link.offer_id));
+        for path in ["/3/24", "/3/24/"] {
+            assert_eq!(read(path), Some((3, 24)), "{path}");
+        }
+        for path in ["/3", "/3/", "/3/24/1", "/3//24", "/a/24", "/3/+4", "/3/4294967296", "3/24"] {
+            assert_eq!(read(path), None, "{path}");
+        }
     }
 
     #[test]

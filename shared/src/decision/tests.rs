@@ -126,6 +126,28 @@ fn a_click_without_a_code_is_judged_by_its_offer_and_partner() {
 }
 
 #[test]
+fn a_partner_link_leads_where_its_offer_and_partner_may() {
+    let follow = |offer_id, partner_id, change: fn(&mut Catalog)| {
+        let mut catalog = sample();
+        change(&mut catalog);
+        let index = assemble(&catalog, vec![level((0, 5), &[])]).unwrap();
+        let visitor = Visitor::Link(&NoQuestions);
+        let visit = Visit { rows: None, offer_id: Some(offer_id), domain: None, visitor };
+        let decision = decide_partner_link(index.catalog(), &visit, partner_id, NOW);
+        let leads = matches!(decision.answer, Answer::Redirect(_));
+        (leads, decision.click.map(|click| (click.row.code_id, click.row.offer_id, click.reason)))
+    };
+    let unchanged: fn(&mut Catalog) = |_| ();
+    assert_eq!(follow(17, 1, unchanged), (true, Some((0, 17, Reason::Redirected))));
+    let paused: fn(&mut Catalog) = |c| c.offers[1].active = false;
+    assert_eq!(follow(17, 1, paused), (false, Some((0, 17, Reason::OfferNotActive))));
+    assert_eq!(follow(16, 2, unchanged), (false, Some((0, 16, Reason::NotRunnable))));
+    for invented in [(9, 1), (17, 9), (0, 1)] {
+        assert_eq!(follow(invented.0, invented.1, unchanged), (false, None), "{invented:?}");
+    }
+}
+
+#[test]
 fn both_dates_are_inclusive_days_of_the_networks_zone() {
     let mut catalog = sample();
     catalog.zone = vec![ZoneOffset { from: i64::MIN, utc_offset: -4 * 3600 }];
