@@ -16,6 +16,7 @@ mod affiliate;
 mod bulk_row;
 mod caller;
 mod caps;
+mod cell_day;
 mod click_error;
 mod code_change;
 mod coupon_code;
@@ -58,9 +59,12 @@ mod webhook;
 
 pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority, TrustRule};
 pub use affiliate::Affiliate;
-pub use bulk_row::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, Encoding, folded_code};
+pub use bulk_row::{
+    BulkMode, BulkRow, COLUMNS, CellChange, Cells, EXAMPLE_CODE, Encoding, folded_code, is_example,
+};
 pub use caller::{Caller, Role, UserStatus};
 pub use caps::{CapLimits, CapMetric, CapPeriod, RefusalAction, cap_field};
+pub use cell_day::{CellDayError, DateFormat, DateFormatError};
 pub use click_error::click_error_code;
 pub use code_change::{CodeChange, OptionalDay};
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};

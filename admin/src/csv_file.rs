@@ -21,13 +21,18 @@ pub struct CsvWriter<W: Write> {
 }
 
 impl<W: Write> CsvWriter<W> {
+    /// A file without a header yet.
+    pub fn new(out: W) -> CsvWriter<W> {
+        let out = BufWriter::with_capacity(BUFFER_BYTES, out);
+        CsvWriter { out, is_within_row: false }
+    }
+
     /// Writes the header; column names must need no quoting.
     ///
     /// # Errors
     /// When writing fails.
     pub fn begin(out: W, columns: &[&str]) -> io::Result<CsvWriter<W>> {
-        let out = BufWriter::with_capacity(BUFFER_BYTES, out);
-        let mut writer = CsvWriter { out, is_within_row: false };
+        let mut writer = CsvWriter::new(out);
         for column in columns {
             writer.number(column)?;
         }

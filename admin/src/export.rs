@@ -1,11 +1,11 @@
-//! Coupon codes as CSV, and empty templates.
+//! Coupon codes as CSV, and templates with an example.
 //!
 //! An exported file can be uploaded again: into an empty network to add the codes, or over the same
 //! codes to update them. Each row becomes the exported object, whatever its texts.
 
 use std::io::{self, Write};
 
-use crate::catalog::{BulkMode, COLUMNS};
+use crate::catalog::{BulkMode, COLUMNS, EXAMPLE_CODE};
 use crate::csv_file::CsvWriter;
 use crate::store::export::{self, ExportCell};
 use crate::store::rows::Filter;
@@ -48,22 +48,32 @@ pub fn write(
     Ok(count)
 }
 
-/// Header of a template.
+/// A template: the columns, and an example row that an upload leaves out.
 #[must_use]
-pub fn template(mode: BulkMode) -> String {
-    let columns: &[&str] = match mode {
-        BulkMode::Add => &[
-            "offer_id",
-            "affiliate_id",
-            "coupon_code",
-            "status",
-            "start_date",
-            "end_date",
-            "description",
-            "is_description_plain_text",
-            "internal_notes",
+pub fn template(mode: BulkMode) -> Vec<(&'static str, &'static str)> {
+    match mode {
+        BulkMode::Add => vec![
+            ("offer_id", "1"),
+            ("affiliate_id", "1"),
+            ("coupon_code", EXAMPLE_CODE),
+            ("status", "active"),
+            ("start_date", "2026-12-01"),
+            ("end_date", "2026-12-31"),
+            ("description", "20 % off until New Year"),
+            ("is_description_plain_text", "true"),
+            ("internal_notes", "The partner never sees this"),
         ],
-        BulkMode::Update => &COLUMNS[..10],
-    };
-    columns.join(",") + "\r\n"
+        BulkMode::Update => {
+            let example =
+                ["", EXAMPLE_CODE, "", "2", "paused", "", "-", "", "", "Blank keeps; - clears"];
+            COLUMNS.into_iter().zip(example).collect()
+        }
+    }
+}
+
+/// A template as CSV. The texts of the examples need no quotes.
+#[must_use]
+pub fn template_csv(mode: BulkMode) -> String {
+    let (columns, cells): (Vec<&str>, Vec<&str>) = template(mode).into_iter().unzip();
+    format!("{}\r\n{}\r\n", columns.join(","), cells.join(","))
 }

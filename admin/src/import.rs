@@ -47,12 +47,12 @@ mod validation;
 
 pub use validation::validate_rows;
 
-pub use header::{FileColumn, REASONS_COLUMN, needed};
+pub use header::{FileColumn, needed};
 pub use layout::{ColumnChoice, ColumnRef, FieldValue, Layout, Separator, field_place};
 pub use preview::{Preview, PreviewRow, doubtful_encoding, preview};
 pub use read_error::ReadError;
 
-use rows::Rows;
+use rows::{FileRow, Rows};
 use wrong_row::{Row, WrongRow};
 
 /// Disk space of a saved row, without its texts: the row, its index entries and the values that it
@@ -95,14 +95,23 @@ pub fn load(
     let mut rows = Rows::open(intent.mode, layout, file)?;
     let tx = connection.begin_staging()?;
     let mut number = 0;
-    while let Some((line, row)) = rows.next_row()? {
+    while let Some(FileRow { line, row, extra }) = rows.next_row()? {
         number += 1;
         if number % 4096 == 0 {
             progress(rows.bytes_read());
         }
         put(&tx, number, Some(line), &row)?;
+        for (position, cell) in &extra {
+            staging::put_extra(&tx, number, *position, cell)?;
+        }
     }
     progress(rows.bytes_read());
+    for (position, name) in rows.extra_columns() {
+        staging::put_extra_column(&tx, position, name)?;
+    }
+    for warning in rows.warnings() {
+        staging::add_warning(&tx, warning)?;
+    }
     staging::numbers_taken(&tx, number)?;
     tx.commit()?;
     staging::finish(connection)?;

@@ -35,7 +35,7 @@ use crate::private_file::{create_new, random_name};
 use crate::publish::PublisherHandle;
 use crate::store::rows::{Listed, Page};
 use crate::store::staging::cross_row_checks::{Scope, Seen};
-use crate::store::staging::{self, Counts, FaultGroup, Intent, RowChoice, ShownRow};
+use crate::store::staging::{self, Counts, FaultGroup, Intent, RowChoice, ShownRow, Summary};
 use crate::store::uploads::{self as rows, Upload};
 use crate::store::{DedicatedConnection, StagingTx, Store, StoreError, WriteTx, origin};
 use crate::worker::{self, RetryDelays, Worker};
@@ -144,8 +144,8 @@ impl From<StoreError> for UploadError {
     }
 }
 
-/// An upload and its numbers of rows.
-pub type Counted = (Upload, Counts);
+/// An upload and the summary of its rows.
+pub type Counted = (Upload, Summary);
 
 /// The uploads. Clones share them.
 #[derive(Clone)]
@@ -272,12 +272,12 @@ impl Uploads {
         let received = shared.folder.join(&upload.file_name);
         let file = File::open(&received)?;
         let staged = on_disk(move || shared.stage(upload.intent, &layout, file)).await?;
-        let counts = staged.counts;
+        let summary = staged.summary.clone();
         // A process that dies around this transaction leaves one of the two files unknown to the
         // store, and the next start removes that file.
         self.shared.store.write(move |tx| staged.replace(tx, id)).await?;
         on_disk(move || Ok(remove_file(&received)?)).await?;
-        Ok((self.find(id).await?, counts))
+        Ok((self.find(id).await?, summary))
     }
 
     /// A file that is not read yet, and the layout with the encoding that the file shows.
@@ -298,12 +298,12 @@ impl Uploads {
         on_disk(move || {
             let counted = listed.rows.into_iter().map(|upload| {
                 if upload.unread.is_some() {
-                    return Ok((upload, Counts::NONE));
+                    return Ok((upload, Summary::NONE));
                 }
                 let connection = shared.connect(&upload)?;
                 let tx = connection.begin_read()?;
-                let counts = staging::counts(&tx)?;
-                Ok::<_, UploadError>((upload, counts))
+                let summary = staging::summary(&tx)?;
+                Ok::<_, UploadError>((upload, summary))
             });
             Ok(Listed::new(counted.collect::<Result<_, _>>()?, listed.total_count))
         })
@@ -323,13 +323,14 @@ impl Uploads {
     ) -> Result<(Counted, Listed<ShownRow>), UploadError> {
         let upload = self.find_any(id).await?;
         if upload.unread.is_some() {
-            return Ok(((upload, Counts::NONE), Listed::new(Vec::new(), 0)));
+            return Ok(((upload, Summary::NONE), Listed::new(Vec::new(), 0)));
         }
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
             let connection = shared.connect(&upload)?;
             let tx = connection.begin_read()?;
-            let counts = staging::counts(&tx)?;
+            let summary = staging::summary(&tx)?;
+            let counts = summary.counts;
             let rows = staging::page(&tx, &choice, page)?;
             let total_count = match &choice {
                 RowChoice::All => counts.rows,
@@ -337,7 +338,7 @@ impl Uploads {
                 RowChoice::Invalid { column: None, error: None } => counts.invalid,
                 RowChoice::Invalid { .. } => staging::count(&tx, &choice)?,
             };
-            Ok(((upload, counts), Listed::new(rows, total_count)))
+            Ok(((upload, summary), Listed::new(rows, total_count)))
         })
         .await
     }
@@ -609,7 +610,7 @@ impl Shared {
         };
         file.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
-        Ok(self.staged(intent, Counts::NONE, received, Some(encoding)))
+        Ok(self.staged(intent, Summary::NONE, received, Some(encoding)))
     }
 
     fn stage(
@@ -631,24 +632,24 @@ impl Shared {
         let tx = connection.begin_staging()?;
         let seen = staging::cross_row_checks::seen(&tx)?;
         import::validate_rows(&tx, intent, Scope::All)?;
-        let counts = staging::counts(&tx)?;
+        let summary = staging::summary(&tx)?;
         tx.commit()?;
         drop(connection);
         *self.last_validated() = Some((file.name.clone(), seen));
         File::open(&file.path)?.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
-        Ok(self.staged(intent, counts, file, None))
+        Ok(self.staged(intent, summary, file, None))
     }
 
     fn staged(
         &self,
         intent: Intent,
-        counts: Counts,
+        summary: Summary,
         file: StagedFile,
         unread: Option<Encoding>,
     ) -> Staged {
         let keep_seconds = i64::try_from(self.bounds.keep.as_secs()).unwrap_or(i64::MAX);
-        Staged { intent, counts, file, unread, keep_seconds }
+        Staged { intent, summary, file, unread, keep_seconds }
     }
 
     fn commit(
@@ -681,8 +682,8 @@ impl Shared {
                 prebuilt.publish_committed();
             }
         }
-        let counts = staging::counts(&*connection.begin_read()?)?;
-        Ok((upload, counts))
+        let summary = staging::summary(&*connection.begin_read()?)?;
+        Ok((upload, summary))
     }
 
     /// Takes the store's state at the validation of this file, if this was the last one validated.
@@ -782,7 +783,7 @@ impl Read for Incoming {
 /// A durable file of staged rows, or as received. Removed on drop unless registered.
 pub struct Staged {
     intent: Intent,
-    counts: Counts,
+    summary: Summary,
     file: StagedFile,
     /// The encoding of a file that is not read yet.
     unread: Option<Encoding>,
@@ -807,7 +808,7 @@ impl Staged {
         let Staged { intent, unread, keep_seconds, .. } = self;
         let upload = rows::insert(tx, intent, &self.file.name, unread, keep_seconds)?;
         self.file.keep();
-        Ok((upload, self.counts))
+        Ok((upload, self.summary))
     }
 
     /// Sets the rows in the place of the file as received.

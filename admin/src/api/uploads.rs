@@ -243,9 +243,9 @@ async fn commit(
     Id(id): Id,
     CommitParameters { skip_invalid, wait }: CommitParameters,
 ) -> Result<Response, ApiError> {
-    let (upload, counts) = uploads.commit(id, skip_invalid).await?;
+    let (upload, summary) = uploads.commit(id, skip_invalid).await?;
     let sequence = upload.outcome.and_then(|outcome| outcome.sequence);
-    let saved = Saved { now: (upload, counts), sequence };
+    let saved = Saved { now: (upload, summary), sequence };
     Ok(edits.answer(wait, saved, Upload::from).await)
 }
 
@@ -292,7 +292,7 @@ async fn template(TemplateParameters { mode, has_mark }: TemplateParameters) -> 
         BulkMode::Add => "add-coupon-codes.csv",
         BulkMode::Update => "update-coupon-codes.csv",
     };
-    download::short_csv(&export::template(mode), has_mark, name)
+    download::short_csv(&export::template_csv(mode), has_mark, name)
 }
 
 /// Exports all codes that match the filters, as a file for a later upload.

@@ -6,7 +6,7 @@
 //! after an update is checked where the stored code is known.
 //!
 //! Text in a file, the code included, is escaped by `formula`: `'-5` is the code `-5`, and
-//! `'-` the text `-`.
+//! `'-` the text `-`. Spaces around a cell do not count, except at the end of a text.
 
 use jiff::civil::Date;
 
@@ -14,7 +14,7 @@ use super::coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
 use super::problems::{FieldError, Problems};
 use super::row_code::{FoldedKey, RowCode};
 use super::words::words;
-use super::{day, formula, text};
+use super::{cell_day, formula, text};
 
 words! {
     /// The effect of a file.
@@ -53,6 +53,10 @@ pub const COLUMNS: [&str; 11] = [
     "conversion_only",
 ];
 
+/// The code of a template's example row. A row with this code is left out, unless it is for
+/// conversions only.
+pub const EXAMPLE_CODE: &str = "EXAMPLE - write your codes below";
+
 /// A row's cells, in the order of [`COLUMNS`]; a column that the file lacks is blank.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cells<T>(pub [T; COLUMNS.len()]);
@@ -63,6 +67,23 @@ impl<T: AsRef<str>> Cells<T> {
         let place = COLUMNS.iter().position(|known| *known == column);
         place.map_or("", |place| self.0[place].as_ref())
     }
+
+    /// The cell without spaces and invisible characters around the value.
+    fn value(&self, column: &str) -> &str {
+        text::trim_invisible(self.cell(column))
+    }
+
+    /// A text as typed. Leading spaces of a text are escaped in an export, so spaces alone are a
+    /// blank cell.
+    fn text(&self, column: &str) -> &str {
+        self.cell(column).trim_start()
+    }
+}
+
+/// Whether a row is the untouched example of a template.
+pub fn is_example<T: AsRef<str>>(cells: &Cells<T>) -> bool {
+    let is_example = cells.value("coupon_code").eq_ignore_ascii_case(EXAMPLE_CODE);
+    is_example && cells.value("conversion_only").is_empty()
 }
 
 /// The change that a cell asks for.
@@ -124,30 +145,30 @@ impl BulkRow {
 /// The folded code of a row with possible errors in other cells.
 pub fn folded_code<T: AsRef<str>>(mode: BulkMode, cells: &Cells<T>) -> Option<FoldedKey> {
     let any_form =
-        mode == BulkMode::Update || parse_bool(cells.cell("conversion_only")) == Ok(Some(true));
-    let code = formula::unescape_formula(cells.cell("coupon_code"));
+        mode == BulkMode::Update || parse_bool(cells.value("conversion_only")) == Ok(Some(true));
+    let code = formula::unescape_formula(cells.value("coupon_code"));
     RowCode::parse(code, any_form).ok().map(|code| code.folded())
 }
 
 fn read_addition<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
     let mut problems = Problems::default();
-    let offer_id = problems.take("offer_id", number(cells.cell("offer_id")));
-    let affiliate_id = problems.take("affiliate_id", optional_number(cells.cell("affiliate_id")));
-    let status = problems.take("status", status(cells.cell("status")));
-    let start_date = problems.take("start_date", day::parse(cells.cell("start_date")));
-    let end_date = problems.take("end_date", day::parse(cells.cell("end_date")));
+    let offer_id = problems.take("offer_id", number(cells.value("offer_id")));
+    let affiliate_id = problems.take("affiliate_id", optional_number(cells.value("affiliate_id")));
+    let status = problems.take("status", status(cells.value("status")));
+    let start_date = problems.take("start_date", cell_day::parse_cell(cells.value("start_date")));
+    let end_date = problems.take("end_date", cell_day::parse_cell(cells.value("end_date")));
     let plain = take_bool(&mut problems, cells, "is_description_plain_text");
     let conversion_only = take_bool(&mut problems, cells, "conversion_only");
     let object = CouponCodeEdit {
-        coupon_code: formula::unescape_formula(cells.cell("coupon_code")).into(),
+        coupon_code: formula::unescape_formula(cells.value("coupon_code")).into(),
         network_offer_id: offer_id.unwrap_or(1),
         network_affiliate_id: affiliate_id.flatten().filter(|id| *id != 0),
         coupon_status: status.unwrap_or(CouponStatus::Paused),
         start_date: start_date.flatten(),
         end_date: end_date.flatten(),
-        description: formula::unescape_formula(cells.cell("description")).into(),
+        description: formula::unescape_formula(cells.text("description")).into(),
         is_description_plain_text: plain.flatten().unwrap_or(true),
-        internal_notes: formula::unescape_formula(cells.cell("internal_notes")).into(),
+        internal_notes: formula::unescape_formula(cells.text("internal_notes")).into(),
         allow_reissue: false,
         conversion_only: conversion_only.flatten().unwrap_or(false),
     };
@@ -186,31 +207,31 @@ impl From<CheckedCode> for BulkRow {
 
 fn read_update<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
     let mut problems = Problems::default();
-    let code = formula::unescape_formula(cells.cell("coupon_code"));
+    let code = formula::unescape_formula(cells.value("coupon_code"));
     let code = problems.take("coupon_code", RowCode::parse(code, true));
-    let code_id = problems.take("coupon_code_id", optional_number(cells.cell("coupon_code_id")));
-    let offer_id = problems.take("offer_id", optional_number(cells.cell("offer_id")));
+    let code_id = problems.take("coupon_code_id", optional_number(cells.value("coupon_code_id")));
+    let offer_id = problems.take("offer_id", optional_number(cells.value("offer_id")));
     let affiliate_id =
-        problems.take("affiliate_id", cell_change(cells.cell("affiliate_id"), number));
+        problems.take("affiliate_id", cell_change(cells.value("affiliate_id"), number));
     let status = problems.take(
         "status",
-        match cells.cell("status") {
+        match cells.value("status") {
             "" => Ok(None),
             word => status(word).map(Some),
         },
     );
     let mut day = |column: &str| {
-        let read = |cell: &str| day::parse(cell).map_err(|error| error.to_string());
-        match problems.take(column, cell_change(cells.cell(column), read)) {
+        let read = |cell: &str| cell_day::parse_cell(cell).map_err(|error| error.to_string());
+        match problems.take(column, cell_change(cells.value(column), read)) {
             Some(CellChange::Set(Some(day))) => CellChange::Set(day),
             Some(CellChange::Clear) => CellChange::Clear,
             _ => CellChange::Keep,
         }
     };
     let (start_date, end_date) = (day("start_date"), day("end_date"));
-    let description = problems.take("description", cell_change(cells.cell("description"), note));
+    let description = problems.take("description", cell_change(cells.text("description"), note));
     let plain = take_bool(&mut problems, cells, "is_description_plain_text");
-    let notes = problems.take("internal_notes", cell_change(cells.cell("internal_notes"), note));
+    let notes = problems.take("internal_notes", cell_change(cells.text("internal_notes"), note));
     let conversion_only = take_bool(&mut problems, cells, "conversion_only");
     if let (CellChange::Set(start), CellChange::Set(end)) = (&start_date, &end_date)
         && start > end
@@ -251,7 +272,12 @@ fn cell_change<T>(
 }
 
 fn number(cell: &str) -> Result<u32, String> {
-    cell.parse().map_err(|_| format!("`{}` is not an id", excerpt(cell)))
+    whole_number(cell).parse().map_err(|_| format!("`{}` is not an id", excerpt(cell)))
+}
+
+/// Spreadsheet programs write a whole number as `7.0` or `7.00`. Three zeros could be thousands.
+fn whole_number(cell: &str) -> &str {
+    cell.strip_suffix(".0").or_else(|| cell.strip_suffix(".00")).unwrap_or(cell)
 }
 
 fn optional_number(cell: &str) -> Result<Option<u32>, String> {
@@ -272,7 +298,7 @@ fn take_bool<T: AsRef<str>>(
     cells: &Cells<T>,
     column: &str,
 ) -> Option<Option<bool>> {
-    problems.take(column, parse_bool(cells.cell(column)))
+    problems.take(column, parse_bool(cells.value(column)))
 }
 
 fn parse_bool(cell: &str) -> Result<Option<bool>, String> {
@@ -353,6 +379,43 @@ mod tests {
         assert_eq!(wrong(BulkMode::Add, &only), ["coupon_code"]);
         let row = [("coupon_code", "{VIP}"), ("status", "paused")];
         assert!(BulkRow::read(BulkMode::Update, &cells(&row)).is_ok());
+    }
+
+    #[test]
+    fn cells_as_spreadsheets_write_them_mean_the_same() {
+        let plain = [
+            ("offer_id", "1"),
+            ("affiliate_id", "7"),
+            ("coupon_code", "WINTER25"),
+            ("status", "active"),
+            ("end_date", "2026-11-30"),
+        ];
+        let typed = [
+            ("offer_id", " 1.0"),
+            ("affiliate_id", "7.00\u{a0}"),
+            ("coupon_code", "\u{200b}WINTER25 "),
+            ("status", " Active "),
+            ("end_date", " 2026/11/30 00:00:00"),
+            ("description", "  "),
+        ];
+        let read = |row: &[(&str, &str)]| BulkRow::read(BulkMode::Add, &cells(row)).unwrap();
+        assert_eq!(read(&typed), read(&plain));
+        for id in ["1,0", "1.000", "1.5", ".0", "1e0", "1."] {
+            let row = [("offer_id", id), ("coupon_code", "ABC"), ("status", "active")];
+            assert_eq!(wrong(BulkMode::Add, &row), ["offer_id"], "{id}");
+        }
+        let blank = [("coupon_code", "ABC"), ("description", " "), ("affiliate_id", " ")];
+        let row = BulkRow::read(BulkMode::Update, &cells(&blank)).unwrap();
+        assert_eq!((row.description, row.affiliate_id), (CellChange::Keep, CellChange::Keep));
+    }
+
+    #[test]
+    fn the_example_of_a_template_is_known_until_its_code_is_changed() {
+        let is_example = |row: &[(&str, &str)]| super::is_example(&cells(row));
+        assert!(is_example(&[("coupon_code", EXAMPLE_CODE), ("status", "active")]));
+        assert!(!is_example(&[("coupon_code", "EXAMPLE")]));
+        let own = [("coupon_code", EXAMPLE_CODE), ("conversion_only", "yes")];
+        assert!(!is_example(&own));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::Output;
-use crate::catalog::{BulkMode, Encoding, FieldError};
+use crate::catalog::{BulkMode, DateFormat, Encoding, FieldError};
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::import::{self, Commit, ImportError, ImportSource, Layout, Progress, ReadError};
@@ -29,6 +29,9 @@ pub(super) struct ImportArgs {
     /// The encoding of the text, where it is not UTF-8 or UTF-16
     #[arg(long, value_name = "utf-8|utf-16|windows-1252")]
     encoding: Option<Encoding>,
+    /// The form of days that do not begin with the year, such as dd/mm/yyyy
+    #[arg(long, value_name = "FORMAT")]
+    date_format: Option<DateFormat>,
     /// Skip invalid rows and save the others
     #[arg(long)]
     skip_invalid: bool,
@@ -57,10 +60,12 @@ pub(super) fn run(config: &Config, args: ImportArgs) -> anyhow::Result<ExitCode>
     bar.finish_and_clear();
     match outcome {
         Ok(outcome) => {
+            report_warnings(&*connection.begin_read()?)?;
             print_outcome(&outcome, began.elapsed());
             Ok(ExitCode::SUCCESS)
         }
         Err(error @ ImportError::Refused(_)) => {
+            report_warnings(&*connection.begin_read()?)?;
             report_faults(&*connection.begin_read()?, errors)?;
             eprintln!("{error}");
             Ok(ExitCode::FAILURE)
@@ -91,7 +96,8 @@ fn import(
         validated: None,
         progress: Default::default(),
     };
-    let layout = Layout { encoding: args.encoding, ..Layout::default() };
+    let (encoding, date_format) = (args.encoding, args.date_format);
+    let layout = Layout { encoding, date_format, ..Layout::default() };
     import::import(connection, file, &layout, how, &mut |progress| match progress {
         Progress::Read(bytes) => bar.set_position(bytes),
         Progress::Saving => bar.set_message("saving"),
@@ -117,6 +123,13 @@ fn print_outcome(outcome: &Outcome, took: Duration) {
     if *skipped > 0 {
         println!("{skipped} wrong row(s) were left out");
     }
+}
+
+fn report_warnings(connection: &ReadTx<'_>) -> Result<(), StoreError> {
+    for warning in staging::warnings(connection)? {
+        eprintln!("{warning}");
+    }
+    Ok(())
 }
 
 fn report_faults(connection: &ReadTx<'_>, errors: Option<Output>) -> anyhow::Result<()> {

@@ -1,9 +1,11 @@
 //! The errors of a staged file as CSV: one line for each wrong cell, or the wrong rows with their
 //! reasons, which can be mended and uploaded again.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::header::REASONS_COLUMN;
+use super::layout::alias_place;
 use crate::catalog::{COLUMNS, unescape_formula};
 use crate::csv_file::CsvWriter;
 use crate::store::staging::{self, ShownRow};
@@ -39,14 +41,34 @@ pub fn write(connection: &ReadTx<'_>, out: impl Write) -> Result<(), ErrorsError
 /// # Errors
 /// When the rows cannot be read or the list cannot be written.
 pub fn write_rows(connection: &ReadTx<'_>, out: impl Write) -> Result<(), ErrorsError> {
-    let columns = Vec::from_iter(COLUMNS.into_iter().chain([REASONS_COLUMN]));
-    let mut out = CsvWriter::begin(out, &columns)?;
-    staging::each_wrong_row(connection, |row| Ok::<_, ErrorsError>(write_row(&mut out, row)?))?;
+    let extra = staging::extra_columns(connection)?;
+    let mut out = CsvWriter::new(out);
+    for column in COLUMNS {
+        out.number(column)?;
+    }
+    for (_, name) in &extra {
+        out.text(&extra_name(name))?;
+    }
+    out.number(REASONS_COLUMN)?;
+    out.end_row()?;
+    staging::each_wrong_row(connection, |row| {
+        write_fields(&mut out, row)?;
+        for (position, _) in &extra {
+            out.text(&staging::extra_cell(connection, row.number, *position)?)?;
+        }
+        Ok::<_, ErrorsError>(write_reasons(&mut out, row)?)
+    })?;
     out.finish()?;
     Ok(())
 }
 
-fn write_row(out: &mut CsvWriter<impl Write>, row: &ShownRow) -> io::Result<()> {
+/// The name of a column without a field. A name that means a field would take the place of the
+/// field's own column when the file is uploaded again.
+fn extra_name(name: &str) -> Cow<'_, str> {
+    if alias_place(name).is_some() { format!("{name} (left out)").into() } else { name.into() }
+}
+
+fn write_fields(out: &mut CsvWriter<impl Write>, row: &ShownRow) -> io::Result<()> {
     for cell in &row.cells.0 {
         match cell.as_str() {
             // Escaped, it would be a text instead of the sign that clears the field.
@@ -55,6 +77,10 @@ fn write_row(out: &mut CsvWriter<impl Write>, row: &ShownRow) -> io::Result<()> 
             cell => out.text(unescape_formula(cell))?,
         }
     }
+    Ok(())
+}
+
+fn write_reasons(out: &mut CsvWriter<impl Write>, row: &ShownRow) -> io::Result<()> {
     let reasons = row.faults.iter().map(|fault| match fault.field.as_str() {
         "" => fault.error.clone(),
         column => format!("{column}: {}", fault.error),

@@ -2,13 +2,19 @@
 
 use csv::ByteRecord;
 
-use super::layout::{ColumnChoice, Layout, field_place};
+use super::layout::{ColumnChoice, Layout, alias_place, field_place};
 use super::read_error::ReadError;
 use crate::catalog::text::trim_invisible;
 use crate::catalog::{BulkMode, COLUMNS, Cells};
 
 /// Wrong rows are downloaded with this column behind theirs; such a file is uploaded again.
-pub const REASONS_COLUMN: &str = "errors";
+pub(super) const REASONS_COLUMN: &str = "errors";
+/// Holds the cells of a downloaded wrong row beyond those of its header.
+pub(super) const SURPLUS_COLUMN: &str = "surplus_cells";
+/// Columns of downloaded files that say more about a code than its fields.
+const OWN_COLUMNS: [&str; 2] = [REASONS_COLUMN, SURPLUS_COLUMN];
+/// Names of unknown columns that a warning repeats.
+const MAX_NAMES: usize = 20;
 
 /// Characters of a name that are shown.
 const MAX_NAME_CHARACTERS: usize = 60;
@@ -24,6 +30,10 @@ pub(super) struct Header {
     pub(super) cells: usize,
     /// Spreadsheet programs leave out blank cells at a row's end, so fewer cells are enough.
     pub(super) least_cells: usize,
+    /// Positions and names of the columns without a field, which wrong rows keep.
+    pub(super) extra: Vec<(usize, String)>,
+    /// Position of [`SURPLUS_COLUMN`].
+    pub(super) surplus: Option<usize>,
 }
 
 /// A column of a file.
@@ -37,28 +47,38 @@ pub struct FileColumn {
     pub is_ignored: bool,
 }
 
+impl FileColumn {
+    fn is_unknown(&self) -> bool {
+        self.field.is_none() && !self.is_ignored
+    }
+}
+
 impl Header {
-    pub(super) fn read(
+    /// # Errors
+    /// The first reason why rows cannot be read under these columns.
+    pub(super) fn new(
         mode: BulkMode,
         layout: &Layout,
-        record: &ByteRecord,
+        columns: &[FileColumn],
     ) -> Result<Header, ReadError> {
-        let columns = columns(layout, record)?;
-        match problems(mode, layout, &columns).into_iter().next() {
-            Some(problem) => Err(problem),
-            None => Ok(Header::new(mode, layout, &columns)),
+        if let Some(problem) = problems(mode, layout, columns).into_iter().next() {
+            return Err(problem);
         }
-    }
-
-    fn new(mode: BulkMode, layout: &Layout, columns: &[FileColumn]) -> Header {
         let mut header = Header {
             places: [None; COLUMNS.len()],
             values: Cells::default(),
             cells: columns.len(),
             least_cells: 0,
+            extra: Vec::new(),
+            surplus: columns.iter().position(|column| column.name == SURPLUS_COLUMN),
         };
         for (place, column) in columns.iter().enumerate() {
-            let Some(field) = column.field else { continue };
+            let Some(field) = column.field else {
+                if !OWN_COLUMNS.contains(&column.name.as_str()) {
+                    header.extra.push((place, column.name.clone()));
+                }
+                continue;
+            };
             header.places[field] = Some(place);
             if needed(mode).contains(&COLUMNS[field]) {
                 header.least_cells = place + 1;
@@ -67,7 +87,7 @@ impl Header {
         for value in &layout.values {
             header.values.0[value.field].clone_from(&value.value);
         }
-        header
+        Ok(header)
     }
 }
 
@@ -80,7 +100,34 @@ pub(super) fn columns(layout: &Layout, record: &ByteRecord) -> Result<Vec<FileCo
         |cell: &[u8]| std::str::from_utf8(cell).is_ok_and(|name| trim_invisible(name).is_empty());
     let count = record.iter().collect::<Vec<_>>().iter().rposition(|cell| !is_blank(cell));
     let cells = record.iter().take(count.map_or(0, |last| last + 1));
-    cells.enumerate().map(|(place, cell)| column(layout, place + 1, cell)).collect()
+    let columns = cells.enumerate().map(|(place, cell)| column(layout, place + 1, cell));
+    let mut columns = columns.collect::<Result<Vec<FileColumn>, ReadError>>()?;
+    let documented: Vec<usize> = columns.iter().filter_map(|column| column.field).collect();
+    for column in columns.iter_mut().filter(|column| column.is_unknown()) {
+        // The documented name of a field comes first, whatever its other names hold.
+        column.field = alias_place(&column.name).filter(|field| !documented.contains(field));
+    }
+    Ok(columns)
+}
+
+/// Names the columns that no field has, which are left out; `None` if there are none.
+pub(super) fn unknown_columns(columns: &[FileColumn]) -> Option<String> {
+    let unknown = || columns.iter().enumerate().filter(|(_, column)| column.is_unknown());
+    let more = unknown().count().saturating_sub(MAX_NAMES);
+    let name = |(place, column): (usize, &FileColumn)| match column.name.as_str() {
+        "" => format!("column {} (without a name)", place + 1),
+        name => format!("`{name}`"),
+    };
+    let mut names: Vec<String> = unknown().take(MAX_NAMES).map(name).collect();
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    let left_out = match names.len() {
+        0 => return None,
+        1 => "no field has this name, so the column was left out",
+        _ => "no field has these names, so the columns were left out",
+    };
+    Some(format!("{}: {left_out}", names.join(", ")))
 }
 
 fn column(layout: &Layout, position: usize, cell: &[u8]) -> Result<FileColumn, ReadError> {
@@ -88,7 +135,7 @@ fn column(layout: &Layout, position: usize, cell: &[u8]) -> Result<FileColumn, R
     let name = trim_invisible(name.ok_or(ReadError::NotUtf8 { line: 1 })?);
     let chosen = layout.columns.iter().find(|choice| choice.column.is_of(position, name));
     let field = chosen.map_or_else(|| field_place(name), |choice| choice.field);
-    let is_ignored = field.is_none() && (chosen.is_some() || name == REASONS_COLUMN);
+    let is_ignored = field.is_none() && (chosen.is_some() || OWN_COLUMNS.contains(&name));
     let name = name.chars().take(MAX_NAME_CHARACTERS).collect();
     Ok(FileColumn { name, field, is_ignored })
 }
@@ -102,7 +149,6 @@ pub(super) fn problems(mode: BulkMode, layout: &Layout, columns: &[FileColumn]) 
             Some(field) if columns[..place].iter().any(is_same) => {
                 problems.push(ReadError::Twice(COLUMNS[field]));
             }
-            None if !column.is_ignored => problems.push(ReadError::Unknown(column.name.clone())),
             _ => {}
         }
     }

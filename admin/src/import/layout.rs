@@ -2,7 +2,8 @@
 
 use crate::catalog::text::trim_invisible;
 use crate::catalog::words::words;
-use crate::catalog::{COLUMNS, Encoding};
+use crate::catalog::{COLUMNS, DateFormat, Encoding};
+use crate::csv_file::BYTE_ORDER_MARK;
 use crate::store::casefolded;
 
 words! {
@@ -33,6 +34,20 @@ impl Separator {
         }
     }
 
+    /// The separator that a file names in a line before its header, as Excel does (`sep=;`), and the
+    /// bytes before the header.
+    pub(super) fn named_in(start: &[u8]) -> Option<(Separator, usize)> {
+        let mark = if start.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let end = start.iter().position(|byte| *byte == b'\n')?;
+        let line = start.get(mark..end)?;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let quoted = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\""));
+        let (name, byte) = quoted.unwrap_or(line).split_at_checked(4)?;
+        let is_named = |separator: &Separator| byte == [separator.byte()];
+        let named = Separator::ALL.into_iter().find(is_named)?;
+        name.eq_ignore_ascii_case(b"sep=").then_some((named, end + 1))
+    }
+
     /// The separator that a header has most often outside of quotes.
     pub(super) fn of_header(header: &[u8]) -> Separator {
         let mut counts = [0_u32; Separator::ALL.len()];
@@ -61,6 +76,8 @@ pub struct Layout {
     pub columns: Vec<ColumnChoice>,
     /// The values of fields without a column, the same in all rows.
     pub values: Vec<FieldValue>,
+    /// The form of days that do not begin with the year.
+    pub date_format: Option<DateFormat>,
 }
 
 /// A column of the file, and its field.
@@ -110,6 +127,42 @@ fn is_same_name(one: &str, other: &str) -> bool {
     casefolded(trim_invisible(one)) == casefolded(trim_invisible(other))
 }
 
+/// Other names that columns have in files of people and programs, as [`letters`].
+const ALIASES: [(&str, &str); 17] = [
+    ("networkcouponcodeid", "coupon_code_id"),
+    ("codeid", "coupon_code_id"),
+    ("code", "coupon_code"),
+    ("coupon", "coupon_code"),
+    ("offer", "offer_id"),
+    ("networkofferid", "offer_id"),
+    ("affiliate", "affiliate_id"),
+    ("partner", "affiliate_id"),
+    ("partnerid", "affiliate_id"),
+    ("networkaffiliateid", "affiliate_id"),
+    ("couponstatus", "status"),
+    ("start", "start_date"),
+    ("end", "end_date"),
+    ("plaintext", "is_description_plain_text"),
+    ("descriptionplaintext", "is_description_plain_text"),
+    ("note", "internal_notes"),
+    ("notes", "internal_notes"),
+];
+
+/// The place in [`COLUMNS`] of a name of people and programs, with any signs between the words.
+pub(super) fn alias_place(name: &str) -> Option<usize> {
+    let name = letters(name);
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, column)| *column);
+    COLUMNS
+        .iter()
+        .position(|column| alias.map_or_else(|| letters(column) == name, |a| a == *column))
+}
+
+/// The letters and digits of a name in lower case, without spaces, underscores and hyphens.
+fn letters(name: &str) -> String {
+    let letters = name.chars().filter(|character| character.is_alphanumeric());
+    letters.map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
 /// The place in [`COLUMNS`] of a name, in any case.
 #[must_use]
 pub fn field_place(name: &str) -> Option<usize> {
@@ -133,6 +186,36 @@ mod tests {
         ];
         for (header, separator) in cases {
             assert_eq!(Separator::of_header(header.as_bytes()), separator, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_line_names_the_separator_as_excel_writes_it() {
+        let named = |start: &str| Separator::named_in(start.as_bytes());
+        assert_eq!(named("sep=;\r\na,b"), Some((Separator::Semicolon, 7)));
+        assert_eq!(named("\u{feff}\"SEP=\t\"\na"), Some((Separator::Tab, 11)));
+        for other in ["sep=x\na", "sep=;", "sep=\na", "separator;b\n1;2", "code;sep=;\n"] {
+            assert_eq!(named(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_people_and_programs_mean_a_field() {
+        for (name, column) in [
+            ("Offer ID", "offer_id"),
+            ("offer-id", "offer_id"),
+            ("PARTNER_ID", "affiliate_id"),
+            ("Affiliate", "affiliate_id"),
+            ("Coupon", "coupon_code"),
+            ("Coupon  Code", "coupon_code"),
+            ("Start Date", "start_date"),
+            ("Is Description Plain Text", "is_description_plain_text"),
+            ("Internal notes", "internal_notes"),
+        ] {
+            assert_eq!(alias_place(name).map(|place| COLUMNS[place]), Some(column), "{name}");
+        }
+        for other in ["", "Id", "Colour", "Offer name", "Date"] {
+            assert_eq!(alias_place(other), None, "{other}");
         }
     }
 }

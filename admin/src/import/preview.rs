@@ -30,6 +30,8 @@ pub struct Preview {
     pub missing: Vec<&'static str>,
     /// Why the rows cannot be read so.
     pub problems: Vec<String>,
+    /// What is left out.
+    pub warnings: Vec<String>,
 }
 
 /// A row of a preview.
@@ -67,6 +69,7 @@ pub fn preview(mode: BulkMode, layout: &Layout, file: impl Read) -> Result<Previ
         rows,
         missing: missing.unwrap_or_default(),
         problems: problems.iter().map(ToString::to_string).collect(),
+        warnings: Vec::from_iter(header::unknown_columns(&columns)),
         columns,
     })
 }

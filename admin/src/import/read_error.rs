@@ -42,9 +42,6 @@ pub enum ReadError {
     /// An update has no column to set.
     #[error("line 1: coupon_code only selects; at least one more column must say what to set")]
     NothingToSet,
-    /// A column is unknown.
-    #[error("line 1: there is no column named `{0}`; known: {known}", known = crate::catalog::COLUMNS.join(", "))]
-    Unknown(String),
     /// The request names a column that the file does not have.
     #[error("line 1: the file has no column `{0}`, which the request names")]
     NoSuchColumn(String),

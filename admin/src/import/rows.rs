@@ -2,19 +2,24 @@
 //!
 //! Headers stand in any order and case. The text is UTF-8, UTF-16 or Windows-1252; cells are
 //! separated by commas, semicolons, tabs or `|`; lines end with LF or CRLF; a quoted cell may hold
-//! line ends. Rows of blank cells are left out. A wrong cell is reported with its line and column,
-//! and the rows after it are read. A file whose rows cannot be told apart is refused as a whole:
-//! the rows behind that place would be lost without a word. So is a file in another encoding.
+//! line ends. Rows of blank cells, and the untouched example of a template, are left out. A wrong
+//! cell is reported with its line and column, and the rows after it are read; so is a row with too
+//! few or too many cells, which keeps them for mending. A file whose rows cannot be told apart is
+//! refused as a whole: the rows behind that place would be lost without a word. So is a file in
+//! another encoding.
 
+use std::borrow::Cow;
 use std::io::Read;
 
-use super::header::Header;
+use super::header::{self, Header, SURPLUS_COLUMN};
 use super::layout::Layout;
 use super::read_error::ReadError;
 use super::table::Table;
 use super::wrong_row::{Row, WrongRow};
+use crate::catalog::text::trim_invisible;
 use crate::catalog::{
-    BulkMode, BulkRow, COLUMNS, Cells, FieldError, folded_code, unescape_formula,
+    BulkMode, BulkRow, COLUMNS, Cells, DateFormat, FieldError, folded_code, is_example,
+    unescape_formula,
 };
 
 const MAX_CELL_BYTES: usize = 8 * 1024;
@@ -22,73 +27,176 @@ const MAX_CELL_BYTES: usize = 8 * 1024;
 /// The rows of one file.
 pub(super) struct Rows<R> {
     mode: BulkMode,
+    date_format: Option<DateFormat>,
     table: Table<R>,
     header: Header,
+    warnings: Vec<String>,
+    is_any_cut: bool,
+}
+
+/// A row with its place in the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct FileRow {
+    /// The first line.
+    pub(super) line: u64,
+    /// Correct, or with its errors.
+    pub(super) row: Row,
+    /// Cells of columns without a field, with the column's position; without blank ones.
+    pub(super) extra: Vec<(usize, String)>,
 }
 
 impl<R: Read> Rows<R> {
     pub(super) fn open(mode: BulkMode, layout: &Layout, file: R) -> Result<Rows<R>, ReadError> {
         let table = Table::open(layout, file)?;
-        let header = Header::read(mode, layout, &table.record)?;
-        Ok(Rows { mode, table, header })
+        let columns = header::columns(layout, &table.record)?;
+        let header = Header::new(mode, layout, &columns)?;
+        let warnings = Vec::from_iter(header::unknown_columns(&columns));
+        let date_format = layout.date_format;
+        Ok(Rows { mode, date_format, table, header, warnings, is_any_cut: false })
     }
 
     pub(super) fn bytes_read(&self) -> u64 {
         self.table.bytes_read()
     }
 
-    /// Returns the next row, valid or not, and its first line; `None` at the end.
-    pub(super) fn next_row(&mut self) -> Result<Option<(u64, Row)>, ReadError> {
-        let Some(line) = self.table.next_record()? else { return Ok(None) };
-        Ok(Some((line, self.check(line)?)))
+    /// What was left out so far, in sentences.
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
-    fn check(&self, line: u64) -> Result<Row, ReadError> {
-        let record = &self.table.record;
-        let mut cells = Cells([""; COLUMNS.len()]);
-        let is_blank = |cell: &[u8]| cell.trim_ascii().is_empty();
-        let is_too_long = record.iter().skip(self.header.cells).any(|cell| !is_blank(cell));
-        if is_too_long || record.len() < self.header.least_cells {
-            let error = format!("has {} cells; the header has {}", record.len(), self.header.cells);
-            let unreadable = vec![FieldError { field: String::new(), error }];
-            return Ok(wrong(None, cells, unreadable, Vec::new()));
+    /// Positions and names of the columns without a field. Complete after the last row.
+    pub(super) fn extra_columns(&self) -> impl Iterator<Item = (usize, &str)> {
+        let extra = self.header.extra.iter().map(|(position, name)| (*position, name.as_str()));
+        extra.chain(self.is_any_cut.then_some((self.header.cells, SURPLUS_COLUMN)))
+    }
+
+    /// Returns the next row, valid or not; `None` at the end.
+    pub(super) fn next_row(&mut self) -> Result<Option<FileRow>, ReadError> {
+        loop {
+            let Some(line) = self.table.next_record()? else { return Ok(None) };
+            let (cells, unreadable) = self.cells(line)?;
+            if is_example(&cells) {
+                self.warnings
+                    .push(format!("line {line}: the example of the template was left out"));
+                continue;
+            }
+            let row = self.check(cells, unreadable);
+            let extra = self.extra_cells(line)?;
+            self.is_any_cut |= extra.iter().any(|(position, _)| *position == self.header.cells);
+            return Ok(Some(FileRow { line, row, extra }));
         }
-        let mut unreadable = Vec::new();
+    }
+
+    /// The cells of the fields, as far as they can be read, and the errors of the others.
+    fn cells(&self, line: u64) -> Result<(Cells<Cow<'_, str>>, Vec<FieldError>), ReadError> {
+        let mut cells = Cells([const { Cow::Borrowed("") }; COLUMNS.len()]);
+        let mut unreadable = Vec::from_iter(self.shape_error());
         let places = self.header.places.iter().zip(&self.header.values.0);
         for ((cell, (place, value)), column) in cells.0.iter_mut().zip(places).zip(COLUMNS) {
-            let Some(place) = place else {
-                *cell = value;
-                continue;
+            let text = match place {
+                Some(place) => readable(self.text(*place, line)?),
+                None => Ok(value.as_str()),
             };
-            let bytes = record.get(*place).unwrap_or_default();
-            match text(std::str::from_utf8(bytes).map_err(|_| ReadError::NotUtf8 { line })?) {
-                Ok(text) => *cell = text,
-                Err(error) => unreadable.push(FieldError { field: column.into(), error }),
+            let mut note = |error| unreadable.push(FieldError { field: column.into(), error });
+            match text.map(|text| (text, self.in_one_form(column, text))) {
+                Ok((_, Ok(text))) => *cell = text,
+                Ok((text, Err(error))) => {
+                    *cell = text.into();
+                    note(error);
+                }
+                Err(error) => note(error),
             }
         }
-        if !unreadable.is_empty() {
-            // The other cells are checked when all are readable.
-            return Ok(wrong(folded(self.mode, &cells), cells, unreadable, Vec::new()));
+        Ok((cells, unreadable))
+    }
+
+    /// Days with the year first, if the file has another form.
+    fn in_one_form<'t>(&self, column: &str, text: &'t str) -> Result<Cow<'t, str>, String> {
+        match self.date_format {
+            Some(format) if matches!(column, "start_date" | "end_date") => {
+                match trim_invisible(text) {
+                    "-" | "" => Ok(text.into()),
+                    day => match format.parse(day) {
+                        Ok(day) => Ok(day.map(|day| day.to_string()).unwrap_or_default().into()),
+                        Err(error) => Err(error.to_string()),
+                    },
+                }
+            }
+            _ => Ok(text.into()),
         }
-        Ok(BulkRow::read(self.mode, &cells)
-            .or_else(|own| wrong(folded(self.mode, &cells), cells, unreadable, own)))
+    }
+
+    /// A cell of the present row; blank behind the last one.
+    fn text(&self, place: usize, line: u64) -> Result<&str, ReadError> {
+        let bytes = self.table.record.get(place).unwrap_or_default();
+        std::str::from_utf8(bytes).map_err(|_| ReadError::NotUtf8 { line })
+    }
+
+    /// The error of a row whose cells may belong to other columns.
+    fn shape_error(&self) -> Option<FieldError> {
+        let (record, header) = (&self.table.record, &self.header);
+        let is_blank = |cell: &[u8]| cell.trim_ascii().is_empty();
+        let error = |error| Some(FieldError { field: String::new(), error });
+        if record.iter().skip(header.cells).any(|cell| !is_blank(cell))
+            || record.len() < header.least_cells
+        {
+            return error(format!("has {} cells; the header has {}", record.len(), header.cells));
+        }
+        let surplus = record.get(header.surplus?)?;
+        if is_blank(surplus) {
+            return None;
+        }
+        error(format!(
+            "has more cells than its header; bring those in {SURPLUS_COLUMN} to their columns"
+        ))
+    }
+
+    fn extra_cells(&self, line: u64) -> Result<Vec<(usize, String)>, ReadError> {
+        let mut extra = Vec::new();
+        for (position, _) in &self.header.extra {
+            let text = self.text(*position, line)?;
+            if !text.trim().is_empty() {
+                extra.push((*position, shortened(text)));
+            }
+        }
+        let mut surplus = Vec::new();
+        for place in self.header.cells..self.table.record.len() {
+            surplus.push(self.text(place, line)?);
+        }
+        if surplus.iter().any(|text| !text.trim().is_empty()) {
+            extra.push((self.header.cells, shortened(&surplus.join(", "))));
+        }
+        Ok(extra)
+    }
+
+    fn check(&self, cells: Cells<Cow<'_, str>>, unreadable: Vec<FieldError>) -> Row {
+        if unreadable.is_empty() {
+            return BulkRow::read(self.mode, &cells)
+                .or_else(|own| wrong(folded(self.mode, &cells), cells, unreadable, own));
+        }
+        // The other cells are checked when all are readable. The code of a row whose cells may be
+        // shifted says nothing about the other rows with it.
+        let is_whole = unreadable.iter().all(|error| !error.field.is_empty());
+        let folded = if is_whole { folded(self.mode, &cells) } else { None };
+        wrong(folded, cells, unreadable, Vec::new())
     }
 }
 
-fn folded(mode: BulkMode, cells: &Cells<&str>) -> Option<String> {
+fn folded(mode: BulkMode, cells: &Cells<Cow<'_, str>>) -> Option<String> {
     folded_code(mode, cells).map(|folded| folded.as_str().to_owned())
 }
 
 fn wrong(
     folded: Option<String>,
-    cells: Cells<&str>,
+    cells: Cells<Cow<'_, str>>,
     unreadable: Vec<FieldError>,
     own: Vec<FieldError>,
 ) -> Row {
-    Err(Box::new(WrongRow { folded, cells: Cells(cells.0.map(str::to_owned)), unreadable, own }))
+    Err(Box::new(WrongRow { folded, cells: Cells(cells.0.map(Cow::into_owned)), unreadable, own }))
 }
 
-fn text(text: &str) -> Result<&str, String> {
+/// The text of a cell with a field.
+fn readable(text: &str) -> Result<&str, String> {
     if text.contains('\0') {
         return Err("contains a NUL character; remove it".into());
     }
@@ -97,6 +205,11 @@ fn text(text: &str) -> Result<&str, String> {
         return Err(format!("has {bytes} bytes; at most {MAX_CELL_BYTES} fit"));
     }
     Ok(text)
+}
+
+/// The beginning of a text that nothing reads but people.
+fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_CELL_BYTES)].to_owned()
 }
 
 #[cfg(test)]
@@ -109,12 +222,19 @@ mod tests {
     use csv::Terminator;
 
     fn read(file: &[u8]) -> Result<Vec<(u64, Row)>, ReadError> {
-        let mut rows = Rows::open(BulkMode::Add, &Layout::default(), file)?;
+        Ok(read_all(&Layout::default(), file)?.0)
+    }
+
+    /// All rows with their lines, and the warnings.
+    type FileContents = (Vec<(u64, Row)>, Vec<String>);
+
+    fn read_all(layout: &Layout, file: &[u8]) -> Result<FileContents, ReadError> {
+        let mut rows = Rows::open(BulkMode::Add, layout, file)?;
         let mut read = Vec::new();
-        while let Some(row) = rows.next_row()? {
-            read.push(row);
+        while let Some(FileRow { line, row, .. }) = rows.next_row()? {
+            read.push((line, row));
         }
-        Ok(read)
+        Ok((read, rows.warnings().to_vec()))
     }
 
     /// Line and code of each row; all must be right.
@@ -266,7 +386,7 @@ mod tests {
         let layout = Layout { encoding: Some(Encoding::Windows1252), ..Layout::default() };
         let mut rows =
             Rows::open(BulkMode::Update, &layout, b"coupon_code,notes\nA1A,\x80 5\n".as_slice());
-        let (_, row) = rows.as_mut().unwrap().next_row().unwrap().unwrap();
+        let row = rows.as_mut().unwrap().next_row().unwrap().unwrap().row;
         assert_eq!(row.unwrap().internal_notes, CellChange::Set("€ 5".into()));
     }
 
@@ -303,12 +423,11 @@ mod tests {
 
     #[test]
     fn headers_that_cannot_be_used_are_refused() {
-        let cases: [(&[u8], &str); 7] = [
+        let cases: [(&[u8], &str); 6] = [
             (b"", "Missing"),
             (b"offer_id,coupon_code,status\n", "Missing { missing: [\"affiliate_id\"]"),
-            (b"offer_id,affiliate_id,coupon_code,status,colour\n", "Unknown(\"colour\")"),
             (b"offer_id,affiliate_id,coupon_code,status,Status\n", "Twice(\"status\")"),
-            (b"offer_id;affiliate_id;coupon_code;colour\n", "Unknown(\"colour\")"),
+            (b"offer_id;affiliate_id;coupon_code;colour\n", "Missing { missing: [\"status\"]"),
             (b"\xffffer_id,affiliate_id", "NotUtf8"),
             (b"offer_id,affiliate_id,coupon_code,status,internal_notes,notes\n", "Twice"),
         ];
@@ -316,6 +435,75 @@ mod tests {
             let error = read(file).unwrap_err();
             assert!(format!("{error:?}").starts_with(expected), "{error:?} instead of {expected}");
         }
+    }
+
+    #[test]
+    fn a_line_that_names_the_separator_counts_as_a_line() {
+        let file = "\u{feff}sep=;\r\noffer_id;affiliate_id;coupon_code;status\r\n1;;AAA;active\r\n";
+        assert_eq!(codes(file.as_bytes()), [(3, "AAA".into())]);
+        let open = file.replace("AAA", "\"AAA");
+        assert!(read(open.as_bytes()).unwrap_err().to_string().starts_with("line 3: a quote"));
+    }
+
+    #[test]
+    fn names_of_people_are_columns_and_the_documented_name_comes_first() {
+        let file = "Offer ID,Partner,Code,STATUS,Start Date\n1,,AAA,active,2026/11/30\n";
+        assert_eq!(codes(file.as_bytes()), [(2, "AAA".into())]);
+        let both = "Code,offer_id,affiliate_id,coupon_code,status\nno code,1,,AAA,active\n";
+        let (rows, warnings) = read_all(&Layout::default(), both.as_bytes()).unwrap();
+        assert_eq!(rows[0].1.as_ref().unwrap().code, "AAA");
+        assert!(warnings.len() == 1 && warnings[0].starts_with("`Code`: "), "{warnings:?}");
+        let twice = "Code,Coupon,offer_id,affiliate_id,status\n";
+        assert!(matches!(read(twice.as_bytes()), Err(ReadError::Twice("coupon_code"))));
+    }
+
+    #[test]
+    fn what_is_left_out_is_named_and_columns_of_our_own_files_are_not() {
+        let file = "offer_id,affiliate_id,coupon_code,status,errors,Colour,,Size,surplus_cells\n\
+                    1,,AAA,active,wrong,red,x,9,\n1,2,EXAMPLE - write your codes below,active\n";
+        let (rows, warnings) = read_all(&Layout::default(), file.as_bytes()).unwrap();
+        assert_eq!(rows.len(), 1);
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings[0].starts_with("`Colour`, column 7 (without a name), `Size`: no field"));
+        assert!(warnings[1].starts_with("line 3: the example"), "{warnings:?}");
+    }
+
+    #[test]
+    fn days_are_read_in_the_form_that_is_said() {
+        let file = format!(
+            "{},end_date\n1,,AAA,active, 30/11/2026\n1,,BBB,active,11/30/2026\n\
+                            1,,CCC,active,2026-11-30\n",
+            HEADER.trim_end()
+        );
+        assert_eq!(faults(file.as_bytes()), [(2, "end_date".into()), (3, "end_date".into())]);
+        let layout = Layout { date_format: "dd/mm/yyyy".parse().ok(), ..Layout::default() };
+        let (rows, _) = read_all(&layout, file.as_bytes()).unwrap();
+        let day = CellChange::Set(jiff::civil::date(2026, 11, 30));
+        assert_eq!(rows[0].1.as_ref().unwrap().end_date, day);
+        assert_eq!(rows[2].1.as_ref().unwrap().end_date, day);
+        let wrong = rows[1].1.as_ref().unwrap_err();
+        assert_eq!(wrong.unreadable[0].error, "`11/30/2026` is not a day in the form dd/mm/yyyy");
+        assert_eq!(wrong.cells.cell("end_date"), "11/30/2026");
+    }
+
+    #[test]
+    fn a_row_with_too_few_or_too_many_cells_keeps_them_and_shifts_no_other() {
+        let file = format!(
+            "{}1,,AAA\n1,,BBB,active,x,,y\n1,,CCC,active\n",
+            HEADER.replace('\n', ",Size\n")
+        );
+        let mut rows = Rows::open(BulkMode::Add, &Layout::default(), file.as_bytes()).unwrap();
+        let mut next = || rows.next_row().unwrap().unwrap();
+        let (short, long, right) = (next(), next(), next());
+        let wrong = short.row.unwrap_err();
+        assert_eq!((wrong.cells.cell("offer_id"), wrong.cells.cell("coupon_code")), ("1", "AAA"));
+        assert_eq!(wrong.unreadable[0].error, "has 3 cells; the header has 5");
+        assert_eq!(long.row.unwrap_err().cells.cell("status"), "active");
+        assert_eq!(long.extra, [(4, "x".into()), (5, ", y".into())]);
+        assert!(right.row.is_ok());
+        assert_eq!(rows.extra_columns().collect::<Vec<_>>(), [(4, "Size"), (5, SURPLUS_COLUMN)]);
+        let again = format!("{}1,,BBB,active,y\n", HEADER.replace('\n', ",surplus_cells\n"));
+        assert_eq!(faults(again.as_bytes()), [(2, String::new())]);
     }
 
     /// How programs differ in writing the same table.
@@ -386,7 +574,7 @@ mod tests {
             let file = [header.as_bytes(), &bytes].concat();
             let Ok(mut rows) = Rows::open(mode, &Layout::default(), &file[..]) else { return Ok(()) };
             let mut last_line = 0;
-            while let Ok(Some((line, _))) = rows.next_row() {
+            while let Ok(Some(FileRow { line, .. })) = rows.next_row() {
                 prop_assert!(line > last_line, "line {} after {}", line, last_line);
                 last_line = line;
             }

@@ -28,6 +28,8 @@ pub(super) struct Table<R> {
     reader: Reader<Lines<Again<Text<Again<R>>>>>,
     pub(super) record: ByteRecord,
     counts: Rc<Counts>,
+    /// Lines before the header.
+    lines_before: u64,
     pub(super) encoding: Encoding,
     pub(super) separator: Separator,
 }
@@ -40,10 +42,13 @@ impl<R: Read> Table<R> {
         let encoding = layout.encoding.or_else(|| Encoding::of_start(&first));
         let encoding = encoding.unwrap_or(Encoding::Utf8);
         let mut text = Text::new(encoding, &first, Cursor::new(start).chain(file));
-        let start = look_at(&mut text)?;
+        let mut start = look_at(&mut text)?;
         check_kind(&start)?;
+        let named = Separator::named_in(&start);
+        start.drain(..named.map_or(0, |(_, bytes)| bytes));
         let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let separator = layout.separator.unwrap_or_else(|| Separator::of_header(header));
+        let found = || named.map_or_else(|| Separator::of_header(header), |(named, _)| named);
+        let separator = layout.separator.unwrap_or_else(found);
         let text = Cursor::new(start).chain(text);
         let counts = Rc::<Counts>::default();
         let mut reader = ReaderBuilder::new()
@@ -59,7 +64,8 @@ impl<R: Read> Table<R> {
         if is_empty {
             record.clear();
         }
-        Ok(Table { reader, record, counts, encoding, separator })
+        let lines_before = named.map_or(0, |_| 1);
+        Ok(Table { reader, record, counts, lines_before, encoding, separator })
     }
 
     pub(super) fn bytes_read(&self) -> u64 {
@@ -79,7 +85,7 @@ impl<R: Read> Table<R> {
 
     fn next_of_any(&mut self) -> Result<Option<u64>, ReadError> {
         self.counts.of_row.set(0);
-        let next_line = self.reader.position().line();
+        let next_line = self.reader.position().line() + self.lines_before;
         match self.reader.read_byte_record(&mut self.record) {
             Ok(true) => {}
             Ok(false) => return Ok(None),
@@ -96,7 +102,7 @@ impl<R: Read> Table<R> {
     /// the row do not count.
     fn first_line(&self) -> u64 {
         let inside = self.record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
-        self.reader.position().line().saturating_sub(inside + 1)
+        (self.reader.position().line() + self.lines_before).saturating_sub(inside + 1)
     }
 }
 

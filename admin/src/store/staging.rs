@@ -40,7 +40,17 @@ const SCHEMA: &str = "
     CREATE TABLE staging.staged_fault (
         number INTEGER NOT NULL, kind INTEGER NOT NULL, column_name TEXT NOT NULL, reason TEXT NOT NULL
     ) STRICT;
-    CREATE INDEX staging.staged_fault_number ON staged_fault (number);";
+    CREATE INDEX staging.staged_fault_number ON staged_fault (number);
+    -- Cells of columns without a field; a wrong row is downloaded with them.
+    CREATE TABLE staging.staged_extra_column (position INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
+    CREATE TABLE staging.staged_extra_cell (
+        number INTEGER NOT NULL, position INTEGER NOT NULL, cell TEXT NOT NULL, PRIMARY KEY (number, position)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE staging.staged_warning (text TEXT NOT NULL) STRICT;";
+
+/// Files that an earlier version staged lack the tables of extra columns and warnings.
+const HAS_EXTRAS: &str =
+    "SELECT count(*) FROM staging.sqlite_schema WHERE name = 'staged_extra_column'";
 
 const INSERT: &str = "INSERT OR REPLACE INTO staged_row (number, line, sound, folded, code_id, code, offer_id, affiliate_id, \
     status, start_date, end_date, description, is_description_plain_text, internal_notes, conversion_only) \
@@ -85,6 +95,20 @@ pub struct Counts {
 impl Counts {
     /// The numbers of a file without rows.
     pub const NONE: Counts = Counts { rows: 0, valid: 0, invalid: 0 };
+}
+
+/// The numbers of rows of a file, and what was left out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Numbers of rows.
+    pub counts: Counts,
+    /// Sentences about what was left out.
+    pub warnings: Vec<String>,
+}
+
+impl Summary {
+    /// The summary of a file without rows.
+    pub const NONE: Summary = Summary { counts: Counts::NONE, warnings: Vec::new() };
 }
 
 /// Selects rows for display.
@@ -285,6 +309,78 @@ pub fn add_fault(
         "INSERT INTO staged_fault (number, kind, column_name, reason) VALUES (?1, ?2, ?3, ?4)";
     connection.prepare_cached(sql)?.execute((number, kind as u8, column, reason))?;
     Ok(())
+}
+
+/// Stores a cell of a column without a field.
+pub fn put_extra(
+    connection: &StagingTx<'_>,
+    number: u32,
+    position: usize,
+    cell: &str,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO staged_extra_cell (number, position, cell) VALUES (?1, ?2, ?3)";
+    connection.prepare_cached(sql)?.execute((number, position, cell))?;
+    Ok(())
+}
+
+/// Records a column without a field, by its position in the file.
+pub fn put_extra_column(
+    connection: &StagingTx<'_>,
+    position: usize,
+    name: &str,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO staged_extra_column (position, name) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.execute((position, name))?;
+    Ok(())
+}
+
+/// Records what was left out of the file.
+pub fn add_warning(connection: &StagingTx<'_>, text: &str) -> Result<(), StoreError> {
+    let sql = "INSERT INTO staged_warning (text) VALUES (?1)";
+    connection.prepare_cached(sql)?.execute([text])?;
+    Ok(())
+}
+
+fn has_extras(connection: &ReadTx<'_>) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached(HAS_EXTRAS)?.query_row([], |row| row.get(0))?)
+}
+
+/// The numbers of rows, and what was left out of the file.
+pub fn summary(connection: &ReadTx<'_>) -> Result<Summary, StoreError> {
+    Ok(Summary { counts: counts(connection)?, warnings: warnings(connection)? })
+}
+
+/// What was left out of the file.
+pub fn warnings(connection: &ReadTx<'_>) -> Result<Vec<String>, StoreError> {
+    if !has_extras(connection)? {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT text FROM staged_warning ORDER BY rowid";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// Positions and names of the columns without a field, in the order of the file.
+pub fn extra_columns(connection: &ReadTx<'_>) -> Result<Vec<(usize, String)>, StoreError> {
+    if !has_extras(connection)? {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT position, name FROM staged_extra_column ORDER BY position";
+    let mut statement = connection.prepare_cached(sql)?;
+    let columns = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(columns.collect::<Result<_, _>>()?)
+}
+
+/// The cell of a row in a column without a field; empty if it is blank.
+pub fn extra_cell(
+    connection: &ReadTx<'_>,
+    number: u32,
+    position: usize,
+) -> Result<String, StoreError> {
+    let sql = "SELECT cell FROM staged_extra_cell WHERE number = ?1 AND position = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let cell = statement.query_row((number, position), |row| row.get(0)).optional()?;
+    Ok(cell.unwrap_or_default())
 }
 
 /// Columns of a row whose bytes could not be read.

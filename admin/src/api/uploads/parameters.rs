@@ -11,7 +11,7 @@ use crate::api::download;
 use crate::api::error::ApiError;
 use crate::api::request::{Id, Wait, parameters, parse_bool, unknown};
 use crate::api::schema::parameter;
-use crate::catalog::{BulkMode, COLUMNS, Encoding, FieldError, UnknownWord};
+use crate::catalog::{BulkMode, COLUMNS, DateFormatError, Encoding, FieldError, UnknownWord};
 use crate::import::{ColumnChoice, ColumnRef, FieldValue, Layout, Separator, field_place};
 use crate::store::staging::Intent;
 
@@ -62,10 +62,10 @@ impl IntoParams for UploadParameters {
     }
 }
 
-/// How a file is read: `encoding`, `delimiter`, `column` and `value`.
+/// How a file is read: `encoding`, `delimiter`, `column`, `value` and `date_format`.
 pub(super) struct LayoutParameters(pub(super) Layout);
 
-const LAYOUT_NAMES: &str = "encoding, delimiter, column, value";
+const LAYOUT_NAMES: &str = "encoding, delimiter, column, value, date_format";
 
 impl<S: Sync> FromRequestParts<S> for LayoutParameters {
     type Rejection = ApiError;
@@ -87,6 +87,12 @@ fn read_layout(layout: &mut Layout, name: &str, value: &str) -> Result<bool, Api
     match name {
         "encoding" => layout.encoding = Some(value.parse().map_err(refused)?),
         "delimiter" => layout.separator = Some(value.parse().map_err(refused)?),
+        "date_format" => {
+            let format = value
+                .parse()
+                .map_err(|error: DateFormatError| ApiError::field(name, error.to_string()));
+            layout.date_format = Some(format?);
+        }
         "column" | "value" if layout.columns.len() + layout.values.len() >= MAX_CHOICES => {
             return Err(ApiError::field(
                 name,
@@ -99,6 +105,10 @@ fn read_layout(layout: &mut Layout, name: &str, value: &str) -> Result<bool, Api
     }
     Ok(true)
 }
+
+/// Day, month and year once each, for the OpenAPI description.
+const DATE_FORMAT: &str =
+    "^(dd?/mm?/|mm?/dd?/|dd?[.]mm?[.]|mm?[.]dd?[.]|dd?-mm?-|mm?-dd?-)(yyyy|yy)$";
 
 /// Columns and values of one request; far more than fields.
 const MAX_CHOICES: usize = 1_000;
@@ -140,10 +150,11 @@ impl IntoParams for LayoutParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let query = |name, about, schema| parameter(name, ParameterIn::Query, about, schema);
         let fields = COLUMNS.join("|");
-        let texts = |pattern: String| -> RefOr<Schema> {
-            let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
-            ArrayBuilder::new().items(text.build()).into()
+        let text = |pattern: String| {
+            ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
         };
+        let texts =
+            |pattern: String| -> RefOr<Schema> { ArrayBuilder::new().items(text(pattern)).into() };
         vec![
             query("encoding", "As the file shows where it is not said", Encoding::schema()),
             query("delimiter", "As the file shows where it is not said", Separator::schema()),
@@ -156,6 +167,11 @@ impl IntoParams for LayoutParameters {
                 "value",
                 "`field:value`, for all rows of a file without a column for the field",
                 texts(format!("^({fields}|notes):[^\\x00]*$")),
+            ),
+            query(
+                "date_format",
+                "The form of days that do not begin with the year, such as `dd/mm/yyyy`",
+                text(DATE_FORMAT.to_owned()).into(),
             ),
         ]
     }

@@ -18,6 +18,8 @@ pub(super) struct FilePreview {
     missing_fields: Vec<&'static str>,
     /// Why the rows cannot be read so; empty if they can.
     problems: Vec<String>,
+    /// What is left out, such as columns that no field has.
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -53,6 +55,7 @@ impl From<Preview> for FilePreview {
             rows: rows.map(|row| PreviewRow { line: row.line, cells: row.cells }).collect(),
             missing_fields: preview.missing,
             problems: preview.problems,
+            warnings: preview.warnings,
         }
     }
 }

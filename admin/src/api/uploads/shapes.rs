@@ -20,7 +20,7 @@ use crate::catalog::{BulkMode, COLUMNS, Cells};
 use crate::import::CommitPhase;
 use crate::import::edit::{CellEdit, NamedCells};
 use crate::store::rows::{Listed, Page};
-use crate::store::staging::{self, Counts, FaultGroup};
+use crate::store::staging::{self, Counts, FaultGroup, Summary};
 use crate::store::uploads::Outcome;
 use crate::uploads::{Counted, Uploads};
 
@@ -35,6 +35,8 @@ pub(super) struct Upload {
     status: &'static str,
     #[serde(flatten)]
     counts: Counts,
+    /// What was left out of the file, such as columns that no field has.
+    warnings: Vec<String>,
     time_created: i64,
     /// The time of automatic removal.
     time_expires: i64,
@@ -73,7 +75,7 @@ impl PartialSchema for Upload {
             upload = field::<u64>(upload, name);
         }
         let upload = field::<BulkMode>(field::<bool>(upload, "allow_reissue"), "mode");
-        let mut upload = field::<String>(upload, "status");
+        let mut upload = field::<Vec<String>>(field::<String>(upload, "status"), "warnings");
         upload.properties.insert("saving".into(), SavingProgress::schema());
         upload.properties.insert("committed".into(), UploadOutcome::schema());
         upload.into()
@@ -97,7 +99,7 @@ impl Row for Upload {
 impl Answer for Upload {}
 
 impl From<Counted> for Upload {
-    fn from((upload, counts): Counted) -> Upload {
+    fn from((upload, Summary { counts, warnings }): Counted) -> Upload {
         Upload {
             upload_id: upload.id,
             mode: upload.intent.mode,
@@ -108,6 +110,7 @@ impl From<Counted> for Upload {
                 (None, Some(_)) => "committed",
             },
             counts,
+            warnings,
             time_created: upload.time_created,
             time_expires: upload.time_expires,
             saving: None,

@@ -369,12 +369,22 @@ async fn an_export_updates_its_own_network_and_fills_an_empty_one() {
 }
 
 #[tokio::test]
-async fn a_template_is_a_file_without_rows() {
+async fn the_example_of_a_template_makes_no_code_until_its_code_is_changed() {
     let network = start_with_offers().await;
     for mode in ["add", "update"] {
         let template = network.text(&format!("couponcodes/template.csv?mode={mode}")).await;
-        assert_eq!(network.upload(mode, template).await.done()["rows"], 0);
+        let upload = network.upload(mode, template.clone()).await.done();
+        assert_eq!(upload["rows"], 0);
+        let warning = &upload["warnings"];
+        assert_eq!(*warning, json!(["line 2: the example of the template was left out"]));
+        let own = template.replace("EXAMPLE - write your codes below", "FIRST1");
+        let upload = network.upload(mode, own).await.done();
+        assert_eq!((&upload["rows"], &upload["warnings"]), (&json!(1), &json!([])));
+        // The update names a code that is there by then.
+        assert_eq!(upload["valid"], 1, "{}", network.rows(&upload["upload_id"], "").await);
+        network.commit(&upload["upload_id"], "").await.done();
     }
+    assert_eq!(network.codes().await, ["FIRST1"]);
 }
 
 #[tokio::test]
@@ -597,6 +607,7 @@ async fn a_file_of_another_program_is_read_as_the_request_says() {
         ("&column=colour:Farbe", "column"),
         ("&value=status", "value"),
         ("&encoding=latin", "encoding"),
+        ("&date_format=dd/mm", "date_format"),
         ("&delimiter=;", "delimiter"),
     ] {
         let path = format!("couponcodes/uploads?mode=add{layout}");
@@ -631,7 +642,7 @@ async fn an_unclear_file_is_kept_until_it_is_read() {
     assert_eq!(preview["rows"][0]["cells"][4], "M\u{fc}nchen");
     assert_eq!(preview["problems"], json!([]));
 
-    let unread = network.send_as(keep, "text/csv", "offer_id|Code|status\n1|BBB|active\n").await;
+    let unread = network.send_as(keep, "text/csv", "offer_id|Wort|status\n1|BBB|active\n").await;
     let unread = unread.done();
     let id = &unread["upload_id"];
     let path = format!("couponcodes/uploads/{id}");
@@ -647,14 +658,16 @@ async fn an_unclear_file_is_kept_until_it_is_read() {
     let preview = network.get(&format!("{path}/preview")).await.done();
     assert_eq!((&preview["delimiter"], &preview["encoding"]), (&json!("pipe"), &json!("utf-8")));
     assert_eq!(preview["missing_fields"], json!(["affiliate_id", "coupon_code"]));
-    assert_eq!(preview["columns"][1], json!({"name": "Code", "field": null, "is_ignored": false}));
+    assert_eq!(preview["columns"][1], json!({"name": "Wort", "field": null, "is_ignored": false}));
+    let left_out = "`Wort`: no field has this name, so the column was left out";
+    assert_eq!(preview["warnings"], json!([left_out]));
     assert_eq!(preview["rows"][0], json!({"line": 2, "cells": ["1", "BBB", "active"]}));
-    let chosen = network.get(&format!("{path}/preview?column=coupon_code:Code")).await.done();
+    let chosen = network.get(&format!("{path}/preview?column=coupon_code:Wort")).await.done();
     assert_eq!(chosen["missing_fields"], json!(["affiliate_id"]));
 
     // The file survives a restart, and a refused reading.
     let network = network.restart(|_| {}).await;
-    let read = |query: &str| format!("{path}/read?column=coupon_code:Code{query}");
+    let read = |query: &str| format!("{path}/read?column=coupon_code:Wort{query}");
     let refused = network.post(&read(""), json!(null)).await;
     assert_eq!(refused.refusal().1, "upload.unreadable");
     let files = || std::fs::read_dir(network.dir().join("uploads")).unwrap().count();

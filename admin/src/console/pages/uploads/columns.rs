@@ -28,19 +28,8 @@ use crate::console::words;
 /// The choice of a column that is not read.
 const IGNORE: &str = "ignore";
 
-/// Other names that columns of files have, and their fields.
-const OTHER_NAMES: &[(&str, &str)] = &[
-    ("code", "coupon_code"),
-    ("coupon", "coupon_code"),
-    ("network_coupon_code_id", "coupon_code_id"),
-    ("id", "coupon_code_id"),
-    ("network_offer_id", "offer_id"),
-    ("network_affiliate_id", "affiliate_id"),
-    ("partner_id", "affiliate_id"),
-    ("coupon_status", "status"),
-    ("start date", "start_date"),
-    ("end date", "end_date"),
-];
+/// A name that probably means a field, though it could be the id of any object.
+const DOUBTFUL_NAME: (&str, &str) = ("id", "coupon_code_id");
 
 /// The beginning of a file as the API answers it.
 #[derive(Debug, Deserialize)]
@@ -79,7 +68,7 @@ impl FileColumn {
         }
         let is_name = |other: &str| other.eq_ignore_ascii_case(&self.name);
         let by_label = COLUMNS.into_iter().find(|column| is_name(&words::label(column)));
-        let by_name = OTHER_NAMES.iter().find(|(name, _)| is_name(name)).map(|(_, field)| *field);
+        let by_name = Some(DOUBTFUL_NAME).filter(|(name, _)| is_name(name)).map(|(_, field)| field);
         if self.is_ignored { IGNORE } else { by_name.or(by_label).unwrap_or(IGNORE) }
     }
 
@@ -342,9 +331,8 @@ mod tests {
             let column = FileColumn { name: name.into(), field: None, is_ignored: false };
             column.guess().to_owned()
         };
-        assert_eq!(guess("Code"), "coupon_code");
+        assert_eq!(guess("ID"), "coupon_code_id");
         assert_eq!(guess("Partner"), "affiliate_id");
-        assert_eq!(guess("network_offer_id"), "offer_id");
         assert_eq!(guess("Colour"), "ignore");
     }
 }

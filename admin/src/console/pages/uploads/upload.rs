@@ -19,6 +19,7 @@ pub(super) struct Upload {
     pub(super) rows: u64,
     pub(super) valid: u64,
     pub(super) invalid: u64,
+    warnings: Vec<String>,
     pub(super) time_created: i64,
     pub(super) time_expires: i64,
     pub(super) saving: Option<Saving>,
@@ -104,6 +105,12 @@ impl Upload {
             1 => format!("{whole}, leave out the wrong row"),
             wrong => format!("{whole}, leave out the {} wrong rows", format::count(wrong)),
         }
+    }
+
+    /// What was left out of the file. The names of columns are the file's words.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let sentence = |warning: &String| words::capitalised(&warning.replace('`', "\"")) + ".";
+        self.warnings.iter().map(sentence).collect()
     }
 
     /// The columns of the grid. A file that adds codes has no ids.
@@ -280,7 +287,7 @@ mod tests {
     fn upload(over: serde_json::Value) -> UploadRows {
         let mut base = json!({
             "upload_id": 7, "mode": "add", "allow_reissue": false, "status": "staged", "rows": 1000,
-            "valid": 970, "invalid": 30, "time_created": 1, "time_expires": 2,
+            "valid": 970, "invalid": 30, "warnings": [], "time_created": 1, "time_expires": 2,
             "rows_on_page": [], "paging": {"page": 1, "page_size": 50, "total_count": 30},
         });
         base.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
