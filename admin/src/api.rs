@@ -2,7 +2,8 @@
 //! URL, which holds its route table.
 //!
 //! The layer of [`auth`] guards every route below `/v1`: each group of routes names the rights that
-//! reading and editing take. Below `/v1` there is no route without a key or a signed-in user.
+//! reading and editing take. Below `/v1` there is no route without a key or a signed-in user, but the
+//! time zones, which clients of Everflow read without their key and which are the same everywhere.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -174,13 +175,23 @@ fn guarded(
     routes.route_layer(from_fn_with_state(state.clone(), guard))
 }
 
+/// Routes that need no key.
+fn open(state: &AppState) -> OpenApiRouter<AppState> {
+    let guard = move |State(layer): State<AuthLayer>, request: Request, next: Next| {
+        auth::guard_keys(Access::META, layer, request, next)
+    };
+    meta::open_routes().route_layer(from_fn_with_state(state.clone(), guard))
+}
+
 /// The OpenAPI description of all routes, as served at `/openapi.json`.
 #[must_use]
 pub fn description() -> OpenApi {
     let routes = OpenApiRouter::new()
         .nest("/v1/networks", merged(network().map(|(_, routes)| routes)).merge(rules().1))
         .nest("/v1/affiliates", partners());
-    openapi::complete(routes.nest("/v1/meta", meta::routes()).into_openapi())
+    openapi::complete(
+        routes.nest("/v1/meta", meta::routes().merge(meta::open_routes())).into_openapi(),
+    )
 }
 
 /// Builds the router of the API.
@@ -191,7 +202,7 @@ pub fn router(state: AppState) -> Router {
         rules.route_layer(from_fn_with_state(state.publisher.clone(), refuse_for_old_daemons));
     let rules = guarded(&state, access, rules);
     let partners = guarded(&state, Access::OWN, partners());
-    let meta = guarded(&state, Access::META, meta::routes());
+    let meta = guarded(&state, Access::META, meta::routes()).merge(open(&state));
     Router::new()
         .nest("/v1/networks", merged(network).merge(rules).into())
         .nest("/v1/affiliates", partners.into())

@@ -169,6 +169,19 @@ pub(super) async fn guard(
     layer.admit(access.body, right, request, next).await
 }
 
+/// The layer of routes that a request without any key may read, too; a wrong key is still refused.
+pub(super) async fn guard_keys(
+    access: Access,
+    layer: AuthLayer,
+    request: Request,
+    next: Next,
+) -> Response {
+    if request.headers().contains_key(HEADER) || request.extensions().get::<SignedIn>().is_some() {
+        return guard(access, layer, request, next).await;
+    }
+    next.run(request).await
+}
+
 fn check_right(caller: Caller, right: Right) -> Result<(), ApiError> {
     if caller.role.may(right) {
         return Ok(());

@@ -39,7 +39,6 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(dmas))
         .routes(routes!(mobile_carriers))
         .routes(routes!(connection_types))
-        .routes(routes!(numbered_time_zones))
         .routes(routes!(device_types))
         .routes(routes!(platforms))
         .routes(routes!(os_versions))
@@ -47,6 +46,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(device_brands))
         .routes(routes!(browser_languages))
         .routes(routes!(currencies))
+}
+
+/// Lists that need no key: small, and the same for every network.
+pub(super) fn open_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(numbered_time_zones))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]

@@ -5,6 +5,8 @@
 //! Served without a key at `/openapi.json`, and browsable at `/docs` with assets that
 //! are part of this program.
 
+use std::collections::BTreeSet;
+
 use axum::Router;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
@@ -14,8 +16,9 @@ use axum::routing::get;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::schema::{AdditionalProperties, Components, Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::{Tag, TagBuilder};
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
+    ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Server,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -55,6 +58,8 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
             utoipa::openapi::LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build(),
         ))
         .build();
+    // The description is served by the API itself.
+    description.servers = Some(vec![Server::new("/")]);
     let components = description.components.get_or_insert_default();
     components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());
     let mut nested = Vec::new();
@@ -83,7 +88,22 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
             }
         }
     }
+    description.tags = Some(tags(&description));
     description
+}
+
+/// The tags of all operations.
+fn tags(description: &OpenApi) -> Vec<Tag> {
+    let items = description.paths.paths.values();
+    let operations = items.flat_map(|item| {
+        [&item.get, &item.post, &item.put, &item.patch, &item.delete].into_iter().flatten()
+    });
+    let names: BTreeSet<&String> = operations.flat_map(|it| it.tags.iter().flatten()).collect();
+    let tag = |name: &String| {
+        let about = format!("Operations on {}.", name.replace('_', " "));
+        TagBuilder::new().name(name).description(Some(about)).build()
+    };
+    names.into_iter().map(tag).collect()
 }
 
 /// Adds the fields that a type keeps to its schemas: of the body, of a `PATCH`, and of the answer.
@@ -123,7 +143,11 @@ fn complete_operation(path: &str, method: &str, operation: &mut Operation) {
         [_, resource, ..] => (*resource).to_owned(),
         _ => "other".to_owned(),
     }]);
-    operation.security = Some(vec![SecurityRequirement::new(SECURITY, Vec::<String>::new())]);
+    let key = SecurityRequirement::new(SECURITY, Vec::<String>::new());
+    operation.security = Some(match path {
+        WITHOUT_KEY => vec![SecurityRequirement::default(), key],
+        _ => vec![key],
+    });
     let header = match method {
         "post" => Some(IDEMPOTENCY_KEY),
         "put" | "patch" | "delete" => Some(IF_MATCH),
@@ -134,11 +158,21 @@ fn complete_operation(path: &str, method: &str, operation: &mut Operation) {
         let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
         RefOr::T(parameter(name, ParameterIn::Header, about, schema.build()))
     }));
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            response.description = reason(status.parse().unwrap_or_default()).to_owned();
+        }
+    }
     for status in errors(path, method, operation.request_body.is_some()) {
         let code = status.as_u16().to_string();
         operation.responses.responses.entry(code).or_insert_with(|| RefOr::T(error(status)));
     }
 }
+
+/// The path that needs no key.
+const WITHOUT_KEY: &str = "/v1/meta/timezones";
 
 const IDEMPOTENCY_KEY: (&str, &str, &str) = (
     "Idempotency-Key",
@@ -180,9 +214,13 @@ fn errors(path: &str, method: &str, has_body: bool) -> Vec<StatusCode> {
     errors
 }
 
+fn reason(status: StatusCode) -> &'static str {
+    status.canonical_reason().unwrap_or("Refused")
+}
+
 fn error(status: StatusCode) -> utoipa::openapi::Response {
     let schema = Ref::from_schema_name(ErrorBody::name());
     let content = ContentBuilder::new().schema(Some(schema)).build();
-    let reason = status.canonical_reason().unwrap_or("Refused");
+    let reason = reason(status);
     ResponseBuilder::new().description(reason).content("application/json", content).build()
 }

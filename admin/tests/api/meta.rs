@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use http_body_util::Full;
+use hyper::Request;
 use serde_json::{Value, json};
 
 use crate::client::{Running, start, start_with};
@@ -19,6 +21,22 @@ async fn with_databases(names: &[&str]) -> Running {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/geo/tests/data");
     let databases = names.iter().map(|name| Path::new(folder).join(name)).collect();
     start_with(|config| config.geo.databases = databases).await
+}
+
+#[tokio::test]
+async fn time_zones_need_no_key_and_other_lists_do() {
+    let network = start().await;
+    let read = async |path: &str| {
+        let request = Request::get(format!("/v1/meta/{path}")).body(Full::default()).unwrap();
+        network.send(request).await
+    };
+    let zones = read("timezones").await.done();
+    let zones = zones["timezones"].as_array().unwrap();
+    let utc = zones.iter().find(|zone| zone["timezone"] == "UTC").unwrap();
+    assert_eq!(utc["timezone_id"], 67);
+    assert_eq!(read("countries").await.status, 401);
+    let wrong = network.call_as("no key", "GET", "/v1/meta/timezones", None).await;
+    assert_eq!(wrong.status, 401);
 }
 
 #[tokio::test]

@@ -182,6 +182,31 @@ fn clicks_from_before_a_change_of_partner_stay_his() {
 }
 
 #[test]
+fn a_link_without_a_code_leads_to_the_offer_and_counts_for_the_partner() {
+    let running = start();
+    let partner = running.codes.partner;
+    running.put("wait4live", &[2]);
+    for link in [format!("/{partner}/2/?sub1=held"), format!("/{partner}/2?sub1=held")] {
+        assert_eq!(running.led_to(&link), "https://second.example/", "{link}");
+    }
+    let clicks = crate::programs::wait_for("both clicks", || {
+        Some(running.network.clicks()).filter(|clicks| clicks.len() == 2)
+    });
+    for click in clicks {
+        let related = &click["relationship"];
+        assert_eq!(related["affiliate"]["network_affiliate_id"], json!(partner));
+        assert_eq!(related["offer"]["network_offer_id"], 2);
+        assert_eq!((&click["coupon_code"], &click["sub1"]), (&json!(""), &json!("held")));
+    }
+    let unknown = running.network.visit("/nobody");
+    for invented in [format!("/{partner}/99/"), "/99/2/".into(), "/1/2/3".into()] {
+        let answer = running.network.visit(&invented);
+        assert_eq!(answer.stable_head(), unknown.stable_head(), "{invented}");
+        assert_eq!(answer.body, unknown.body, "{invented}");
+    }
+}
+
+#[test]
 fn what_is_explained_is_what_happens() {
     let running = start();
     let ids = running.put("many", &[3, 4, 2]);
