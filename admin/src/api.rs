@@ -48,6 +48,7 @@ mod explain;
 mod forwarding_rules;
 mod jobs;
 mod meta;
+mod network;
 mod offer_groups;
 mod offers;
 mod partner_api_key;
@@ -99,10 +100,16 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         .merge(webhooks::routes());
     // Nothing on these is edited.
     let records = OpenApiRouter::new()
+        .merge(network::routes())
         .merge(postbacks::routes())
         .merge(audit::routes())
         .merge(events::routes());
     let queries = OpenApiRouter::new()
+        .merge(offers::query_routes())
+        .merge(affiliates::query_routes())
+        .merge(advertisers::query_routes())
+        .merge(pixels::query_routes())
+        .merge(coupon_codes::query_routes())
         .merge(reports::routes())
         .merge(explain::routes())
         .merge(system_status::routes())

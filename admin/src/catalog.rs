@@ -89,7 +89,7 @@ pub use own_hosts::{OwnHosts, OwnTrackingDomain};
 pub use pixel::{DeliveryMethod, DeliveryState, Pixel, PixelLevel, PixelStatus, PixelType};
 pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
 pub use preferences::{DecimalMark, Density, ListName, Preferences, Theme};
-pub use problems::{FieldError, Problems};
+pub use problems::{FieldError, FieldWarning, Problems};
 pub use row_code::{FoldedKey, RowCode};
 pub use ruleset::Ruleset;
 pub use settings::{CodeLeakGuard, LeakAction, SecondFactorPolicy, Settings, today};

@@ -26,6 +26,8 @@ mod affiliates_pixels;
 mod affiliates_reporting;
 #[path = "api/affiliates/traffic.rs"]
 mod affiliates_traffic;
+#[path = "api/clients.rs"]
+mod clients;
 #[path = "api/command_line.rs"]
 mod command_line;
 #[path = "api/days.rs"]

@@ -30,6 +30,15 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         ))
 }
 
+/// Searches, which need no right to edit.
+pub(super) fn query_routes() -> OpenApiRouter<AppState> {
+    let table = crud::table::<Advertiser>(
+        "/advertiserstable",
+        "Lists advertisers by a body with searches and filters.",
+    );
+    OpenApiRouter::new().routes(table)
+}
+
 impl Resource for Advertiser {
     const SCHEMA: &'static str = "Advertiser";
     const PLURAL: &'static str = "advertisers";

@@ -28,6 +28,15 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         ))
 }
 
+/// Searches, which need no right to edit.
+pub(super) fn query_routes() -> OpenApiRouter<AppState> {
+    let table = crud::table::<Affiliate>(
+        "/affiliatestable",
+        "Lists affiliates by a body with searches and filters.",
+    );
+    OpenApiRouter::new().routes(table)
+}
+
 impl Resource for Affiliate {
     const SCHEMA: &'static str = "Affiliate";
     const PLURAL: &'static str = "affiliates";

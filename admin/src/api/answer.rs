@@ -19,6 +19,7 @@ use super::conditions;
 use super::error::ApiError;
 use super::schema::{Row, answered, field, merged};
 use super::state::Network;
+use crate::catalog::FieldWarning;
 use crate::edit::idempotency::CreationAnswer;
 use crate::store::meta::Sequence;
 use crate::store::rows::{Filterable, Keyset, KeysetEnds, Page, RowPlace, Stored, Times};
@@ -176,6 +177,7 @@ pub(super) struct List<T> {
     key: &'static str,
     rows: Vec<T>,
     paging: Option<Paging>,
+    warnings: Vec<FieldWarning>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -236,11 +238,16 @@ impl<T: Serialize> List<T> {
         total_count: u64,
     ) -> List<T> {
         let paging = page.map(|page| Paging::new(page, total_count));
-        List { key, rows, paging }
+        List { key, rows, paging, warnings: Vec::new() }
     }
 
     pub(super) fn with_paging(self, paging: Option<Paging>) -> List<T> {
         List { paging: paging.or(self.paging), ..self }
+    }
+
+    /// Tells of parts of the request that were ignored.
+    pub(super) fn with_warnings(self, warnings: Vec<FieldWarning>) -> List<T> {
+        List { warnings, ..self }
     }
 }
 
@@ -250,6 +257,9 @@ impl<T: Serialize> Serialize for List<T> {
         map.serialize_entry(self.key, &self.rows)?;
         if let Some(paging) = &self.paging {
             map.serialize_entry("paging", paging)?;
+        }
+        if !self.warnings.is_empty() {
+            map.serialize_entry("warnings", &self.warnings)?;
         }
         map.end()
     }
@@ -273,6 +283,7 @@ impl<T: Row> PartialSchema for ListOf<T> {
         list.properties.insert(T::PLURAL.into(), rows.into());
         list.required.push(T::PLURAL.into());
         list.properties.insert("paging".into(), Paging::schema());
+        list.properties.insert("warnings".into(), Vec::<FieldWarning>::schema());
         RefOr::T(Schema::Object(list))
     }
 }
@@ -284,6 +295,7 @@ impl<T: Row> ToSchema for ListOf<T> {
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((T::name().into_owned(), T::schema()));
+        schemas.push((FieldWarning::name().into_owned(), FieldWarning::schema()));
         T::schemas(schemas);
     }
 }

@@ -3,24 +3,25 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::Answer;
+use super::answer::{Answer, ListOf};
+use super::auth::Authenticated;
 use super::crud::{self, CrudResource, NoRules};
 use super::error::ApiError;
 use super::live::Edits;
-use super::request::{Id, ListSpec, Relationships, Wait};
-use super::schema::{Row, flattened};
+use super::request::{Id, Json, ListParameters, ListSpec, Relationships, Wait};
+use super::schema::{Row, flattened, listing};
 use super::state::{AppState, Network};
-use crate::catalog::Role;
+use crate::catalog::{Affiliate, Role};
 use crate::edit::api_keys::{self as edit, ApiKeyEdit};
-use crate::edit::{Change, EditError, Saved};
+use crate::edit::{Change, EditError, Editable, Saved};
 use crate::keys::Secret;
 use crate::store::api_keys::{self, KeyRow};
-use crate::store::rows::{Listed, Query, Times};
-use crate::store::{ReadTx, StoreError, WriteTx};
+use crate::store::rows::{self, Listed, Query, Times};
+use crate::store::{ReadTx, Store, StoreError, WriteTx};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -34,6 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
             "Deletes an API key; its id is never used again.",
         ))
         .routes(routes!(rotate))
+        .routes(routes!(list_for_partner, create_for_partner))
 }
 
 flattened!(ApiKey as "ApiKey" = ApiKeyEdit, Times; "network_api_key_id": u32, "network_id": u32, "hint": String, "time_last_used": i64, "last_used_address": String);
@@ -177,4 +179,51 @@ async fn rotate(
 ) -> Result<Response, ApiError> {
     let rotate = move |tx: &WriteTx<'_>| edit::rotate(tx, id);
     edits.create(wait, rotate, move |key| ApiKey::with_secret(network, key)).await
+}
+
+listing!(PartnerKeyList, <ApiKeys as CrudResource>::LIST);
+type ApiKeyList = ListOf<ApiKey>;
+
+/// Lists the API keys of a partner.
+#[utoipa::path(get, path = "/affiliates/{id}/apikeys", params(Id, PartnerKeyList), responses((status = 200, body = ApiKeyList)))]
+async fn list_for_partner(
+    State(store): State<Store>,
+    State(network): State<Network>,
+    Authenticated(caller): Authenticated,
+    Id(id): Id,
+    parameters: ListParameters,
+) -> Result<Response, ApiError> {
+    let mut request = parameters.parse(&<ApiKeys as CrudResource>::LIST)?;
+    crud::find::<Affiliate>(&store, id).await?;
+    request.query.filters.push(api_keys::PARTNER.equals(i64::from(id)));
+    crud::answer_list::<ApiKeys>(&store, network, caller, request).await
+}
+
+/// A new key of a partner.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[schema(as = PartnerApiKeyEdit)]
+#[serde(deny_unknown_fields, default)]
+struct PartnerKeyEdit {
+    /// A name for the owner; without one the partner's name.
+    #[schema(min_length = 1, max_length = 255, example = "Reporting job")]
+    name: Option<String>,
+}
+
+/// Creates an API key of a partner, with the role `partner`. Only this answer holds the secret.
+#[utoipa::path(post, path = "/affiliates/{id}/apikeys", params(Id, Wait), request_body = PartnerKeyEdit, responses((status = 200, body = ApiKey)))]
+async fn create_for_partner(
+    State(edits): State<Edits>,
+    State(network): State<Network>,
+    wait: Wait,
+    Id(id): Id,
+    Json(wanted): Json<PartnerKeyEdit>,
+) -> Result<Response, ApiError> {
+    let create = move |tx: &WriteTx<'_>| {
+        let partner = rows::find::<Affiliate>(tx, id)?;
+        let partner =
+            partner.ok_or(EditError::NotFound { what: <Affiliate as Editable>::NAME, id })?;
+        let name = wanted.name.unwrap_or(partner.object.name);
+        edit::create(tx, &ApiKeyEdit { name, role: Role::Partner, network_affiliate_id: Some(id) })
+    };
+    edits.create(wait, create, move |key| ApiKey::with_secret(network, key)).await
 }

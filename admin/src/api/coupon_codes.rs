@@ -49,6 +49,15 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         ))
 }
 
+/// Searches, which need no right to edit.
+pub(super) fn query_routes() -> OpenApiRouter<AppState> {
+    let table = crud::table::<CouponCodes>(
+        "/couponcodestable",
+        "Lists coupon codes by a body with searches and filters.",
+    );
+    OpenApiRouter::new().routes(table)
+}
+
 /// A coupon code with its tracking link.
 #[derive(Serialize)]
 pub(super) struct LinkedCode {

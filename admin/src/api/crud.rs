@@ -8,6 +8,7 @@
 mod catalog;
 mod operation;
 mod resource;
+mod table_query;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -19,9 +20,11 @@ use super::live::Edits;
 use super::request::{Fields, Id, Json, ListParameters, ListRequest, Relationships};
 use super::schema::{Patched, Row};
 use super::state::Network;
+use crate::catalog::Caller;
 use crate::edit::{Change, EditError};
 use crate::store::{Store, StoreError, WriteTx};
 use operation::{Operation, Routes, parameters_of};
+use table_query::TableQuery;
 
 pub(super) use catalog::CatalogResource;
 pub(super) use resource::{CrudResource, EditOptions, NoRules, Restorable};
@@ -30,6 +33,14 @@ pub(super) use resource::{CrudResource, EditOptions, NoRules, Restorable};
 pub(super) fn list<R: CrudResource>(path: &str, about: &str) -> Routes {
     let operation = Operation::new(about, R::LIST.parameters());
     operation.answering::<ListOf<R::Answer>>().get(path, handle_list::<R>)
+}
+
+/// `POST /…table`: the list, with filters and searches in the body.
+pub(super) fn table<R: CrudResource>(path: &str, about: &str) -> Routes {
+    let mut parameters = R::LIST.parameters();
+    parameters.push(table_query::strict_parameter());
+    let operation = Operation::new(about, parameters).taking::<TableQuery>();
+    operation.answering::<ListOf<R::Answer>>().post(path, handle_table::<R>)
 }
 
 /// `POST /…`.
@@ -81,7 +92,17 @@ async fn handle_list<R: CrudResource>(
     Authenticated(caller): Authenticated,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let ListRequest { query, relationships } = parameters.parse(&R::LIST)?;
+    answer_list::<R>(&store, network, caller, parameters.parse(&R::LIST)?).await
+}
+
+/// Answers a page of a resource.
+pub(super) async fn answer_list<R: CrudResource>(
+    store: &Store,
+    network: Network,
+    caller: Caller,
+    request: ListRequest,
+) -> Result<Response, ApiError> {
+    let ListRequest { query, relationships, warnings } = request;
     let (page, keyset) = (query.page, query.keyset.clone());
     let (rows, total_count, ends) = store
         .read(move |connection| {
@@ -94,7 +115,18 @@ async fn handle_list<R: CrudResource>(
     let between = |(keyset, ends)| Paging::between(&keyset, &ends, R::LIST.filters, total_count);
     let paging = keyset.zip(ends).map(between);
     let list = List::new(<R::Answer as Row>::PLURAL, rows, page, total_count);
-    Ok(list.with_paging(paging).into_response())
+    Ok(list.with_paging(paging).with_warnings(warnings).into_response())
+}
+
+async fn handle_table<R: CrudResource>(
+    State(store): State<Store>,
+    State(network): State<Network>,
+    Authenticated(caller): Authenticated,
+    parameters: ListParameters,
+    Json(table): Json<TableQuery>,
+) -> Result<Response, ApiError> {
+    let request = table.into_request(parameters, &R::LIST)?;
+    answer_list::<R>(&store, network, caller, request).await
 }
 
 async fn handle_read<R: CrudResource>(

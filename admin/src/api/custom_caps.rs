@@ -140,7 +140,7 @@ async fn table(
     parameters: ListParameters,
     Json(table): Json<CapsTable>,
 ) -> Result<Response, ApiError> {
-    let ListRequest { mut query, relationships } =
+    let ListRequest { mut query, relationships, .. } =
         parameters.parse(&<CustomCap as CrudResource>::LIST)?;
     query.filters.extend(table.filters.to_filters());
     let page = query.page;

@@ -41,6 +41,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         ))
 }
 
+/// Searches, which need no right to edit.
+pub(super) fn query_routes() -> OpenApiRouter<AppState> {
+    let table =
+        crud::table::<Offer>("/offerstable", "Lists offers by a body with searches and filters.");
+    OpenApiRouter::new().routes(table)
+}
+
 impl Resource for Offer {
     const SCHEMA: &'static str = "Offer";
     const PLURAL: &'static str = "offers";

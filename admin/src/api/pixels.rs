@@ -50,6 +50,15 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(deliveries::replay))
 }
 
+/// Searches, which need no right to edit.
+pub(super) fn query_routes() -> OpenApiRouter<AppState> {
+    let table = crud::table::<Pixel>(
+        "/pixelstable",
+        "Lists partner postbacks by a body with searches and filters.",
+    );
+    OpenApiRouter::new().routes(table)
+}
+
 const ABOUT_CREATION: &str = "Creates a partner postback.\n\
      \n\
      Its URL is requested with GET once for each conversion of the partner, when the conversion is or\n\

@@ -17,6 +17,7 @@ use utoipa::{IntoParams, PartialSchema};
 use super::bodies::BodyBounds;
 use super::error::ApiError;
 use super::schema::parameter;
+use crate::catalog::FieldWarning;
 use crate::edit::Removal;
 use crate::json::{self, JsonError};
 use crate::store::rows::{
@@ -341,19 +342,94 @@ const ABOUT_AFTER: &str = "Instead of `page`: the rows behind those of an earlie
     `total_count` may be a lower bound, as `is_total_exact` says";
 const ABOUT_BEFORE: &str = "The rows before those of an earlier answer, whose `paging.before` this is; empty for the last rows";
 
+const ABOUT_ORDER_FIELD: &str = "Instead of `sort`: a field without a sign. Empty is no order; one \
+    that the list cannot be sorted by is ignored, with a warning";
+const ABOUT_RELATIONSHIP: &str = "Further objects to answer, in `relationship`; `all` names all of \
+    them. Names that only Everflow knows, such as `reporting`, are ignored";
+
 /// A checked request for a list.
 pub(super) struct ListRequest {
     /// Filters and page.
     pub(super) query: Query,
     /// Related objects to answer.
     pub(super) relationships: Relationships,
+    /// Parts of the request that were ignored.
+    pub(super) warnings: Vec<FieldWarning>,
 }
+
+/// The value of `relationship` that names all of them.
+const ALL_RELATIONSHIPS: &str = "all";
+
+/// Relationships that Everflow's clients ask for and this API does not have. Lists answer without
+/// them.
+const ABSENT_RELATIONSHIPS: [&str; 42] = [
+    "account_executive",
+    "account_manager",
+    "advertiser",
+    "affiliate",
+    "affiliate_manager",
+    "api",
+    "audits",
+    "billing",
+    "category",
+    "channels",
+    "contact_address",
+    "coupon_codes",
+    "creatives",
+    "custom_cap_settings",
+    "custom_creative_settings",
+    "custom_payout_revenue_settings",
+    "custom_scrub_rate_settings",
+    "email",
+    "email_optout",
+    "encoded_value",
+    "files",
+    "integrations",
+    "is_payable",
+    "labels",
+    "meta",
+    "offer",
+    "offer_group",
+    "payout_revenue",
+    "remaining_caps",
+    "reporting",
+    "requirement_kpis",
+    "requirement_tracking_parameters",
+    "revenues",
+    "sales_manager",
+    "signup",
+    "source_name",
+    "thumbnail_asset",
+    "tracking_domain",
+    "traffic_filters",
+    "urls",
+    "users",
+    "visibility",
+];
 
 /// The values of `relationship`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Relationships(Vec<String>);
 
 impl Relationships {
+    /// Adds the values that a request names; `warnings` tell of ignored ones.
+    fn add(
+        &mut self,
+        value: String,
+        known: &[&str],
+        warnings: &mut Vec<FieldWarning>,
+    ) -> Result<(), ApiError> {
+        if value == ALL_RELATIONSHIPS {
+            self.0.extend(known.iter().map(|name| (*name).to_owned()));
+        } else if !known.contains(&&*value) && ABSENT_RELATIONSHIPS.contains(&&*value) {
+            let message = "this relationship is not answered here";
+            warnings.push(FieldWarning::new(format!("relationship.{value}"), message));
+        } else {
+            self.0.push(one_of("relationship", value, known)?);
+        }
+        Ok(())
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|named| named == name)
     }
@@ -367,6 +443,7 @@ impl ListSpec {
         let mut parameters = vec![
             query("page", "From 1", number(1, u32::MAX).into()),
             query("page_size", "50 where it is not said", number(1, MAX_PAGE_SIZE).into()),
+            query("limit", "The same as `page_size`", number(1, MAX_PAGE_SIZE).into()),
         ];
         if self.has_cursors {
             parameters.push(query("after", ABOUT_AFTER, text(None).into()));
@@ -387,6 +464,13 @@ impl ListSpec {
                 "sort",
                 "With - the greatest first",
                 one_of_words(&sorts).into(),
+            ));
+            parameters.push(query("order_field", ABOUT_ORDER_FIELD, text(None).into()));
+            let directions = one_of_words(&["", "asc", "desc"].map(str::to_owned));
+            parameters.push(query(
+                "order_direction",
+                "The direction of `order_field`",
+                directions.into(),
             ));
         }
         parameters.extend(self.relationship_parameter());
@@ -409,10 +493,11 @@ impl ListSpec {
 
     /// The parameter `relationship`, if the resource has relationships.
     pub(super) fn relationship_parameter(&self) -> Option<Parameter> {
-        let words: Vec<String> = self.relationships.iter().map(|word| (*word).to_owned()).collect();
+        let words = self.relationships.iter().copied().chain([ALL_RELATIONSHIPS]);
+        let words: Vec<String> = words.map(str::to_owned).collect();
         let schema = ArrayBuilder::new().items(one_of_words(&words));
-        let about = "Further objects to answer, in `relationship`";
-        (!words.is_empty()).then(|| parameter("relationship", ParameterIn::Query, about, schema))
+        (!self.relationships.is_empty())
+            .then(|| parameter("relationship", ParameterIn::Query, ABOUT_RELATIONSHIP, schema))
     }
 
     fn filter_pattern(&self) -> String {
@@ -421,12 +506,12 @@ impl ListSpec {
     }
 
     fn known(&self) -> String {
-        let mut known = vec!["page, page_size"];
+        let mut known = vec!["page, page_size, limit"];
         if self.has_cursors {
             known.push("after, before");
         }
         if !self.filters.is_empty() {
-            known.push("filter, sort");
+            known.push("filter, sort, order_field, order_direction");
         }
         if !self.relationships.is_empty() {
             known.push("relationship");
@@ -470,12 +555,22 @@ impl ListParameters {
         Ok(is_set)
     }
 
+    /// Sets a parameter in the place of the one that the request names.
+    pub(super) fn replace(&mut self, name: &str, value: String) {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_owned(), value));
+    }
+
     pub(super) fn parse(self, spec: &ListSpec) -> Result<ListRequest, ApiError> {
         let mut query = Query::default();
-        let (mut number, mut size, mut cursor) = (None, None, None);
-        let mut relationships = Relationships::default();
+        let (mut number, mut size, mut limit, mut cursor) = (None, None, None, None);
+        let (mut relationships, mut order) = (Relationships::default(), OrderParameters::default());
+        let mut warnings = Vec::new();
         for (name, value) in self.0 {
             match name.as_str() {
+                "limit" => limit = Some(within("limit", &value, MAX_PAGE_SIZE)?),
+                "order_field" => order.field = value,
+                "order_direction" => order.is_descending = parse_direction(&value)?,
                 "page" => number = Some(within("page", &value, u32::MAX)?),
                 "page_size" => size = Some(within("page_size", &value, MAX_PAGE_SIZE)?),
                 "after" | "before" if spec.has_cursors => {
@@ -483,21 +578,21 @@ impl ListParameters {
                 }
                 "filter" if query.filters.len() >= MAX_FILTERS => return Err(too_many_filters()),
                 "filter" => query.filters.push(filter(&value, spec.filters)?),
-                "relationship" => {
-                    relationships.0.push(one_of("relationship", value, spec.relationships)?)
-                }
+                "relationship" => relationships.add(value, spec.relationships, &mut warnings)?,
                 "sort" => query.sort = Some(sort(&value, spec.filters)?),
                 "search" | "prefix" => query.filters.extend(search_filter(spec, &name, &value)?),
                 _ => return Err(unknown(&name, spec.known())),
             }
         }
+        let size = size.or(limit);
+        order.apply(&mut query, spec.filters, &mut warnings);
         if let Some(cursor) = cursor {
             cursor.apply(&mut query, spec.filters, number, size.unwrap_or(DEFAULT_PAGE_SIZE))?;
         } else if !spec.is_whole_by_default || number.is_some() || size.is_some() {
             query.page =
                 Some(Page { number: number.unwrap_or(1), size: size.unwrap_or(DEFAULT_PAGE_SIZE) });
         }
-        Ok(ListRequest { query, relationships })
+        Ok(ListRequest { query, relationships, warnings })
     }
 
     /// Parses the parameters of a single object: `relationship` only.
@@ -508,12 +603,51 @@ impl ListParameters {
         let mut named = Relationships::default();
         for (name, value) in self.0 {
             match name.as_str() {
-                "relationship" => named.0.push(one_of("relationship", value, known)?),
+                "relationship" => named.add(value, known, &mut Vec::new())?,
                 _ => return Err(unknown(&name, "relationship")),
             }
         }
         Ok(named)
     }
+}
+
+/// The order of a list as Everflow's clients name it.
+#[derive(Default)]
+struct OrderParameters {
+    /// Empty: no order.
+    field: String,
+    is_descending: bool,
+}
+
+impl OrderParameters {
+    /// Sets the order, unless `sort` did. An order changes no rows, so an unknown field is ignored.
+    fn apply(self, query: &mut Query, known: &[Filterable], warnings: &mut Vec<FieldWarning>) {
+        if self.field.is_empty() || query.sort.is_some() {
+            return;
+        }
+        match sortable(known).find(|filterable| filterable.field == self.field) {
+            Some(field) => query.sort = Some(field.sort(self.is_descending)),
+            None => {
+                let field = shortened(&self.field);
+                let message = format!("this list cannot be sorted by `{field}`");
+                warnings.push(FieldWarning::new("order_field", message));
+            }
+        }
+    }
+}
+
+/// Whether the direction is the descending one.
+pub(super) fn parse_direction(value: &str) -> Result<bool, ApiError> {
+    match value {
+        "" | "asc" => Ok(false),
+        "desc" => Ok(true),
+        _ => Err(ApiError::field("order_direction", "must be `asc` or `desc`")),
+    }
+}
+
+/// The beginning of a text, for error messages.
+fn shortened(typed: &str) -> String {
+    typed.chars().take(40).collect()
 }
 
 /// The parameter `after` or `before`, before the check against the order of the list.

@@ -11,6 +11,22 @@ pub struct FieldError {
     pub error: String,
 }
 
+/// A remark about a part of a request that was ignored, or about a value that may surprise.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct FieldWarning {
+    /// The field's path, such as `columns.adset`.
+    pub field: String,
+    /// The message.
+    pub message: String,
+}
+
+impl FieldWarning {
+    /// Builds a warning.
+    pub fn new(field: impl Into<String>, message: impl fmt::Display) -> FieldWarning {
+        FieldWarning { field: field.into(), message: message.to_string() }
+    }
+}
+
 /// Collects field errors, so that a request learns of all its errors at once.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<FieldError>);

@@ -117,6 +117,11 @@ pub(crate) fn zone_name(id: u32) -> Result<&'static str, String> {
     })
 }
 
+/// The number of a zone; `None` if the zone has no number.
+pub(crate) fn number(zone: &str) -> Option<u32> {
+    (1..).zip(NUMBERED).find_map(|(id, name)| (name == zone).then_some(id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Visibility of offers for partners.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
@@ -34,13 +34,25 @@ pub struct OfferVisibility {
     pub affiliates: Vec<PartnerEntry>,
 }
 
+/// The partners that have one visibility on an offer, as Everflow's clients name them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VisibilitySet {
+    /// The partners. Partners with this visibility that are not named lose their entry.
+    pub network_affiliate_ids: Vec<u32>,
+    /// The visibility.
+    pub set_type: PartnerVisibility,
+}
+
 /// One partner's access to some offers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartnerVisibilityPatch {
     /// The offers.
     pub network_offer_ids: Vec<u32>,
-    /// The visibility; `default` removes the partner's entries.
+    /// The visibility; `default` removes the partner's entries. `visibility_type` is another name
+    /// of this field.
+    #[serde(alias = "visibility_type")]
     pub status: PartnerVisibilityEdit,
 }
 
@@ -123,6 +135,30 @@ pub fn replace(
     let now = read(tx, offer_id)?;
     audit::record_changed(tx, OBJECT, offer_id, &before, &now.0)?;
     Ok(Saved { now, sequence })
+}
+
+/// Replaces the partners that have one visibility on an offer; entries with another visibility stay,
+/// unless the set names their partners.
+///
+/// # Errors
+/// When the offer or a partner does not exist.
+pub fn replace_set(
+    tx: &WriteTx<'_>,
+    offer_id: u32,
+    wanted: &VisibilitySet,
+) -> Result<Saved<(OfferVisibility, u64)>, EditError> {
+    let (mut visibility, _) = read(tx, offer_id)?;
+    for (index, id) in wanted.network_affiliate_ids.iter().enumerate() {
+        check_reference::<Affiliate>(tx, &format!("network_affiliate_ids[{index}]"), *id)?;
+    }
+    let named: BTreeSet<u32> = wanted.network_affiliate_ids.iter().copied().collect();
+    visibility.affiliates.retain(|entry| {
+        entry.status != wanted.set_type && !named.contains(&entry.network_affiliate_id)
+    });
+    let entry =
+        |network_affiliate_id| PartnerEntry { network_affiliate_id, status: wanted.set_type };
+    visibility.affiliates.extend(named.into_iter().map(entry));
+    replace(tx, offer_id, &visibility)
 }
 
 /// Sets the same visibility for one partner on some offers.

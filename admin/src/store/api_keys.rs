@@ -19,12 +19,15 @@ pub const FILTERS: &[Filterable] = &[
         column: "role",
         kind: Compared::Word(Vocabulary::from_word_set::<Role>()),
     },
-    Filterable {
-        field: "network_affiliate_id",
-        column: "affiliate_id",
-        kind: Compared::OptionalId,
-    },
+    PARTNER,
 ];
+
+/// The partner of a key.
+pub const PARTNER: Filterable = Filterable {
+    field: "network_affiliate_id",
+    column: "affiliate_id",
+    kind: Compared::OptionalId,
+};
 
 /// Row of a key, without the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]

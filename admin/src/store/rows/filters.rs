@@ -92,6 +92,8 @@ pub enum Operator {
     Contains,
     /// Beginning of the text.
     Prefix,
+    /// Equality with one of the values of a JSON array.
+    OneOf,
 }
 
 /// A condition of a list.
@@ -220,6 +222,28 @@ impl Filterable {
         Filter { operator: Operator::Prefix, ..self.contains(text) }
     }
 
+    /// Builds the condition that the field equals one of the values.
+    ///
+    /// # Errors
+    /// When a value is none of the field's type, or stands for rows without a value beside others.
+    pub fn one_of(&self, typed: &[String]) -> Result<Filter, FilterError> {
+        if let [one] = typed {
+            return self.filter(Operator::Equal, one);
+        }
+        if matches!(self.kind, Compared::Deletion) {
+            return Err(FilterError::Operator { allowed: "=" });
+        }
+        let read = |typed: &String| match self.kind.read(Operator::Equal, typed)? {
+            Value::Integer(number) => Ok(serde_json::Value::from(number)),
+            Value::Text(text) => Ok(text.into()),
+            // SQL finds no NULL in a list.
+            _ => Err(FilterError::Operator { allowed: "one value where it is 0 or empty" }),
+        };
+        let values = typed.iter().map(read).collect::<Result<serde_json::Value, _>>()?;
+        let value = Value::Text(values.to_string());
+        Ok(Filter { column: self.column, operator: Operator::OneOf, value })
+    }
+
     /// Orders a list by the field.
     #[must_use]
     pub fn sort(&self, is_descending: bool) -> Sort {
@@ -336,6 +360,9 @@ pub(in crate::store) fn conditions_beside(
             Operator::Equal => write!(condition, " AND {column} IS ?{place}"),
             Operator::Greater => write!(condition, " AND {lower}{column} > ?{place}"),
             Operator::Less => write!(condition, " AND {upper}{column} < ?{place}"),
+            Operator::OneOf => {
+                write!(condition, " AND {column} IN (SELECT value FROM json_each(?{place}))")
+            }
             Operator::Contains => write!(condition, " AND instr({column}, ?{place}) > 0"),
             // Codes have no byte above this one, so it ends the range of a prefix.
             Operator::Prefix => write!(
