@@ -41,6 +41,7 @@ mod api_keys;
 mod audit;
 mod blocked_values;
 mod bot_list;
+mod bulk_edits;
 mod coupon_codes;
 mod custom_caps;
 mod events;
@@ -49,12 +50,14 @@ mod forwarding_rules;
 mod jobs;
 mod meta;
 mod network;
+mod offer_copies;
 mod offer_groups;
 mod offers;
 mod partner_api_key;
 mod partner_blocked_values;
 mod partner_caps;
 mod partner_coupon_codes;
+mod partner_offers;
 mod partner_pixels;
 mod partner_traffic;
 mod pixels;
@@ -65,6 +68,7 @@ mod ruleset_data;
 mod settings;
 mod smart_switch;
 mod tracking_domains;
+mod tracking_links;
 mod traffic_controls;
 mod uploads;
 mod users;
@@ -86,13 +90,14 @@ use auth::{Access, AuthLayer};
 use error::ApiError;
 
 /// Routes of the network, by the rights that they take.
-fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
+fn network() -> [(Access, OpenApiRouter<AppState>); 10] {
     let catalog = OpenApiRouter::new()
         .merge(tracking_domains::routes())
         .merge(advertisers::routes())
         .merge(offers::routes())
         .merge(affiliates::routes())
         .merge(visibility::routes())
+        .merge(bulk_edits::routes())
         .merge(coupon_codes::routes())
         .merge(uploads::routes())
         .merge(jobs::routes())
@@ -101,6 +106,7 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
     // Nothing on these is edited.
     let records = OpenApiRouter::new()
         .merge(network::routes())
+        .merge(tracking_links::code_routes())
         .merge(postbacks::routes())
         .merge(audit::routes())
         .merge(events::routes());
@@ -110,6 +116,7 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         .merge(advertisers::query_routes())
         .merge(pixels::query_routes())
         .merge(coupon_codes::query_routes())
+        .merge(tracking_links::query_routes())
         .merge(reports::routes())
         .merge(explain::routes())
         .merge(system_status::routes())
@@ -123,6 +130,8 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
         (Access::edited_by(Right::ErasePersonalData), privacy::routes()),
         (Access::edited_by(Right::ManageKeys), api_keys::routes()),
         (Access::only_with(Right::ManageUsers), users::routes()),
+        // A copy is made by GET, too, as Everflow's clients ask for it.
+        (Access::only_with(Right::EditCatalog), offer_copies::routes()),
         (Access::edited_by(Right::View), records),
         (Access::QUERIES, queries),
     ]
@@ -158,6 +167,7 @@ async fn refuse_for_old_daemons(
 fn partners() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(partner_coupon_codes::routes())
+        .merge(partner_offers::routes())
         .merge(partner_blocked_values::routes())
         .merge(partner_caps::routes())
         .merge(partner_api_key::routes())

@@ -214,6 +214,11 @@ impl Fields {
         self
     }
 
+    /// Removes a field, and returns its JSON text.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name).map(|value| value.get().to_owned())
+    }
+
     #[must_use]
     pub fn contains_key(&self, name: &str) -> bool {
         self.0.contains_key(name)

@@ -49,6 +49,7 @@ pub mod domains;
 pub mod events;
 pub mod forwarding_rules;
 pub mod offer_groups;
+pub mod offer_links;
 pub mod offers;
 pub mod outbox;
 pub mod partner_postbacks;

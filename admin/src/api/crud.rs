@@ -5,6 +5,7 @@
 //! catalog) and holds the route table. Each line of the table names one function of this file,
 //! which adds the handler and the OpenAPI description.
 
+mod bulk_patch;
 mod catalog;
 mod operation;
 mod resource;
@@ -26,6 +27,7 @@ use crate::store::{Store, StoreError, WriteTx};
 use operation::{Operation, Routes, parameters_of};
 use table_query::TableQuery;
 
+pub(super) use bulk_patch::{BulkPatchable, PatchTarget, bulk_patch, bulk_patch_preview};
 pub(super) use catalog::CatalogResource;
 pub(super) use resource::{CrudResource, EditOptions, NoRules, Restorable};
 

@@ -12,11 +12,11 @@ use super::auth::Authenticated;
 use super::error::ApiError;
 use super::live::Edits;
 use super::pixels::check_sendable;
-use super::request::{Json, ListParameters, ListSpec, Wait};
+use super::request::{Id, Json, ListParameters, ListSpec, Wait};
 use super::schema::{Row, listing};
 use super::state::{AppState, Network};
 use crate::catalog::{DeliveryMethod, Pixel, PixelLevel, PixelStatus, PixelType, PostbackUrl};
-use crate::edit::{self, EditError};
+use crate::edit::{self, Change, EditError};
 use crate::partner_postbacks::PartnerPostbacks;
 use crate::store::rows::{self, Stored};
 use crate::store::{Store, WriteTx, partner_postbacks};
@@ -37,7 +37,7 @@ impl Row for PartnerPixel {
 }
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, create))
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(replace))
 }
 
 /// A postback as a partner edits it.
@@ -160,6 +160,39 @@ async fn create(
         Ok::<_, EditError>(saved)
     };
     edits.create(wait, create, move |row| PartnerPixel::with_warnings(network, row)).await
+}
+
+/// Replaces a postback of the key's partner. Without a `signing_key` the former key stays, because
+/// answers never contain it.
+#[utoipa::path(put, path = "/pixels/{id}", params(Id, Wait), request_body = PartnerPixelEdit, responses((status = 200, body = PartnerPixel)))]
+async fn replace(
+    State(edits): State<Edits>,
+    State(network): State<Network>,
+    State(rules): State<PartnerPostbacks>,
+    Authenticated(caller): Authenticated,
+    wait: Wait,
+    Id(id): Id,
+    Json(edit): Json<PartnerPixelEdit>,
+) -> Result<Response, ApiError> {
+    let pixel = edit.for_partner(caller.affiliate_id.unwrap_or_default());
+    let work = move |tx: &WriteTx<'_>| {
+        let before = edit::pixels::find_own(tx, id, pixel.network_affiliate_id)?;
+        let mut pixel = pixel;
+        pixel.description.clone_from(&before.description);
+        if pixel.signing_key.is_empty() {
+            pixel.signing_key.clone_from(&before.signing_key);
+        }
+        if pixel.network_offer_id != before.network_offer_id {
+            edit::pixels::check_sees_offer(tx, &pixel)?;
+        }
+        let saved = edit::change::<Pixel>(tx, id, Change::replacement(&pixel)?)?;
+        // An address may have become forbidden since; switching the postback off stays possible.
+        if !saved.now.object.only_switches_off(&before) {
+            check_sendable(&rules, &saved.now.object)?;
+        }
+        Ok::<_, EditError>(saved)
+    };
+    edits.change(wait, work, |row| PartnerPixel::with_warnings(network, row)).await
 }
 
 impl PartnerPixel {

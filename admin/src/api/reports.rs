@@ -5,11 +5,13 @@
 //! stand beside the network's: [`crate::reports::view`] decides about visible rows and columns.
 //! Only [`conversion_edit`] writes.
 
+mod absent_parts;
 mod body;
 mod clicks;
 mod code_leaks;
 mod conversion_edit;
 mod conversions;
+mod dashboard;
 mod entity;
 mod error;
 mod output;
@@ -32,10 +34,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(entity::report))
         .routes(routes!(entity::table))
         .routes(routes!(entity::export))
+        .routes(routes!(entity::summary))
+        .routes(routes!(dashboard::summary))
+        .routes(routes!(clicks::list))
         .routes(routes!(clicks::stream))
         .routes(routes!(clicks::single))
         .routes(routes!(clicks::invalid))
         .routes(routes!(conversions::report))
+        .routes(routes!(conversions::events_report))
         .routes(routes!(conversions::stream))
         .routes(routes!(conversions::export))
         .routes(routes!(conversions::single))
@@ -58,6 +64,10 @@ pub(super) fn partner_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(entity::partner_report))
         .routes(routes!(entity::partner_table))
         .routes(routes!(entity::partner_export))
+        .routes(routes!(entity::partner_by_day))
+        .routes(routes!(entity::partner_by_offer))
+        .routes(routes!(entity::partner_by_sub))
+        .routes(routes!(dashboard::partner_summary))
         .routes(routes!(clicks::partner_stream))
         .routes(routes!(clicks::partner_single))
         .routes(routes!(conversions::partner_report))

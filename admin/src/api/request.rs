@@ -139,7 +139,7 @@ impl<S: Sync> FromRequestParts<S> for Wait {
 }
 
 impl Wait {
-    fn read(value: &str) -> Result<Wait, ApiError> {
+    pub(super) fn read(value: &str) -> Result<Wait, ApiError> {
         match value {
             "live" => Ok(Wait::Live),
             _ => Err(ApiError::field("wait", "can only be `live`")),
@@ -228,6 +228,7 @@ impl IntoParams for RuleOptions {
 
 /// Parameters of an edit that may delete an object with rules: those of [`RemovalOptions`] and of
 /// [`RuleOptions`].
+#[derive(Clone, Copy)]
 pub(crate) struct RuleRemovalOptions {
     pub(super) removal: RemovalOptions,
     pub(super) missing_data: MissingData,
@@ -259,6 +260,7 @@ fn removal(force: bool) -> Removal {
 
 /// Parameters of an edit that may delete an object: `wait`, and `force`, which accepts the end of
 /// live coupon codes.
+#[derive(Clone, Copy)]
 pub(crate) struct RemovalOptions {
     pub(super) wait: Wait,
     pub(super) removal: Removal,

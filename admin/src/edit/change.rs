@@ -16,6 +16,11 @@ pub enum Change {
 }
 
 impl Change {
+    /// The replacement by an object.
+    pub(crate) fn replacement<T: Serialize>(object: &T) -> Result<Change, EditError> {
+        Ok(Change::Replace(Fields::from_object(object).map_err(not_an_object)?))
+    }
+
     /// The change without the clearing of text fields: a named field whose text is empty or absent
     /// keeps the value before the change.
     pub(crate) fn keeping<T: Serialize>(

@@ -84,6 +84,19 @@ pub fn check_sees_offer(tx: &WriteTx<'_>, pixel: &Pixel) -> Result<(), EditError
     Err(EditError::field("network_offer_id", message))
 }
 
+/// Finds a postback of a partner. The error is the same for a postback of another partner and for a
+/// missing one.
+///
+/// # Errors
+/// When the partner has no such postback.
+pub fn find_own(tx: &WriteTx<'_>, id: u32, affiliate_id: u32) -> Result<Pixel, EditError> {
+    let pixel = existing::<Pixel>(tx, id)?.object;
+    if pixel.network_affiliate_id == affiliate_id {
+        return Ok(pixel);
+    }
+    Err(EditError::NotFound { what: Pixel::NAME, id })
+}
+
 /// The deliveries to send again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replay {

@@ -24,8 +24,6 @@ pub struct FilterQuery {
     pub filters: Vec<FilterTerm>,
     /// Rows with any of these values are left out.
     pub exclusions: Vec<FilterTerm>,
-    /// Errors of fields beside the filters, reported together with the errors of filters.
-    pub refused: Vec<FieldError>,
 }
 
 /// A facet and one of its values, as typed.
@@ -55,7 +53,7 @@ pub(super) enum FilterValue {
 impl FilterQuery {
     /// The checked filters; `known` are the facets of the report.
     pub(super) fn check(&self, known: &[Facet]) -> Result<Filters, Vec<FieldError>> {
-        let mut wrong = self.refused.clone();
+        let mut wrong = Vec::new();
         if self.filters.len() + self.exclusions.len() > MAX_FILTERS {
             let error = format!("must be at most {MAX_FILTERS} together with exclusions");
             wrong.push(FieldError { field: "query.filters".into(), error });

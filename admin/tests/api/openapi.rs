@@ -110,6 +110,7 @@ async fn every_described_route_is_there_and_no_other_method_of_it() {
     for (template, described) in methods {
         let path = template.replace("{transaction_id}", &"0".repeat(32)).replace("{row}", "1");
         let path = path.replace("{conversion_id}", &"0".repeat(32)).replace("{id}", "7");
+        let path = path.replace("{url_id}", "0");
         for method in ["get", "post", "put", "patch", "delete"] {
             let upper = method.to_ascii_uppercase();
             let answer = network.call_as("no key", &upper, &path, Some(json!({}))).await;

@@ -1,12 +1,13 @@
 //! The common fields of the bodies of report requests.
 //!
-//! Unknown names are refused: an ignored filter with a misspelt name would show too many rows.
+//! Unknown names are refused: an ignored filter with a misspelt name would show too many rows. Names
+//! that Everflow's clients send are in [`absent_parts`](super::absent_parts).
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::de::{Deserializer, Error as _};
+use serde_json::Value;
 
 use super::output::Format;
-use crate::catalog::FieldError;
 use crate::reports::filters::{FilterQuery, FilterTerm};
 
 /// The `query` of a request.
@@ -16,49 +17,27 @@ use crate::reports::filters::{FilterQuery, FilterTerm};
 pub(super) struct Query {
     /// Values of one type are alternatives; all types must hold.
     #[serde(default)]
-    filters: Vec<FilterRequest>,
+    pub(super) filters: Vec<FilterRequest>,
     /// Rows that meet one of these are left out.
     #[serde(default)]
-    exclusions: Vec<FilterRequest>,
-    /// Known from Everflow, not from here: refused instead of being ignored.
-    #[serde(default)]
-    metric_filters: Vec<Value>,
-    /// As above.
-    #[serde(default)]
-    search_terms: Vec<Value>,
-    /// As above.
-    #[serde(default)]
-    user_metrics: Vec<Value>,
-    /// As above.
-    #[serde(default)]
-    settings: Map<String, Value>,
+    pub(super) exclusions: Vec<FilterRequest>,
 }
 
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct FilterRequest {
-    resource_type: String,
+pub(super) struct FilterRequest {
+    /// `country_code` is another name of `country`. Types that only Everflow knows, such as `label`
+    /// and `category`, are ignored with a warning.
+    pub(super) resource_type: String,
     /// An id, a coupon code, or a text.
     filter_id_value: Value,
 }
 
 impl From<Query> for FilterQuery {
     fn from(query: Query) -> FilterQuery {
-        let refused = [
-            ("metric_filters", query.metric_filters.is_empty()),
-            ("search_terms", query.search_terms.is_empty()),
-            ("user_metrics", query.user_metrics.is_empty()),
-            ("settings", query.settings.is_empty()),
-        ];
-        let refused = refused.into_iter().filter(|(_, is_empty)| !is_empty);
-        let refused = refused.map(|(name, _)| FieldError {
-            field: format!("query.{name}"),
-            error: "cannot be used here; use filters, exclusions and order".into(),
-        });
         FilterQuery {
             filters: query.filters.into_iter().map(FilterTerm::from).collect(),
             exclusions: query.exclusions.into_iter().map(FilterTerm::from).collect(),
-            refused: refused.collect(),
         }
     }
 }
@@ -69,10 +48,29 @@ impl From<FilterRequest> for FilterTerm {
     }
 }
 
+/// Reads a number that clients send as a number or as text.
+pub(super) fn number_or_text<'de, D>(deserializer: D) -> Result<Option<u32>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let error = || D::Error::custom("must be a whole number");
+    match Option::<Value>::deserialize(deserializer)? {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) => text.parse().map(Some).map_err(|_| error()),
+        Some(Value::Number(number)) => {
+            let number = number.as_u64().and_then(|number| u32::try_from(number).ok());
+            number.map(Some).ok_or_else(error)
+        }
+        Some(_) => Err(error()),
+    }
+}
+
 /// The body of a request for a report.
 pub(super) trait ReportBody {
     /// `None` where the `Accept` header decides.
     fn format(&self) -> Option<Format>;
+    fn query_mut(&mut self) -> &mut Query;
 }
 
 /// A request's body: the common fields, and its own.
@@ -92,10 +90,9 @@ macro_rules! report_body {
             /// An IANA name; without it and a `timezone_id` the network's zone.
             #[serde(default)]
             timezone: Option<String>,
-            /// Everflow's number for a zone, as far as numbers are published: 1 to 16, 56
-            /// (Europe/Berlin), 67 (UTC), 80 (America/New_York), 85 (America/Chicago), 87
-            /// (America/Denver).
-            #[serde(default)]
+            /// Everflow's number for a zone, such as 67 (UTC) or 80 (America/New_York);
+            /// `/v1/meta/timezones` lists all. A number as text is read, too.
+            #[serde(default, deserialize_with = "crate::api::reports::body::number_or_text")]
             timezone_id: Option<u32>,
             #[serde(default)]
             query: $crate::api::reports::body::Query,
@@ -105,11 +102,11 @@ macro_rules! report_body {
             #[schema(example = "-payout")]
             order: Option<String>,
             /// From 1.
-            #[serde(default)]
+            #[serde(default, deserialize_with = "crate::api::reports::body::number_or_text")]
             #[schema(minimum = 1)]
             page: Option<u32>,
             /// At most 2,000; 50 where only `page` is said.
-            #[serde(default)]
+            #[serde(default, deserialize_with = "crate::api::reports::body::number_or_text")]
             #[schema(minimum = 1, maximum = 2000)]
             page_size: Option<u32>,
             /// `Accept: text/csv` does the same.
@@ -121,6 +118,10 @@ macro_rules! report_body {
         impl $crate::api::reports::body::ReportBody for $name {
             fn format(&self) -> Option<$crate::api::reports::output::Format> {
                 self.format
+            }
+
+            fn query_mut(&mut self) -> &mut $crate::api::reports::body::Query {
+                &mut self.query
             }
         }
 

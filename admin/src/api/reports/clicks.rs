@@ -1,11 +1,12 @@
 //! Single clicks: `POST …/reporting/clicks/stream` and `GET …/reporting/clicks/{transaction_id}`,
-//! and for the network `POST …/reporting/invalidclicks`.
+//! and for the network `POST …/reporting/clicks` and `POST …/reporting/invalidclicks`.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::absent_parts::{FilteredRows, WithAbsentParts};
 use super::body::report_body;
 use super::output::{not_written, send_csv};
 use super::paging::{PagingParameters, page_answer};
@@ -14,12 +15,17 @@ use super::rows::{ClickObject, PartnerClickObject};
 use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::state::Network;
+use crate::catalog::FieldWarning;
 use crate::reports::clicks::{ClickKind, ClickReader, FoundClicks, ReportedClick, write_csv};
 use crate::reports::view::Viewer;
 
 report_body! {
     /// Which clicks.
     StreamRequest as ClickStreamRequest {}
+}
+
+impl WithAbsentParts for StreamRequest {
+    const ROWS: FilteredRows = FilteredRows::Clicks;
 }
 
 /// An answer with several clicks.
@@ -34,15 +40,20 @@ macro_rules! click_stream {
             /// Where a page was asked for.
             #[serde(skip_serializing_if = "Option::is_none")]
             paging: Option<Paging>,
+            /// Parts of the request that were ignored.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            #[schema(required = false)]
+            warnings: Vec<FieldWarning>,
         }
 
         impl $name {
-            fn new(network: Network, found: FoundClicks) -> $name {
+            fn new(network: Network, found: FoundClicks, warnings: Vec<FieldWarning>) -> $name {
                 let clicks = found.clicks.into_iter();
                 $name {
                     clicks: clicks.map(|click| $object::new(network, click)).collect(),
                     incomplete_results: found.is_incomplete,
                     paging: found.page.map(page_answer),
+                    warnings,
                 }
             }
         }
@@ -54,6 +65,12 @@ click_stream!(PartnerStream of PartnerClickObject as PartnerClickStream);
 /// The newest clicks of at most 14 days, 10,000 at most, or a page of them.
 #[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
 pub(super) async fn stream(request: ReportRequest<StreamRequest>) -> Result<Response, ApiError> {
+    answer(Viewer::Network, ClickKind::All, request, Stream::new).await
+}
+
+/// The same as the stream of clicks.
+#[utoipa::path(post, path = "/reporting/clicks", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
+pub(super) async fn list(request: ReportRequest<StreamRequest>) -> Result<Response, ApiError> {
     answer(Viewer::Network, ClickKind::All, request, Stream::new).await
 }
 
@@ -76,13 +93,13 @@ async fn answer<S: Serialize>(
     viewer: Viewer,
     kind: ClickKind,
     request: ReportRequest<StreamRequest>,
-    stream: fn(Network, FoundClicks) -> S,
+    stream: fn(Network, FoundClicks, Vec<FieldWarning>) -> S,
 ) -> Result<Response, ApiError> {
     let file = request.file()?;
     let selection = request.body.selection(request.paging);
     let found = request.clicks.search(viewer, kind, selection).await?;
     let Some(file) = file else {
-        return Ok(Json(stream(request.network, found)).into_response());
+        return Ok(Json(stream(request.network, found, request.warnings)).into_response());
     };
     let is_incomplete = found.is_incomplete;
     // Files are written on a thread that may block.

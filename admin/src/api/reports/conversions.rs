@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use coupon_shared::transaction_id::TransactionId;
 use serde::Serialize;
 
+use super::absent_parts::{FilteredRows, WithAbsentParts};
 use super::body::report_body;
 use super::output::send_csv;
 use super::paging::{PagingParameters, page_answer};
@@ -15,6 +16,7 @@ use super::rows::{ConversionObject, PartnerConversionObject};
 use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::state::Network;
+use crate::catalog::FieldWarning;
 use crate::reports::conversions::{
     self, ConversionExtent, ConversionQuery, ConversionSearch, FoundConversions, ReportedConversion,
 };
@@ -49,12 +51,20 @@ fn default_true() -> bool {
     true
 }
 
+impl WithAbsentParts for ConversionRequest {
+    const ROWS: FilteredRows = FilteredRows::Conversions;
+}
+
 /// Conversions, the newest first.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ConversionReport)]
 pub(super) struct Report {
     conversions: Vec<ConversionObject>,
     paging: Paging,
+    /// Parts of the request that were ignored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<FieldWarning>,
 }
 
 /// Your conversions, the newest first.
@@ -63,6 +73,10 @@ pub(super) struct Report {
 pub(super) struct PartnerReport {
     conversions: Vec<PartnerConversionObject>,
     paging: Paging,
+    /// Parts of the request that were ignored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<FieldWarning>,
 }
 
 /// The newest conversions, and whether there are more.
@@ -71,6 +85,10 @@ pub(super) struct PartnerReport {
 pub(super) struct Stream {
     conversions: Vec<ConversionObject>,
     incomplete_results: bool,
+    /// Parts of the request that were ignored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<FieldWarning>,
 }
 
 /// All conversions of one click.
@@ -149,6 +167,16 @@ pub(super) async fn report(
     answer(Viewer::Network, request, ConversionExtent::Page, json).await
 }
 
+/// One page of events, which follow a base conversion, the newest first; as a file all of them. The
+/// body's `show_conversions` is not heeded.
+#[utoipa::path(post, path = "/reporting/postconversions", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Report = "application/json"), (String = "text/csv")))))]
+pub(super) async fn events_report(
+    mut request: ReportRequest<ConversionRequest>,
+) -> Result<Response, ApiError> {
+    (request.body.show_conversions, request.body.show_events) = (false, true);
+    answer(Viewer::Network, request, ConversionExtent::Page, json).await
+}
+
 /// The newest conversions, 10,000 at most; as a file all of them.
 #[utoipa::path(post, path = "/reporting/conversions/stream", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
 pub(super) async fn stream(
@@ -178,16 +206,16 @@ async fn answer(
     viewer: Viewer,
     request: ReportRequest<ConversionRequest>,
     extent: ConversionExtent,
-    json: fn(Network, FoundConversions) -> Result<Response, ApiError>,
+    json: fn(Network, FoundConversions, Vec<FieldWarning>) -> Result<Response, ApiError>,
 ) -> Result<Response, ApiError> {
     let file = request.file()?;
-    let ReportRequest { body, paging, store, network, .. } = request;
+    let ReportRequest { body, paging, warnings, store, network, .. } = request;
     let query = body.query(paging);
     let answered = store.read(move |connection| {
         let search = ConversionSearch::new(connection, viewer, &query)?;
         match file {
             Some(file) => send_csv(search.write_csv(connection, file)?, "conversions.csv", false),
-            None => json(network, search.find(connection, extent)?),
+            None => json(network, search.find(connection, extent)?, warnings),
         }
     });
     answered.await
@@ -205,21 +233,32 @@ impl ConversionRequest {
     }
 }
 
-fn json(network: Network, found: FoundConversions) -> Result<Response, ApiError> {
+fn json(
+    network: Network,
+    found: FoundConversions,
+    warnings: Vec<FieldWarning>,
+) -> Result<Response, ApiError> {
     let FoundConversions { conversions, page, is_incomplete } = found;
     let conversions = conversions.into_iter();
     let conversions = conversions.map(|row| ConversionObject::new(network, row)).collect();
     Ok(match page.map(page_answer) {
-        Some(paging) => Json(Report { conversions, paging }).into_response(),
-        None => Json(Stream { conversions, incomplete_results: is_incomplete }).into_response(),
+        Some(paging) => Json(Report { conversions, paging, warnings }).into_response(),
+        None => {
+            let stream = Stream { conversions, incomplete_results: is_incomplete, warnings };
+            Json(stream).into_response()
+        }
     })
 }
 
-fn partner_json(network: Network, found: FoundConversions) -> Result<Response, ApiError> {
+fn partner_json(
+    network: Network,
+    found: FoundConversions,
+    warnings: Vec<FieldWarning>,
+) -> Result<Response, ApiError> {
     let paging = found.page.map(page_answer).ok_or_else(ApiError::inside)?;
     let conversions = found.conversions.into_iter();
     let conversions = conversions.map(|row| PartnerConversionObject::new(network, row)).collect();
-    Ok(Json(PartnerReport { conversions, paging }).into_response())
+    Ok(Json(PartnerReport { conversions, paging, warnings }).into_response())
 }
 
 /// One conversion, how it was decided and what happened to it.

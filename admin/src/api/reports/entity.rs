@@ -5,6 +5,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::absent_parts::{FACETS, FilteredRows, WithAbsentParts};
 use super::body::report_body;
 use super::output::{not_written, send_csv};
 use super::paging::{PagingParameters, page_answer};
@@ -12,7 +13,7 @@ use super::request::{PartnerViewer, ReportRequest};
 use super::rows::{NetworkReporting, PartnerReporting};
 use crate::api::answer::Paging;
 use crate::api::error::ApiError;
-use crate::catalog::FieldError;
+use crate::catalog::FieldWarning;
 use crate::reports::entity::{self, EntityExtent, EntityQuery, EntityRow, EntityTable, Sums};
 use crate::reports::view::Viewer;
 
@@ -23,7 +24,9 @@ report_body! {
     /// `coupon_code`, `date`, `hour`, `currency`, and one of `country`, `region`, `city`,
     /// `device_type`, `platform`, `browser`, `source_id` and `sub1` to `sub5`. A region is named as
     /// `US-WA`, a city as `Milton, US-WA`. Partners have no `affiliate`, `advertiser`, `city`,
-    /// `platform` and `browser`.
+    /// `platform` and `browser`. Columns that only Everflow knows, such as `adset`, are ignored with
+    /// a warning.
+    #[serde(default)]
     columns: Vec<ColumnRequest>,
     /// Money in this currency only. Without it each row has the money of its one currency; where it
     /// has several, money is null, and the column `currency` tells them apart. Clicks and
@@ -31,9 +34,6 @@ report_body! {
     #[serde(default)]
     #[schema(example = "USD")]
     currency_id: Option<String>,
-    /// Known from Everflow, not from here: refused instead of being ignored, unless it is empty.
-    #[serde(default)]
-    usm_columns: Vec<serde_json::Value>,
     }
 }
 
@@ -55,13 +55,36 @@ pub(super) struct EntityReport<R: utoipa::ToSchema> {
     /// had more values of a sub, region or city than the 10,000 that are counted apart; further ones
     /// are `(other)`.
     incomplete_results: bool,
-    /// Why places are missing, where columns or filters name one; left out where nothing is missing.
+    /// Parts of the request that were ignored, and why places are missing, where columns or filters
+    /// name one; left out where nothing is missing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
-    warnings: Vec<String>,
+    warnings: Vec<FieldWarning>,
     /// Where a page was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     paging: Option<Paging>,
+}
+
+/// Sums over all rows.
+#[derive(Serialize, utoipa::ToSchema)]
+struct EntitySummary<R: utoipa::ToSchema> {
+    #[serde(flatten)]
+    reporting: R,
+    /// A day had more values of a sub, region or city than are counted apart, so rows that meet a
+    /// filter may be missing.
+    incomplete_results: bool,
+    /// Parts of the request that were ignored; left out where nothing was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<FieldWarning>,
+}
+
+impl<R: From<Sums> + utoipa::ToSchema> EntitySummary<R> {
+    fn new(table: &EntityTable, mut warnings: Vec<FieldWarning>) -> EntitySummary<R> {
+        warnings.extend(table.warnings.iter().cloned());
+        let incomplete_results = table.is_incomplete;
+        EntitySummary { reporting: table.summary().into(), incomplete_results, warnings }
+    }
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -73,8 +96,24 @@ struct ReportRow<R> {
 #[derive(Serialize, utoipa::ToSchema)]
 struct ReportColumn {
     column_type: &'static str,
+    /// An id, a text, an hour with its offset, or the Unix time of a day's midnight in UTC.
     id: String,
     label: String,
+}
+
+impl WithAbsentParts for EntityRequest {
+    const ROWS: FilteredRows = FilteredRows::Clicks;
+
+    fn remove_absent_columns(&mut self, warnings: &mut Vec<FieldWarning>) {
+        self.columns.retain(|request| {
+            let is_absent = FACETS.contains(&request.column.as_str());
+            if is_absent {
+                let field = format!("columns.{}", request.column);
+                warnings.push(FieldWarning::new(field, "this report has no such column"));
+            }
+            !is_absent
+        });
+    }
 }
 
 /// Counts clicks and conversions by the columns.
@@ -93,6 +132,22 @@ pub(super) async fn table(request: ReportRequest<EntityRequest>) -> Result<Respo
 #[utoipa::path(post, path = "/reporting/entity/table/export", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<NetworkReporting> = "application/json"), (String = "text/csv")))))]
 pub(super) async fn export(request: ReportRequest<EntityRequest>) -> Result<Response, ApiError> {
     answer::<NetworkReporting>(Viewer::Network, request.prefer_csv()).await
+}
+
+/// The sums of the report: one row without columns. Columns and pages of the request change nothing.
+#[utoipa::path(post, path = "/reporting/entity/summary", params(PagingParameters), request_body = EntityRequest, responses((status = 200, body = EntitySummary<NetworkReporting>)))]
+pub(super) async fn summary(request: ReportRequest<EntityRequest>) -> Result<Response, ApiError> {
+    let ReportRequest { mut body, warnings, store, .. } = request;
+    // Any breakdown has the same sums; days take one family of rollups only.
+    body.columns = vec![ColumnRequest { column: "date".into() }];
+    (body.page, body.page_size, body.order) = (None, None, None);
+    let query = body.query(PagingParameters::default());
+    let counted = store.read(move |connection| {
+        let table = entity::count(connection, Viewer::Network, &query, EntityExtent::File)?;
+        let summary = EntitySummary::<NetworkReporting>::new(&table, warnings);
+        Ok::<_, ApiError>(Json(summary).into_response())
+    });
+    counted.await
 }
 
 /// Counts your clicks and conversions by the columns.
@@ -122,17 +177,53 @@ pub(super) async fn partner_export(
     answer::<PartnerReporting>(viewer, request.prefer_csv()).await
 }
 
+/// Counts your clicks and conversions by day; columns of the body are ignored.
+#[utoipa::path(post, path = "/reporting/daily", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv")))))]
+pub(super) async fn partner_by_day(
+    PartnerViewer(viewer): PartnerViewer,
+    request: ReportRequest<EntityRequest>,
+) -> Result<Response, ApiError> {
+    answer::<PartnerReporting>(viewer, request.by("date")).await
+}
+
+/// Counts your clicks and conversions by offer; columns of the body are ignored.
+#[utoipa::path(post, path = "/reporting/offer", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv")))))]
+pub(super) async fn partner_by_offer(
+    PartnerViewer(viewer): PartnerViewer,
+    request: ReportRequest<EntityRequest>,
+) -> Result<Response, ApiError> {
+    answer::<PartnerReporting>(viewer, request.by("offer")).await
+}
+
+/// Counts your clicks and conversions by `sub1`; columns of the body are ignored. Other subs are
+/// columns of `reporting/entity`.
+#[utoipa::path(post, path = "/reporting/sub", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv")))))]
+pub(super) async fn partner_by_sub(
+    PartnerViewer(viewer): PartnerViewer,
+    request: ReportRequest<EntityRequest>,
+) -> Result<Response, ApiError> {
+    answer::<PartnerReporting>(viewer, request.by("sub1")).await
+}
+
+impl ReportRequest<EntityRequest> {
+    /// The same request with this column only.
+    fn by(mut self, column: &str) -> ReportRequest<EntityRequest> {
+        self.body.columns = vec![ColumnRequest { column: column.to_owned() }];
+        self
+    }
+}
+
 async fn answer<R: From<Sums> + Serialize + utoipa::ToSchema>(
     viewer: Viewer,
     request: ReportRequest<EntityRequest>,
 ) -> Result<Response, ApiError> {
     let file = request.file()?;
-    let ReportRequest { body, paging, store, .. } = request;
+    let ReportRequest { body, paging, warnings, store, .. } = request;
     let query = body.query(paging);
     let answered = store.read(move |connection| match file {
         None => {
             let table = entity::count(connection, viewer, &query, EntityExtent::Answer)?;
-            Ok(Json(EntityReport::<R>::new(&table)).into_response())
+            Ok(Json(EntityReport::<R>::new(&table, warnings)).into_response())
         }
         Some(file) => {
             let table = entity::count(connection, viewer, &query, EntityExtent::File)?;
@@ -145,27 +236,23 @@ async fn answer<R: From<Sums> + Serialize + utoipa::ToSchema>(
 
 impl EntityRequest {
     fn query(&self, parameters: PagingParameters) -> EntityQuery {
-        let usm_columns = (!self.usm_columns.is_empty()).then(|| FieldError {
-            field: "usm_columns".into(),
-            error: "cannot be used here; leave it out".into(),
-        });
         EntityQuery {
             selection: self.selection(parameters),
             breakdowns: self.columns.iter().map(|request| request.column.clone()).collect(),
-            currency: self.currency_id.clone(),
-            refused: usm_columns.into_iter().collect(),
+            currency: self.currency_id.clone().filter(|currency| !currency.is_empty()),
         }
     }
 }
 
 impl<R: From<Sums> + utoipa::ToSchema> EntityReport<R> {
-    fn new(table: &EntityTable) -> EntityReport<R> {
+    fn new(table: &EntityTable, mut warnings: Vec<FieldWarning>) -> EntityReport<R> {
+        warnings.extend(table.warnings.iter().cloned());
         EntityReport {
             table: table.rows().map(ReportRow::new).collect(),
             summary: table.summary().into(),
             currencies: table.currencies_with_money.clone(),
             incomplete_results: table.is_incomplete,
-            warnings: table.warnings.clone(),
+            warnings,
             paging: table.page.map(page_answer),
         }
     }

@@ -3,9 +3,9 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::{IntoParams, PartialSchema as _};
 
 use crate::api::answer::Paging;
 use crate::api::download;
@@ -19,6 +19,7 @@ use crate::reports::paging::{MAX_PAGE_SIZE, PageInfo, PagingQuery};
 pub(super) struct PagingParameters {
     paging: PagingQuery,
     has_mark: bool,
+    is_strict: bool,
 }
 
 impl<S: Sync> FromRequestParts<S> for PagingParameters {
@@ -26,36 +27,47 @@ impl<S: Sync> FromRequestParts<S> for PagingParameters {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let mut paging = PagingQuery::default();
-        let (mut field, mut is_descending, mut has_mark) = (None, false, false);
+        let (mut field, mut is_descending, mut limit) = (None, false, None);
+        let (mut has_mark, mut is_strict) = (false, false);
         for (name, value) in request::parameters(parts) {
             match name.as_str() {
                 "page" => paging.page = Some(parse_number(&name, &value)?),
                 "page_size" => paging.page_size = Some(parse_number(&name, &value)?),
-                "order_field" => field = Some(value),
-                "order_direction" => is_descending = parse_direction(&value)?,
+                "limit" => limit = Some(parse_number(&name, &value)?),
+                "order_field" => field = Some(value).filter(|field| !field.is_empty()),
+                "order_direction" => is_descending = request::parse_direction(&value)?,
+                // Rows have all their relationships always.
+                "relationship" => {}
+                STRICT => is_strict = request::parse_bool(&name, &value)?,
                 download::BOM => has_mark = request::parse_bool(&name, &value)?,
                 _ => return Err(request::unknown(&name, KNOWN.join(", "))),
             }
         }
         let sign = if is_descending { "-" } else { "" };
         paging.order = field.map(|field| format!("{sign}{field}"));
-        Ok(PagingParameters { paging, has_mark })
+        paging.page_size = paging.page_size.or(limit);
+        Ok(PagingParameters { paging, has_mark, is_strict })
     }
 }
 
-const KNOWN: [&str; 5] = ["page", "page_size", "order_field", "order_direction", download::BOM];
+const STRICT: &str = "strict";
+const KNOWN: [&str; 8] = [
+    "page",
+    "page_size",
+    "limit",
+    "order_field",
+    "order_direction",
+    "relationship",
+    STRICT,
+    download::BOM,
+];
 
 fn parse_number(name: &str, value: &str) -> Result<u32, ApiError> {
     value.parse().map_err(|_| ApiError::field(name, "must be a whole number"))
 }
 
-fn parse_direction(value: &str) -> Result<bool, ApiError> {
-    match value {
-        "asc" => Ok(false),
-        "desc" => Ok(true),
-        _ => Err(ApiError::field("order_direction", "must be `asc` or `desc`")),
-    }
-}
+const ABOUT_STRICT: &str = "Refuse columns, filters and fields that Everflow's reports have and these \
+    do not, instead of ignoring them with a warning";
 
 impl IntoParams for PagingParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
@@ -65,12 +77,14 @@ impl IntoParams for PagingParameters {
         };
         let text = || ObjectBuilder::new().schema_type(Type::String);
         let query = |name, about, schema| parameter(name, ParameterIn::Query, about, schema);
-        let directions = text().enum_values(Some(["asc", "desc"]));
+        let directions = text().enum_values(Some(["", "asc", "desc"]));
         vec![
             query("page", "As in the body", number(u32::MAX)),
             query("page_size", "As in the body", number(MAX_PAGE_SIZE)),
+            query("limit", "The same as `page_size`", number(MAX_PAGE_SIZE)),
             query("order_field", "As `order` in the body", text().build()),
             query("order_direction", "asc where it is not said", directions.build()),
+            parameter(STRICT, ParameterIn::Query, ABOUT_STRICT, bool::schema()),
             download::bom_parameter(),
         ]
     }
@@ -80,6 +94,11 @@ impl PagingParameters {
     /// Whether a file begins with a byte order mark.
     pub(super) fn has_mark(&self) -> bool {
         self.has_mark
+    }
+
+    /// Whether parts of the request that this report does not have are refused.
+    pub(super) fn is_strict(&self) -> bool {
+        self.is_strict
     }
 
     /// Field by field the parameter, else the field of the body.

@@ -6,6 +6,7 @@ use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use super::absent_parts::{self, WithAbsentParts};
 use super::body::ReportBody;
 use super::output::{Format, file_for};
 use super::paging::PagingParameters;
@@ -13,6 +14,8 @@ use crate::api::auth::Authenticated;
 use crate::api::error::ApiError;
 use crate::api::request;
 use crate::api::state::{AppState, Network};
+use crate::catalog::FieldWarning;
+use crate::json;
 use crate::reports::clicks::ClickReader;
 use crate::reports::view::Viewer;
 use crate::store::Store;
@@ -22,6 +25,8 @@ use crate::uploads::Uploads;
 pub(super) struct ReportRequest<B> {
     pub(super) body: B,
     pub(super) paging: PagingParameters,
+    /// Parts of the body that were ignored.
+    pub(super) warnings: Vec<FieldWarning>,
     pub(super) store: Store,
     pub(super) clicks: ClickReader,
     pub(super) network: Network,
@@ -29,7 +34,7 @@ pub(super) struct ReportRequest<B> {
     accepted: Format,
 }
 
-impl<B: DeserializeOwned> FromRequest<AppState> for ReportRequest<B> {
+impl<B: DeserializeOwned + WithAbsentParts> FromRequest<AppState> for ReportRequest<B> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
@@ -37,10 +42,16 @@ impl<B: DeserializeOwned> FromRequest<AppState> for ReportRequest<B> {
         let paging = PagingParameters::from_request_parts(&mut parts, state).await?;
         let accepted = Format::accepted(&parts);
         let request = Request::from_parts(parts, body);
-        let request::Json(body) = request::Json::from_request(request, state).await?;
+        let request::Json(fields) = request::Fields::from_request(request, state).await?;
+        let (fields, mut warnings) = absent_parts::remove_absent_fields(fields);
+        let text = fields.to_json().map_err(|_| ApiError::inside())?;
+        let mut body: B = json::parse(&text, "").map_err(|error| ApiError::fields(vec![error]))?;
+        body.remove_absent_parts(&mut warnings);
+        absent_parts::refuse_if_strict(paging.is_strict(), &warnings)?;
         Ok(ReportRequest {
             body,
             paging,
+            warnings,
             store: state.store.clone(),
             clicks: ClickReader::from_ref(state),
             network: state.network,

@@ -7,6 +7,7 @@ use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::catalog::FieldWarning;
 use crate::console::ConsoleState;
 use crate::console::api_client::Refusal;
 use crate::console::format;
@@ -43,7 +44,7 @@ pub(super) struct Report {
     #[serde(default)]
     pub(super) incomplete_results: bool,
     #[serde(default)]
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<FieldWarning>,
 }
 
 #[derive(Debug, Deserialize)]

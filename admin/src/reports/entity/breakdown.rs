@@ -101,11 +101,15 @@ impl GroupKey {
         GroupKey::Hour(begins.unwrap_or_default(), offset)
     }
 
-    /// The value for programs.
+    /// The value for programs. A day is the Unix time of its midnight in UTC, whatever the zone of
+    /// the report.
     pub(super) fn id(&self) -> String {
         match self {
             GroupKey::Id(id) => id.to_string(),
-            GroupKey::Date(day) => day.to_string(),
+            GroupKey::Date(day) => {
+                let midnight = Offset::UTC.to_timestamp(day.at(0, 0, 0, 0));
+                midnight.unwrap_or_default().as_second().to_string()
+            }
             GroupKey::Hour(begins, offset) => begins.display_with_offset(*offset).to_string(),
             GroupKey::Text(text) => text.to_string(),
         }
@@ -119,7 +123,8 @@ impl GroupKey {
                 let hour = offset.to_datetime(*begins);
                 format!("{} {:02}:00", hour.date(), hour.hour())
             }
-            GroupKey::Date(_) | GroupKey::Text(_) => self.id(),
+            GroupKey::Date(day) => day.to_string(),
+            GroupKey::Text(_) => self.id(),
         }
     }
 

@@ -22,8 +22,6 @@ pub struct EntityQuery {
     pub breakdowns: Vec<String>,
     /// Money in this currency only: three capital letters.
     pub currency: Option<String>,
-    /// Errors of fields that this report does not know, reported together with the other errors.
-    pub refused: Vec<FieldError>,
 }
 
 /// The rows that a table without a page has.
@@ -113,9 +111,6 @@ impl EntityQuery {
         let page = paging.page().map_err(|fields| {
             fields.into_iter().for_each(|field| problems.add(field.field, field.error));
         });
-        for field in &self.refused {
-            problems.add(&field.field, &field.error);
-        }
         let currency = self.currency.as_deref();
         if currency.is_some_and(|currency| !is_currency(currency)) {
             problems.add("currency_id", "must be three capital letters, such as USD");

@@ -11,6 +11,7 @@ use super::breakdown::{Breakdown, GroupKey};
 use super::measures::{CURRENCY, Currencies, Group, MEASURES, Sums};
 use super::query::{CheckedQuery, EntityExtent, Order, SortKey};
 use super::tally::Tally;
+use crate::catalog::FieldWarning;
 use crate::classification::visit_place::sources_have;
 use crate::reports::column::Value;
 use crate::reports::paging::{MAX_ROWS, PageInfo, page_range};
@@ -27,8 +28,8 @@ pub struct EntityTable {
     pub currencies_with_money: Vec<String>,
     /// Rows were cut, or a day had more values of a sub than the rollups keep apart.
     pub is_incomplete: bool,
-    /// Sentences about values that are not known.
-    pub warnings: Vec<String>,
+    /// Values that are not known.
+    pub warnings: Vec<FieldWarning>,
     /// `None` where the query names no page.
     pub page: Option<PageInfo>,
     view: View,
@@ -52,7 +53,8 @@ pub struct EntityRow<'a> {
 pub struct BreakdownValue {
     /// The breakdown.
     pub breakdown: Breakdown,
-    /// The value for programs: an id, a day, an hour with its offset from UTC, or a text.
+    /// The value for programs: an id, the Unix time of a day's midnight in UTC, an hour with its
+    /// offset from UTC, or a text.
     pub id: String,
     /// The value for people.
     pub label: String,
@@ -161,7 +163,7 @@ impl EntityRow<'_> {
 fn place_warning(
     connection: &ReadTx<'_>,
     family: ValueDimension,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<FieldWarning>, StoreError> {
     let part = match family {
         ValueDimension::Country => "country",
         ValueDimension::Region => "region",
@@ -176,7 +178,7 @@ fn place_warning(
     } else {
         return Ok(None);
     };
-    Ok(Some(warning))
+    Ok(Some(FieldWarning::new(format!("columns.{part}"), warning)))
 }
 
 /// Gives rows without money the empty currency, and joins rows with equal keys. The rollups count a

@@ -49,9 +49,9 @@ impl Narrowed {
     }
 
     fn add(&mut self, column: &AnswerColumn) -> Option<()> {
-        let AnswerColumn { column_type, id, .. } = column;
+        let AnswerColumn { column_type, id, label } = column;
         match column_type.as_str() {
-            "date" => (self.from, self.to) = (id.clone(), id.clone()),
+            "date" => (self.from, self.to) = (label.clone(), label.clone()),
             "hour" => {
                 // `2026-11-28T14:00:00+01:00`: the day and the hour, as the network's clocks say.
                 let (day, hour) = (id.get(..10)?, id.get(11..13)?);
@@ -255,7 +255,7 @@ mod tests {
         let asked = question("by=coupon_code&by=date&from=2026-11-01&to=2026-11-30&measure=cv");
         let row = row(json!([
             {"column_type": "coupon_code", "id": "41", "label": "WINTER25"},
-            {"column_type": "date", "id": "2026-11-28", "label": "2026-11-28"},
+            {"column_type": "date", "id": "1795824000", "label": "2026-11-28"},
         ]));
         let links = links(&asked, &row);
         let texts: Vec<&str> = links.iter().map(|link| link.text.as_str()).collect();

@@ -80,7 +80,9 @@ fn of_all(measure: &Measure, rows: &Answer, days: &[String]) -> Series {
     let by_day: HashMap<&str, Figure> = rows
         .table
         .iter()
-        .filter_map(|row| Some((row.columns.first()?.id.as_str(), figure(measure, &row.reporting))))
+        .filter_map(|row| {
+            Some((row.columns.first()?.label.as_str(), figure(measure, &row.reporting)))
+        })
         .collect();
     Series { name: measure.label.to_owned(), figures: along(measure, &by_day, days) }
 }

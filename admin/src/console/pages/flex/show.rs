@@ -117,7 +117,7 @@ pub(super) async fn show(
         currencies: answer.currencies.clone(),
         paging: answer.paging,
         is_incomplete: answer.incomplete_results,
-        warnings: answer.warnings.clone(),
+        warnings: answer.warnings.iter().map(|warning| warning.message.clone()).collect(),
         problem,
     };
     Ok(report::rendered(&page, page.problem.as_ref()))

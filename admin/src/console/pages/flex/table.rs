@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::question::{Kind, Measure};
+use crate::catalog::FieldWarning;
 use crate::console::chart::Figure;
 use crate::console::format;
 use crate::console::list::Paging;
@@ -20,7 +21,7 @@ pub(crate) struct Answer {
     #[serde(default)]
     pub(crate) incomplete_results: bool,
     #[serde(default)]
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<FieldWarning>,
     #[serde(default)]
     pub(crate) paging: Paging,
 }
@@ -36,7 +37,7 @@ pub(crate) struct AnswerRow {
 pub(crate) struct AnswerColumn {
     pub(crate) column_type: String,
     pub(crate) id: String,
-    label: String,
+    pub(crate) label: String,
 }
 
 impl AnswerColumn {
