@@ -44,6 +44,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(os_versions))
         .routes(routes!(browsers))
         .routes(routes!(device_brands))
+        .routes(routes!(devices))
+        .routes(routes!(brands))
         .routes(routes!(browser_languages))
         .routes(routes!(currencies))
 }
@@ -164,6 +166,16 @@ struct MetaDeviceBrand {
     name: &'static str,
 }
 
+/// A kind of device under the name of a shorter path.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(transparent)]
+struct MetaDevice(MetaDeviceType);
+
+/// A maker of devices under the name of a shorter path.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(transparent)]
+struct MetaBrand(MetaDeviceBrand);
+
 #[derive(Serialize, utoipa::ToSchema)]
 struct MetaBrowserLanguage {
     browser_language_id: u32,
@@ -209,6 +221,14 @@ impl Row for MetaDeviceBrand {
     const PLURAL: &'static str = "device_brands";
 }
 
+impl Row for MetaDevice {
+    const PLURAL: &'static str = "devices";
+}
+
+impl Row for MetaBrand {
+    const PLURAL: &'static str = "brands";
+}
+
 impl Row for MetaBrowserLanguage {
     const PLURAL: &'static str = "browser_languages";
 }
@@ -249,6 +269,8 @@ type Platforms = ListOf<MetaPlatform>;
 type OsVersions = ListOf<MetaOsVersion>;
 type Browsers = ListOf<MetaBrowser>;
 type DeviceBrands = ListOf<MetaDeviceBrand>;
+type Devices = ListOf<MetaDevice>;
+type Brands = ListOf<MetaBrand>;
 type BrowserLanguages = ListOf<MetaBrowserLanguage>;
 type Currencies = ListOf<MetaCurrency>;
 
@@ -417,6 +439,20 @@ async fn browsers() -> Response {
 #[utoipa::path(get, path = "/devicebrands", responses((status = 200, body = DeviceBrands)))]
 async fn device_brands() -> Response {
     let row = |(brand_id, name)| MetaDeviceBrand { brand_id, name };
+    whole_list(BrandValue::numbered().map(row).collect())
+}
+
+/// The kinds of devices under a shorter path, in `devices`.
+#[utoipa::path(get, path = "/devices", responses((status = 200, body = Devices)))]
+async fn devices() -> Response {
+    let row = |(device_type_id, name)| MetaDevice(MetaDeviceType { device_type_id, name });
+    whole_list(DeviceValue::numbered().map(row).collect())
+}
+
+/// The makers of devices under a shorter path, in `brands`.
+#[utoipa::path(get, path = "/brands", responses((status = 200, body = Brands)))]
+async fn brands() -> Response {
+    let row = |(brand_id, name)| MetaBrand(MetaDeviceBrand { brand_id, name });
     whole_list(BrandValue::numbered().map(row).collect())
 }
 

@@ -50,6 +50,18 @@ async fn tracking_domains_are_listed_by_their_hosts() {
 }
 
 #[tokio::test]
+async fn devices_and_brands_have_short_paths() {
+    let network = start_with_offers().await;
+    for (short, long, list) in
+        [("devices", "devicetypes", "device_types"), ("brands", "devicebrands", "device_brands")]
+    {
+        let rows = get(&network, &format!("/v1/meta/{short}")).await[short].clone();
+        assert!(rows.as_array().is_some_and(|rows| !rows.is_empty()), "{short}");
+        assert_eq!(rows, get(&network, &format!("/v1/meta/{long}")).await[list], "{short}");
+    }
+}
+
+#[tokio::test]
 async fn lists_take_a_limit_an_empty_order_and_all_relationships() {
     let network = start_with_offers().await;
     network.post("couponcodes", code("ALPHA")).await.done();
@@ -223,7 +235,7 @@ async fn filters_that_a_table_does_not_have_are_told() {
     let network = start_with_offers().await;
     let body = json!({
         "search_terms": [{"search_type": "advertiser_name", "value": "x"}],
-        "filters": {"labels": ["new"], "network_offer_ids": [1]}, "query": {},
+        "filters": {"labels": [{"id": 1}], "network_offer_ids": [1]}, "query": {},
     });
     let answer = network.post("offerstable", body.clone()).await.done();
     assert_eq!(ids(&answer, "offers", "network_offer_id"), [1]);

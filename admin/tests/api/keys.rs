@@ -202,7 +202,9 @@ const NETWORK_ROUTES: [(&str, &[&str]); 125] = [
 ];
 
 /// Every path below `/v1/meta`; all are only read.
-const META_ROUTES: [&str; 14] = [
+const META_ROUTES: [&str; 16] = [
+    "devices",
+    "brands",
     "countries",
     "regions",
     "cities",

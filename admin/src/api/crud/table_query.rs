@@ -114,19 +114,16 @@ impl TableQuery {
         }
         for (name, value) in &self.filters {
             let path = format!("filters.{name}");
-            let values = plain_texts(&path, value)?;
-            if values.is_empty() {
+            if matches!(value, Value::Null) || value.as_array().is_some_and(Vec::is_empty) {
                 continue;
             }
-            match find_filterable(spec.filters, name) {
-                Some(field) => {
-                    let filter = field.one_of(&values);
-                    let filter =
-                        filter.map_err(|error| ApiError::field(path, error.to_string()))?;
-                    request.query.filters.push(filter);
-                }
-                None => ignored.push(path),
-            }
+            let Some(field) = find_filterable(spec.filters, name) else {
+                ignored.push(path);
+                continue;
+            };
+            let filter = field.one_of(&plain_texts(&path, value)?);
+            let filter = filter.map_err(|error| ApiError::field(path, error.to_string()))?;
+            request.query.filters.push(filter);
         }
         if is_strict && !ignored.is_empty() {
             let error = |field| FieldError { field, error: NOT_HERE.into() };
@@ -159,10 +156,9 @@ fn find_filterable<'f>(fields: &'f [Filterable], name: &str) -> Option<&'f Filte
     fields.iter().find(is_named)
 }
 
-/// The values of a filter; empty for null and an empty list.
+/// The values of a filter.
 fn plain_texts(path: &str, value: &Value) -> Result<Vec<String>, ApiError> {
     match value {
-        Value::Null => Ok(Vec::new()),
         Value::Array(values) if values.len() > MAX_VALUES => {
             Err(ApiError::field(path, format!("at most {MAX_VALUES} values can be sent at once")))
         }
