@@ -283,7 +283,7 @@ impl<T: Row> PartialSchema for ListOf<T> {
         list.properties.insert(T::PLURAL.into(), rows.into());
         list.required.push(T::PLURAL.into());
         list.properties.insert("paging".into(), Paging::schema());
-        list.properties.insert("warnings".into(), Vec::<FieldWarning>::schema());
+        list.properties.insert("warnings".into(), Vec::<String>::schema());
         RefOr::T(Schema::Object(list))
     }
 }
@@ -295,7 +295,6 @@ impl<T: Row> ToSchema for ListOf<T> {
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((T::name().into_owned(), T::schema()));
-        schemas.push((FieldWarning::name().into_owned(), FieldWarning::schema()));
         T::schemas(schemas);
     }
 }

@@ -148,9 +148,9 @@ impl KeepsFields for PayoutRevenue {
         "is_enforce_caps",
         "is_must_approve_conversion",
         "is_postback_disabled",
-        "is_private",
     ];
-    const NOTES: &'static [&'static str] = &["remote_offer_resource"];
+    // A private entry is not shown to partners.
+    const NOTES: &'static [&'static str] = &["is_private", "remote_offer_resource"];
     const DROPPED: &'static [&'static str] =
         &["network_id", "network_offer_id", "time_created", "time_saved"];
 }

@@ -11,8 +11,9 @@ pub struct FieldError {
     pub error: String,
 }
 
-/// A remark about a part of a request that was ignored, or about a value that may surprise.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+/// A remark about a part of a request that was ignored, or about a value that may surprise. Answers
+/// have it as text, `field: message`, like the remarks about objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldWarning {
     /// The field's path, such as `columns.adset`.
     pub field: String,
@@ -26,6 +27,28 @@ impl FieldWarning {
         FieldWarning { field: field.into(), message: message.to_string() }
     }
 }
+
+impl serde::Serialize for FieldWarning {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}: {}", self.field, self.message))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for FieldWarning {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (field, message) = text.split_once(": ").unwrap_or(("", &text));
+        Ok(FieldWarning::new(field, message))
+    }
+}
+
+impl utoipa::PartialSchema for FieldWarning {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        String::schema()
+    }
+}
+
+impl utoipa::ToSchema for FieldWarning {}
 
 /// Collects field errors, so that a request learns of all its errors at once.
 #[derive(Debug, Default)]

@@ -25,7 +25,9 @@ impl Editable for Offer {
     fn complete(&mut self, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
         self.apply_kept();
         if let Some(id) = id {
-            name_entries(self, &offers::entries_of(tx, id)?);
+            let stored = offers::entries_of(tx, id)?;
+            name_entries(self, &stored);
+            keep_fields_of_entries(self, &stored);
         }
         target_values::complete(tx, "ruleset", &mut self.ruleset)?;
         for (index, redirect) in self.internal_redirects.iter_mut().enumerate() {
@@ -87,6 +89,18 @@ fn name_entries(offer: &mut Offer, stored: &[PayoutRevenue]) {
                 .filter(is_same)
                 .filter_map(|known| known.network_offer_payout_revenue_id);
             entry.network_offer_payout_revenue_id = ids.find(|id| taken.insert(*id));
+        }
+    }
+}
+
+/// Keeps those fields without a meaning that an entry does not name, because forms and clients of ours
+/// do not know them.
+fn keep_fields_of_entries(offer: &mut Offer, stored: &[PayoutRevenue]) {
+    for entry in &mut offer.payout_revenue {
+        let id = entry.network_offer_payout_revenue_id;
+        let known = stored.iter().find(|known| known.network_offer_payout_revenue_id == id);
+        for (name, value) in known.into_iter().flat_map(|known| &known.kept) {
+            entry.kept.entry(name).or_insert_with(|| value.clone());
         }
     }
 }

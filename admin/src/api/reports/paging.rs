@@ -29,8 +29,11 @@ impl<S: Sync> FromRequestParts<S> for PagingParameters {
         let mut paging = PagingQuery::default();
         let (mut field, mut is_descending, mut limit) = (None, false, None);
         let (mut has_mark, mut is_strict) = (false, false);
+        // Everflow's streams have no pages, and a client sends its own bookmark as `page`.
+        let takes_bookmarks = parts.uri.path().ends_with("/stream");
         for (name, value) in request::parameters(parts) {
             match name.as_str() {
+                "page" if takes_bookmarks && value.parse::<u32>().is_err() => {}
                 "page" => paging.page = Some(parse_number(&name, &value)?),
                 "page_size" => paging.page_size = Some(parse_number(&name, &value)?),
                 "limit" => limit = Some(parse_number(&name, &value)?),
@@ -46,6 +49,9 @@ impl<S: Sync> FromRequestParts<S> for PagingParameters {
         let sign = if is_descending { "-" } else { "" };
         paging.order = field.map(|field| format!("{sign}{field}"));
         paging.page_size = paging.page_size.or(limit);
+        if takes_bookmarks && paging.page.is_none() {
+            paging.page_size = None;
+        }
         Ok(PagingParameters { paging, has_mark, is_strict })
     }
 }
@@ -66,6 +72,8 @@ fn parse_number(name: &str, value: &str) -> Result<u32, ApiError> {
     value.parse().map_err(|_| ApiError::field(name, "must be a whole number"))
 }
 
+const ABOUT_PAGE_SIZE: &str =
+    "As in the body. Of a path that ends with `stream`, only together with a number as `page`";
 const ABOUT_STRICT: &str = "Refuse columns, filters and fields that Everflow's reports have and these \
     do not, instead of ignoring them with a warning";
 
@@ -80,7 +88,7 @@ impl IntoParams for PagingParameters {
         let directions = text().enum_values(Some(["", "asc", "desc"]));
         vec![
             query("page", "As in the body", number(u32::MAX)),
-            query("page_size", "As in the body", number(MAX_PAGE_SIZE)),
+            query("page_size", ABOUT_PAGE_SIZE, number(MAX_PAGE_SIZE)),
             query("limit", "The same as `page_size`", number(MAX_PAGE_SIZE)),
             query("order_field", "As `order` in the body", text().build()),
             query("order_direction", "asc where it is not said", directions.build()),

@@ -22,7 +22,7 @@ fn sent_offer() -> Value {
                  "is_private": false, "is_postback_disabled": false,
                  "global_advertiser_event_id": 0},
                 {"entry_name": "Lead", "payout_type": "null_value", "revenue_type": "blank",
-                 "is_default": false, "is_private": true},
+                 "is_default": false, "is_private": true, "is_postback_disabled": true},
             ],
         }),
     )
@@ -55,7 +55,7 @@ async fn an_offer_is_read_overlaid_and_written_back_as_clients_of_everflow_do() 
     assert_eq!(
         read["warnings"],
         json!([
-            "payout_revenue[1].is_private: kept as sent and given back, without effect",
+            "payout_revenue[1].is_postback_disabled: kept as sent and given back, without effect",
             "conversion_method, redirect_mode: kept as sent and given back, without effect",
         ])
     );
@@ -72,6 +72,11 @@ async fn an_offer_is_read_overlaid_and_written_back_as_clients_of_everflow_do() 
     let nested = written["relationship"]["payout_revenue"].clone();
     network.patch("offers/3", json!({"payout_revenue": nested})).await.done();
     assert_eq!(entry_ids(&network).await, before);
+    // A form that does not know a kept field of an entry leaves it.
+    let mut entries = written["payout_revenue"].clone();
+    entries[1].as_object_mut().unwrap().remove("is_private");
+    let patched = network.patch("offers/3", json!({"payout_revenue": entries})).await.done();
+    assert_eq!(patched["payout_revenue"][1]["is_private"], true);
     let whole = with(offer("Coats"), json!({"offer_status": "paused"}));
     assert_eq!(network.put("offers/3", whole).await.done().get("internal_notes"), None);
     let typo = network.patch("offers/3", json!({"internal_note": "x"})).await;

@@ -315,6 +315,10 @@ async fn a_click_that_came_again_within_seconds_is_a_duplicate() {
     };
     network.visit(&[at(0), at(3), at(60)]).await;
     let stream = network.query("clicks/stream", june(json!({}))).await.done();
+    // A client sends the time of its last click as the page.
+    let bookmarked = "clicks/stream?page=2026-06-15%2012:00:00&page_size=1";
+    let bookmarked = network.query(bookmarked, june(json!({}))).await.done();
+    assert_eq!(bookmarked["clicks"], stream["clicks"]);
     let clicks = stream["clicks"].as_array().unwrap();
     let newest_first: Vec<&Value> = clicks.iter().map(|click| &click["is_duplicate"]).collect();
     assert_eq!(newest_first, [false, true, false]);
