@@ -39,6 +39,8 @@ mod preview;
 mod read_error;
 mod rows;
 mod table;
+mod workbook;
+mod workbook_bounds;
 mod wrong_row;
 
 pub mod edit;
@@ -51,6 +53,7 @@ pub use header::{FileColumn, needed};
 pub use layout::{ColumnChoice, ColumnRef, FieldValue, Layout, Separator, field_place};
 pub use preview::{Preview, PreviewRow, doubtful_encoding, preview};
 pub use read_error::ReadError;
+pub use workbook::WorkbookError;
 
 use rows::{FileRow, Rows};
 use wrong_row::{Row, WrongRow};

@@ -31,6 +31,7 @@ pub mod export;
 pub mod import;
 pub mod jobs;
 pub mod keys;
+pub mod table_file;
 pub mod uploads;
 
 pub mod attribution;

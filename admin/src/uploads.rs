@@ -27,9 +27,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::words::words;
-use crate::catalog::{Encoding, FieldError};
+use crate::catalog::{BulkMode, Encoding, FieldError};
 use crate::disk::Disk;
 use crate::edit::EditError;
+use crate::export;
+use crate::import::errors::ErrorsError;
 use crate::import::{self, Commit, CommitProgress, ImportError, ImportSource, Layout, Preview};
 use crate::private_file::{create_new, random_name};
 use crate::publish::PublisherHandle;
@@ -38,6 +40,7 @@ use crate::store::staging::cross_row_checks::{Scope, Seen};
 use crate::store::staging::{self, Counts, FaultGroup, Intent, RowChoice, ShownRow, Summary};
 use crate::store::uploads::{self as rows, Upload};
 use crate::store::{DedicatedConnection, StagingTx, Store, StoreError, WriteTx, origin};
+use crate::table_file::{FileStyle, TableFile, TableWriter};
 use crate::worker::{self, RetryDelays, Worker};
 
 /// Name of the uploads folder in the data folder.
@@ -475,33 +478,59 @@ impl Uploads {
         on_disk(move || Ok(remove_file(&path)?)).await
     }
 
-    /// Writes all errors of an upload, or with `has_rows` its wrong rows, as CSV behind the bytes of
-    /// `file`.
+    /// Writes all errors of an upload, or with `has_rows` its wrong rows.
     ///
     /// # Errors
     /// When the upload does not exist or the file cannot be written.
-    pub async fn errors(&self, id: u32, has_rows: bool, file: File) -> Result<File, UploadError> {
+    pub async fn errors(
+        &self,
+        id: u32,
+        has_rows: bool,
+        style: FileStyle,
+    ) -> Result<TableFile, UploadError> {
         let upload = self.find(id).await?;
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
             let connection = shared.connect(&upload)?;
             let tx = connection.begin_read()?;
+            let mut out = shared.table_file(style)?;
             let written = match has_rows {
-                true => import::errors::write_rows(&tx, &file),
-                false => import::errors::write(&tx, &file),
+                true => import::errors::write_rows(&tx, &mut out),
+                false => import::errors::write(&tx, &mut out),
             };
-            written.map_err(io::Error::other)?;
-            Ok(file)
+            written.map_err(|error| match error {
+                ErrorsError::Write(error) => error,
+                ErrorsError::Store(error) => io::Error::other(error),
+            })?;
+            Ok(out.finish()?)
         })
         .await
     }
 
-    /// Creates a file without a name, which closing removes.
+    /// Writes a template.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn template(
+        &self,
+        mode: BulkMode,
+        style: FileStyle,
+    ) -> Result<TableFile, UploadError> {
+        let shared = Arc::clone(&self.shared);
+        on_disk(move || {
+            let mut out = shared.table_file(style)?;
+            export::write_template(mode, &mut out)?;
+            Ok(out.finish()?)
+        })
+        .await
+    }
+
+    /// Begins a file of rows without a name, which closing removes.
     ///
     /// # Errors
     /// When the file cannot be created.
-    pub fn nameless_file(&self) -> io::Result<File> {
-        nameless(&self.shared.folder)
+    pub fn table_file(&self, style: FileStyle) -> io::Result<TableWriter> {
+        self.shared.table_file(style)
     }
 
     /// An upload with staged rows.
@@ -582,6 +611,10 @@ impl Drop for SavingMark {
 impl Shared {
     fn saving(&self) -> MutexGuard<'_, HashMap<u32, Arc<CommitProgress>>> {
         self.saving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn table_file(&self, style: FileStyle) -> io::Result<TableWriter> {
+        TableWriter::new(nameless(&self.folder)?, style, &self.folder)
     }
 
     fn connect(&self, upload: &Upload) -> Result<DedicatedConnection, StoreError> {

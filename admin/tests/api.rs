@@ -102,6 +102,8 @@ mod networks_reporting;
 mod networks_smartswitch;
 #[path = "api/networks/trafficcontrols.rs"]
 mod networks_trafficcontrols;
+#[path = "api/networks/uploaded_spreadsheets.rs"]
+mod networks_uploaded_spreadsheets;
 #[path = "api/networks/uploads.rs"]
 mod networks_uploads;
 #[path = "api/networks/users.rs"]

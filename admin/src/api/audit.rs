@@ -1,6 +1,5 @@
 //! `/v1/networks/audit`: the audit of changes, newest first, also as a file.
 
-use std::fs::File;
 use std::io;
 
 use axum::extract::State;
@@ -15,10 +14,10 @@ use super::error::ApiError;
 use super::request::{ListParameters, ListSpec};
 use super::schema::{Row, listing};
 use super::state::AppState;
-use crate::csv_file::CsvWriter;
 use crate::store::audit::Recorded;
 use crate::store::rows::Filter;
 use crate::store::{ReadTx, Store, StoreError, audit};
+use crate::table_file::{CellWriter, TableFile, TableWriter};
 use crate::uploads::{UploadError, Uploads};
 
 const LIST: ListSpec = ListSpec {
@@ -40,6 +39,7 @@ impl utoipa::IntoParams for ExportParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let mut parameters = EXPORT.parameters();
         parameters.retain(|parameter| !parameter.name.starts_with("page"));
+        parameters.extend(download::file_parameters());
         parameters
     }
 }
@@ -65,17 +65,18 @@ async fn list(
 }
 
 /// All changes that match the filters, as a file; the changed fields are JSON in one column.
-#[utoipa::path(get, path = "/audit/export.csv", params(ExportParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
+#[utoipa::path(get, path = "/audit/export.csv", params(ExportParameters), responses((status = 200, content((String = "text/csv; charset=utf-8"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 async fn export(
     State(store): State<Store>,
     State(uploads): State<Uploads>,
-    parameters: ListParameters,
+    mut parameters: ListParameters,
 ) -> Result<Response, ApiError> {
+    let style = download::take_style(&mut parameters)?;
     let query = parameters.parse(&EXPORT)?.query;
     if query.page.is_some() {
         return Err(ApiError::field("page", "an export has no pages; it holds all entries"));
     }
-    let file = uploads.nameless_file().map_err(UploadError::Folder)?;
+    let file = uploads.table_file(style).map_err(UploadError::Folder)?;
     let written = store
         .read(move |connection| Ok::<_, StoreError>(write(connection, &query.filters, file)))
         .await?;
@@ -84,7 +85,7 @@ async fn export(
         Err(WriteError::Store(error)) => return Err(error.into()),
         Err(WriteError::File(error)) => return Err(UploadError::Folder(error).into()),
     };
-    Ok(download::csv(file, "audit.csv").map_err(UploadError::Folder)?)
+    Ok(download::send(file, "audit").map_err(UploadError::Folder)?)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -113,13 +114,17 @@ const COLUMNS: [&str; 15] = [
     "changes",
 ];
 
-fn write(connection: &ReadTx<'_>, filters: &[Filter], file: File) -> Result<File, WriteError> {
-    let mut out = CsvWriter::begin(file, &COLUMNS)?;
+fn write(
+    connection: &ReadTx<'_>,
+    filters: &[Filter],
+    mut out: TableWriter,
+) -> Result<TableFile, WriteError> {
+    out.header(COLUMNS)?;
     audit::each(connection, filters, |entry| write_entry(&mut out, &entry))?;
     Ok(out.finish()?)
 }
 
-fn write_entry(out: &mut CsvWriter<File>, entry: &Recorded) -> Result<(), WriteError> {
+fn write_entry(out: &mut TableWriter, entry: &Recorded) -> Result<(), WriteError> {
     let time = jiff::Timestamp::from_second(entry.time_created).unwrap_or_default();
     let changes = serde_json::to_string(&entry.changes).map_err(io::Error::other)?;
     out.number(entry.network_audit_id)?;

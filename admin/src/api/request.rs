@@ -548,6 +548,11 @@ fn sortable(fields: &[Filterable]) -> impl Iterator<Item = &Filterable> {
 }
 
 impl ListParameters {
+    /// Takes all values of a parameter that is none of the list itself.
+    pub(super) fn take_values(&mut self, name: &str) -> Vec<String> {
+        self.0.extract_if(.., |(own, _)| own == name).map(|(_, value)| value).collect()
+    }
+
     /// Takes a flag that is no parameter of the list itself; `false` if absent.
     pub(super) fn take_flag(&mut self, flag: &str) -> Result<bool, ApiError> {
         let mut is_set = false;

@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use utoipa::PartialSchema;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,11 +23,11 @@ use super::download;
 use super::error::ApiError;
 use super::live::Edits;
 use super::request::{Id, Json, ListParameters, ListSpec, Wait};
-use super::schema::listing;
+use super::schema::{listing, parameter};
 use super::state::AppState;
 use crate::catalog::BulkMode;
 use crate::edit::Saved;
-use crate::export;
+use crate::export::{self, ExportDetails};
 use crate::import::{ImportError, ReadError};
 use crate::store::coupon_codes::FILTERS;
 use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Vocabulary};
@@ -65,6 +66,9 @@ const EXPORT: ListSpec = ListSpec {
     relationships: &[],
     ..list_spec::LIST
 };
+/// Parameters for columns beside the fields of a code.
+const NAMES: &str = "names";
+const LINKS: &str = "links";
 const FIRST_PAGE: Page = Page { number: 1, size: 50 };
 
 listing!(Listing, LIST);
@@ -78,7 +82,11 @@ impl utoipa::IntoParams for ExportParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let mut parameters = EXPORT.parameters();
         parameters.retain(|parameter| !parameter.name.starts_with("page"));
-        parameters.push(download::bom_parameter());
+        let flag = |name, about| parameter(name, ParameterIn::Query, about, bool::schema());
+        parameters
+            .push(flag(NAMES, "With the names of offer and partner; an upload leaves them out"));
+        parameters.push(flag(LINKS, "With the tracking links; an upload leaves them out"));
+        parameters.extend(download::file_parameters());
         parameters
     }
 }
@@ -100,7 +108,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// Stages a bulk file; an empty body begins an upload without rows.
-#[utoipa::path(post, path = "/couponcodes/uploads", params(UploadParameters), request_body(content((String = "text/csv"), (String = "multipart/form-data"))), responses((status = 200, body = Upload), (status = 503, body = super::error::ErrorBody)))]
+#[utoipa::path(post, path = "/couponcodes/uploads", params(UploadParameters), request_body(content((String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (String = "multipart/form-data"))), responses((status = 200, body = Upload), (status = 503, body = super::error::ErrorBody)))]
 async fn create(
     State(edits): State<Edits>,
     State(uploads): State<Uploads>,
@@ -262,62 +270,69 @@ async fn error_groups(State(uploads): State<Uploads>, Id(id): Id) -> Result<Resp
 }
 
 /// The errors of the rows, as a file.
-#[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors.csv", params(Id, FileParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8"), (status = 409, body = super::error::ErrorBody)))]
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors.csv", params(Id, FileParameters), responses((status = 200, content((String = "text/csv; charset=utf-8"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))), (status = 409, body = super::error::ErrorBody)))]
 async fn errors(
     State(uploads): State<Uploads>,
     Id(id): Id,
-    FileParameters { has_mark }: FileParameters,
+    FileParameters(style): FileParameters,
 ) -> Result<Response, ApiError> {
-    let file = download::begin(&uploads, has_mark).map_err(UploadError::Folder)?;
-    let file = uploads.errors(id, false, file).await?;
-    Ok(download::csv(file, "errors.csv").map_err(UploadError::Folder)?)
+    let file = uploads.errors(id, false, style).await?;
+    Ok(download::send(file, "errors").map_err(UploadError::Folder)?)
 }
 
 /// The rows with errors and the reasons, as a file that can be mended and uploaded.
-#[utoipa::path(get, path = "/couponcodes/uploads/{id}/invalid_rows.csv", params(Id, FileParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8"), (status = 409, body = super::error::ErrorBody)))]
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/invalid_rows.csv", params(Id, FileParameters), responses((status = 200, content((String = "text/csv; charset=utf-8"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))), (status = 409, body = super::error::ErrorBody)))]
 async fn invalid_rows(
     State(uploads): State<Uploads>,
     Id(id): Id,
-    FileParameters { has_mark }: FileParameters,
+    FileParameters(style): FileParameters,
 ) -> Result<Response, ApiError> {
-    let file = download::begin(&uploads, has_mark).map_err(UploadError::Folder)?;
-    let file = uploads.errors(id, true, file).await?;
-    Ok(download::csv(file, "wrong-rows.csv").map_err(UploadError::Folder)?)
+    let file = uploads.errors(id, true, style).await?;
+    Ok(download::send(file, "wrong-rows").map_err(UploadError::Folder)?)
 }
 
 /// An example of a bulk file.
-#[utoipa::path(get, path = "/couponcodes/template.csv", params(TemplateParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
-async fn template(TemplateParameters { mode, has_mark }: TemplateParameters) -> Response {
+#[utoipa::path(get, path = "/couponcodes/template.csv", params(TemplateParameters), responses((status = 200, content((String = "text/csv; charset=utf-8"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+async fn template(
+    State(uploads): State<Uploads>,
+    TemplateParameters { mode, style }: TemplateParameters,
+) -> Result<Response, ApiError> {
     let name = match mode {
-        BulkMode::Add => "add-coupon-codes.csv",
-        BulkMode::Update => "update-coupon-codes.csv",
+        BulkMode::Add => "add-coupon-codes",
+        BulkMode::Update => "update-coupon-codes",
     };
-    download::short_csv(&export::template_csv(mode), has_mark, name)
+    let file = uploads.template(mode, style).await?;
+    Ok(download::send(file, name).map_err(UploadError::Folder)?)
 }
 
 /// Exports all codes that match the filters, as a file for a later upload.
-#[utoipa::path(get, path = "/couponcodes/export.csv", params(ExportParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
+#[utoipa::path(get, path = "/couponcodes/export.csv", params(ExportParameters), responses((status = 200, content((String = "text/csv; charset=utf-8"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 async fn export_codes(
     State(store): State<Store>,
     State(uploads): State<Uploads>,
     mut parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let has_mark = parameters.take_flag(download::BOM)?;
+    let style = download::take_style(&mut parameters)?;
+    let names = parameters.take_flag(NAMES)?;
+    let links = parameters.take_flag(LINKS)?;
+    let details = ExportDetails { names, links };
     let query = parameters.parse(&EXPORT)?.query;
     if query.page.is_some() {
         return Err(ApiError::field("page", "an export has no pages; it holds all codes"));
     }
-    let file = download::begin(&uploads, has_mark).map_err(UploadError::Folder)?;
+    let mut file = uploads.table_file(style).map_err(UploadError::Folder)?;
     let file = store
-        .read(move |connection| match export::write(connection, &query.filters, &file) {
-            Ok(_count) => Ok(Ok(file)),
-            Err(export::ExportError::Store(error)) => Err(error),
-            Err(export::ExportError::Write(error)) => Ok(Err(error)),
+        .read(move |connection| {
+            match export::write(connection, &query.filters, details, &mut file) {
+                Ok(_count) => Ok(file.finish()),
+                Err(export::ExportError::Store(error)) => Err(error),
+                Err(export::ExportError::Write(error)) => Ok(Err(error)),
+            }
         })
         .await
         .map_err(|error: StoreError| error)?;
     let file = file.map_err(UploadError::Folder)?;
-    Ok(download::csv(file, "coupon-codes.csv").map_err(UploadError::Folder)?)
+    Ok(download::send(file, "coupon-codes").map_err(UploadError::Folder)?)
 }
 
 impl From<UploadError> for ApiError {
@@ -351,13 +366,7 @@ impl From<UploadError> for ApiError {
             UploadError::Import(ImportError::LowDiskSpace(error)) => error.into(),
             UploadError::Import(ImportError::Refused(_)) => conflict("upload.invalid_rows"),
             UploadError::Import(ImportError::Empty) => conflict("upload.empty"),
-            UploadError::Folder(error) if error.kind() == ErrorKind::StorageFull => {
-                StoreError::Full.into()
-            }
-            UploadError::Folder(error) => {
-                tracing::error!(%error, "using the folder of uploads failed");
-                ApiError::inside()
-            }
+            UploadError::Folder(error) => download::not_written(&error),
         }
     }
 }

@@ -8,6 +8,8 @@ use clap::Args;
 
 use super::output::Output;
 use crate::config::Config;
+use crate::csv_file::CsvWriter;
+use crate::export::ExportDetails;
 use crate::{export, store};
 
 #[derive(Debug, Args)]
@@ -26,7 +28,10 @@ pub(super) fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
         Some(path) => Output::open(path, args.force)?,
         None => Output::Standard,
     };
-    let codes = export::write(&tx, &[], output.writer()).with_context(|| output.failure())?;
+    let mut out = CsvWriter::new(output.writer());
+    let codes = export::write(&tx, &[], ExportDetails::default(), &mut out)
+        .with_context(|| output.failure())?;
+    out.finish().with_context(|| output.failure())?;
     let is_standard = output.is_standard();
     output.finish()?;
     if let (Some(path), false, true) = (&args.file, is_standard, std::io::stderr().is_terminal()) {

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::Output;
 use crate::catalog::{BulkMode, DateFormat, Encoding, FieldError};
 use crate::config::Config;
+use crate::csv_file::CsvWriter;
 use crate::disk::Disk;
 use crate::import::{self, Commit, ImportError, ImportSource, Layout, Progress, ReadError};
 use crate::store::origin::{Actor, Origin};
@@ -21,7 +22,7 @@ use crate::store::{self, DedicatedConnection, ReadTx, StoreError};
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// The CSV file
+    /// The file: CSV, or a workbook (XLSX)
     file: PathBuf,
     /// Add new coupon codes, or update existing ones
     #[arg(long, value_name = "add|update", default_value = "add")]
@@ -32,6 +33,9 @@ pub(super) struct ImportArgs {
     /// The form of days that do not begin with the year, such as dd/mm/yyyy
     #[arg(long, value_name = "FORMAT")]
     date_format: Option<DateFormat>,
+    /// The sheet of a workbook; the first visible one with rows if missing
+    #[arg(long, value_name = "NAME")]
+    sheet: Option<String>,
     /// Skip invalid rows and save the others
     #[arg(long)]
     skip_invalid: bool,
@@ -97,7 +101,8 @@ fn import(
         progress: Default::default(),
     };
     let (encoding, date_format) = (args.encoding, args.date_format);
-    let layout = Layout { encoding, date_format, ..Layout::default() };
+    let sheet = args.sheet.clone();
+    let layout = Layout { encoding, date_format, sheet, ..Layout::default() };
     import::import(connection, file, &layout, how, &mut |progress| match progress {
         Progress::Read(bytes) => bar.set_position(bytes),
         Progress::Saving => bar.set_message("saving"),
@@ -149,7 +154,9 @@ fn report_faults(connection: &ReadTx<'_>, errors: Option<Output>) -> anyhow::Res
     )?;
     let is_written = errors.is_some();
     if let Some(output) = errors {
-        import::errors::write(connection, output.writer()).with_context(|| output.failure())?;
+        let mut out = CsvWriter::new(output.writer());
+        import::errors::write(connection, &mut out).with_context(|| output.failure())?;
+        out.finish().with_context(|| output.failure())?;
         output.finish()?;
     }
     match (more, is_written) {

@@ -15,10 +15,13 @@ use serde::Deserialize;
 use super::{format, words};
 
 /// Parameters that only the console reads.
-const OF_CONSOLE: &[&str] = &["notice", "live", "job", "changed", "columns", "choose", "view", BOM];
+const OF_CONSOLE: &[&str] =
+    &["notice", "live", "job", "changed", "columns", "choose", "view", BOM, FORMAT];
 
 /// The parameter of the API for a file that Excel opens as UTF-8.
 const BOM: &str = "bom";
+/// The parameter of the API for the format of a file.
+const FORMAT: &str = "format";
 
 /// Parameters about the change that led to the page, and of a box that is open once; no link carries
 /// them on.
@@ -127,6 +130,11 @@ impl ListQuery {
     /// Whether the address is that of a file for Excel.
     pub(crate) fn is_for_excel(&self) -> bool {
         self.value(BOM) == "true"
+    }
+
+    /// Whether the address is that of a workbook.
+    fn is_workbook(&self) -> bool {
+        self.value(FORMAT) == "xlsx"
     }
 
     /// All values of a parameter.
@@ -386,10 +394,14 @@ fn join<'a>(path: &str, pairs: impl Iterator<Item = &'a (String, String)>) -> St
     joined
 }
 
-/// The address of a file, for Excel if the page's link says so.
-pub(crate) fn with_mark(path: &str, query: &ListQuery) -> String {
+/// The address of a file, in the style that the page's link says.
+pub(crate) fn with_style(path: &str, query: &ListQuery) -> String {
     let separator = if path.contains('?') { '&' } else { '?' };
-    if query.is_for_excel() { format!("{path}{separator}{BOM}=true") } else { path.to_owned() }
+    match (query.is_workbook(), query.is_for_excel()) {
+        (true, _) => format!("{path}{separator}{FORMAT}=xlsx"),
+        (false, true) => format!("{path}{separator}{BOM}=true"),
+        (false, false) => path.to_owned(),
+    }
 }
 
 /// Encodes a text as a part of a query.

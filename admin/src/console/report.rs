@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::ConsoleState;
 use super::api_client::{ApiClient, Refusal};
 use super::error_page::PageError;
-use super::list::{Chip, ListQuery, encode, with_mark};
+use super::list::{Chip, ListQuery, encode, with_style};
 use super::page::{PageResult, html};
 use super::typed_period::Period;
 use super::viewer::Viewer;
@@ -106,7 +106,7 @@ pub(crate) async fn export(
     query: &ListQuery,
     body: &Value,
 ) -> PageResult {
-    let request = Request::post(with_mark(path, query))
+    let request = Request::post(with_style(path, query))
         .header(CONTENT_TYPE, "application/json")
         .body(Body::from(body.to_string()))
         .map_err(|_| PageError::not_found())?;

@@ -12,7 +12,8 @@ pub(super) const REASONS_COLUMN: &str = "errors";
 /// Holds the cells of a downloaded wrong row beyond those of its header.
 pub(super) const SURPLUS_COLUMN: &str = "surplus_cells";
 /// Columns of downloaded files that say more about a code than its fields.
-const OWN_COLUMNS: [&str; 2] = [REASONS_COLUMN, SURPLUS_COLUMN];
+const OWN_COLUMNS: [&str; 5] =
+    [REASONS_COLUMN, SURPLUS_COLUMN, "offer_name", "affiliate_name", "tracking_link"];
 /// Names of unknown columns that a warning repeats.
 const MAX_NAMES: usize = 20;
 

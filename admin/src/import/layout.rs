@@ -76,6 +76,8 @@ pub struct Layout {
     pub columns: Vec<ColumnChoice>,
     /// The values of fields without a column, the same in all rows.
     pub values: Vec<FieldValue>,
+    /// The sheet of a workbook; else the first one with rows.
+    pub sheet: Option<String>,
     /// The form of days that do not begin with the year.
     pub date_format: Option<DateFormat>,
 }

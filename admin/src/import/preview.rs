@@ -8,6 +8,7 @@ use super::header::{self, FileColumn};
 use super::layout::{Layout, Separator};
 use super::read_error::ReadError;
 use super::table::Table;
+use super::workbook::ARCHIVE_MARK;
 use crate::catalog::{BulkMode, COLUMNS, Encoding};
 
 /// Rows of a preview.
@@ -69,7 +70,7 @@ pub fn preview(mode: BulkMode, layout: &Layout, file: impl Read) -> Result<Previ
         rows,
         missing: missing.unwrap_or_default(),
         problems: problems.iter().map(ToString::to_string).collect(),
-        warnings: Vec::from_iter(header::unknown_columns(&columns)),
+        warnings: table.warning.iter().cloned().chain(header::unknown_columns(&columns)).collect(),
         columns,
     })
 }
@@ -103,6 +104,10 @@ fn found_encoding(file: &mut File) -> Result<(Encoding, bool), ReadError> {
     let looked = file.take(4).read_to_end(&mut start);
     looked.map_err(|source| ReadError::Broken { line: 1, source })?;
     rewind(file)?;
+    if start.starts_with(ARCHIVE_MARK) {
+        // The texts of a workbook are always UTF-8.
+        return Ok((Encoding::Utf8, true));
+    }
     if let Some(encoding) = Encoding::of_start(&start) {
         return Ok((encoding, true));
     }

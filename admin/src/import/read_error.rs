@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::workbook::WorkbookError;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be opened.
@@ -21,11 +23,15 @@ pub enum ReadError {
         /// First line of the row.
         line: u64,
     },
-    /// The file is a spreadsheet workbook or another archive.
+    /// The file is a workbook of an old format, or encrypted.
     #[error(
-        "line 1: the file is {0}, not text; open it in the program that made it and save it as \"CSV UTF-8\""
+        "line 1: the file is an old Excel workbook (XLS), or one with a password; open it in the program that \
+         made it and save it without a password as XLSX or as \"CSV UTF-8\""
     )]
-    Workbook(&'static str),
+    OldWorkbook,
+    /// The workbook cannot be read.
+    #[error(transparent)]
+    Workbook(#[from] WorkbookError),
     /// Lines end with CR alone, as on an old Macintosh.
     #[error(
         "line 1: the lines end with CR alone; save the file with lines that end with LF or CRLF"

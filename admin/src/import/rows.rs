@@ -1,6 +1,6 @@
 //! From the records of a file to rows that are right by themselves, each with its line.
 //!
-//! Headers stand in any order and case. The text is UTF-8, UTF-16 or Windows-1252; cells are
+//! A file is text, or a workbook. Headers stand in any order and case. The text is UTF-8, UTF-16 or Windows-1252; cells are
 //! separated by commas, semicolons, tabs or `|`; lines end with LF or CRLF; a quoted cell may hold
 //! line ends. Rows of blank cells, and the untouched example of a template, are left out. A wrong
 //! cell is reported with its line and column, and the rows after it are read; so is a row with too
@@ -50,7 +50,8 @@ impl<R: Read> Rows<R> {
         let table = Table::open(layout, file)?;
         let columns = header::columns(layout, &table.record)?;
         let header = Header::new(mode, layout, &columns)?;
-        let warnings = Vec::from_iter(header::unknown_columns(&columns));
+        let warnings = table.warning.iter().cloned().chain(header::unknown_columns(&columns));
+        let warnings = warnings.collect();
         let date_format = layout.date_format;
         Ok(Rows { mode, date_format, table, header, warnings, is_any_cut: false })
     }
@@ -272,7 +273,7 @@ mod tests {
     fn a_file_of_another_kind_is_named() {
         let long = format!("{}{}", HEADER.replace('\n', "\r"), "1,,AAA,active\r".repeat(30_000));
         let cases: [(&[u8], &str); 5] = [
-            (b"PK\x03\x04\x14\0\x06\0\x08\0,\n", "XLSX"),
+            (b"PK\x03\x04\x14\0\x06\0\x08\0,\n", "cannot be read as an Excel workbook (XLSX)"),
             (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "XLS"),
             (b"offer_id,affiliate_id,coupon_code,status\r1,,AAA,active\r", "CR alone"),
             (long.as_bytes(), "CR alone"),

@@ -1,4 +1,5 @@
-//! A file as a table: its records as bytes of UTF-8, each with its line.
+//! A file as a table: its records as bytes of UTF-8, each with its line. The file is text, or a
+//! workbook, whose rows count as lines.
 
 use std::io::{Chain, Cursor, Read};
 use std::rc::Rc;
@@ -9,35 +10,48 @@ use super::encoding::Text;
 use super::layout::{Layout, Separator};
 use super::lines::{Counts, END_MARK, Lines};
 use super::read_error::ReadError;
+use super::workbook::{ARCHIVE_MARK, Workbook};
 use crate::catalog::Encoding;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 /// How much of a file is looked at for what kind it is; longer than any header.
 const LOOKED_AT: u64 = 8 * 1024;
-/// First bytes and names of file types often mistaken for CSV.
-const OTHER_FILES: [(&[u8], &str); 2] = [
-    (b"PK\x03\x04", "an Excel workbook (XLSX) or another ZIP archive"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (XLS)"),
-];
+/// Begins an old workbook (XLS), which is often mistaken for a new one.
+const OLD_WORKBOOK_MARK: &[u8] = b"\xd0\xcf\x11\xe0";
 
 /// A file whose first bytes were looked at.
 type Again<R> = Chain<Cursor<Vec<u8>>, R>;
 
 /// The records of one file, the header being the first.
 pub(super) struct Table<R> {
-    reader: Reader<Lines<Again<Text<Again<R>>>>>,
+    records: Records<R>,
     pub(super) record: ByteRecord,
+    pub(super) encoding: Encoding,
+    pub(super) separator: Separator,
+    /// What was left out of a workbook.
+    pub(super) warning: Option<String>,
+}
+
+enum Records<R> {
+    Text(Box<TextRecords<R>>),
+    Workbook { workbook: Workbook, bytes: u64 },
+}
+
+/// The records of a text.
+struct TextRecords<R> {
+    reader: Reader<Lines<Again<Text<Again<R>>>>>,
     counts: Rc<Counts>,
     /// Lines before the header.
     lines_before: u64,
-    pub(super) encoding: Encoding,
-    pub(super) separator: Separator,
 }
 
 impl<R: Read> Table<R> {
     /// Reads up to the header, which is the first record; empty in an empty file.
     pub(super) fn open(layout: &Layout, mut file: R) -> Result<Table<R>, ReadError> {
         let start = look_at(&mut file)?;
+        if start.starts_with(ARCHIVE_MARK) {
+            return Table::open_workbook(layout, Cursor::new(start).chain(file));
+        }
         let first: Vec<u8> = start.iter().copied().take(4).collect();
         let encoding = layout.encoding.or_else(|| Encoding::of_start(&first));
         let encoding = encoding.unwrap_or(Encoding::Utf8);
@@ -50,59 +64,111 @@ impl<R: Read> Table<R> {
         let found = || named.map_or_else(|| Separator::of_header(header), |(named, _)| named);
         let separator = layout.separator.unwrap_or_else(found);
         let text = Cursor::new(start).chain(text);
+        let lines_before = named.map_or(0, |_| 1);
+        let mut records = Box::new(TextRecords::new(text, separator, lines_before));
+        let record = records.header()?;
+        let records = Records::Text(records);
+        Ok(Table { records, record, encoding, separator, warning: None })
+    }
+
+    fn open_workbook(layout: &Layout, file: Again<R>) -> Result<Table<R>, ReadError> {
+        let mut file = CountedRead { file, bytes: 0 };
+        let mut workbook = Workbook::open(&mut file, layout.sheet.as_deref())?;
+        let header = workbook.next_row()?;
+        let record = header.map(|header| header.cells).unwrap_or_default();
+        let warning = workbook.warning.take();
+        let records = Records::Workbook { workbook, bytes: file.bytes };
+        let (encoding, separator) = (Encoding::Utf8, Separator::Comma);
+        Ok(Table { records, record, encoding, separator, warning })
+    }
+
+    pub(super) fn bytes_read(&self) -> u64 {
+        match &self.records {
+            Records::Text(records) => records.counts.of_file.get(),
+            Records::Workbook { bytes, .. } => *bytes,
+        }
+    }
+
+    /// Reads the next record that is not blank, and returns its first line; `None` at the end.
+    pub(super) fn next_record(&mut self) -> Result<Option<u64>, ReadError> {
+        match &mut self.records {
+            Records::Text(records) => loop {
+                let line = records.next_of_any(&mut self.record)?;
+                // Spreadsheet programs write rows of blank cells where rows were cleared.
+                if line.is_none() || self.record.iter().any(|cell| !cell.trim_ascii().is_empty()) {
+                    return Ok(line);
+                }
+            },
+            Records::Workbook { workbook, .. } => {
+                let Some(row) = workbook.next_row()? else { return Ok(None) };
+                self.record = row.cells;
+                Ok(Some(row.number))
+            }
+        }
+    }
+}
+
+impl<R: Read> TextRecords<R> {
+    fn new(text: Again<Text<Again<R>>>, separator: Separator, lines_before: u64) -> TextRecords<R> {
         let counts = Rc::<Counts>::default();
-        let mut reader = ReaderBuilder::new()
+        let reader = ReaderBuilder::new()
             .flexible(true)
             .has_headers(false)
             .terminator(Terminator::Any(b'\n'))
             .delimiter(separator.byte())
             .buffer_capacity(BUFFER_BYTES)
             .from_reader(Lines::new(text, separator.byte(), Rc::clone(&counts)));
+        TextRecords { reader, counts, lines_before }
+    }
+
+    /// The first record; empty in an empty file.
+    fn header(&mut self) -> Result<ByteRecord, ReadError> {
         let mut record = ByteRecord::new();
-        reader.read_byte_record(&mut record).map_err(|error| broken(1, error))?;
-        let is_empty = counts.text_bytes.get().is_some_and(|end| reader.position().byte() > end);
-        if is_empty {
+        self.reader.read_byte_record(&mut record).map_err(|error| broken(1, error))?;
+        if self.is_past_end() {
             record.clear();
         }
-        let lines_before = named.map_or(0, |_| 1);
-        Ok(Table { reader, record, counts, lines_before, encoding, separator })
+        Ok(record)
     }
 
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.counts.of_file.get()
+    fn is_past_end(&self) -> bool {
+        self.counts.text_bytes.get().is_some_and(|end| self.reader.position().byte() > end)
     }
 
-    /// Reads the next record that is not blank, and returns its first line; `None` at the end.
-    pub(super) fn next_record(&mut self) -> Result<Option<u64>, ReadError> {
-        loop {
-            let line = self.next_of_any()?;
-            // Spreadsheet programs write rows of blank cells where rows were cleared.
-            if line.is_none() || self.record.iter().any(|cell| !cell.trim_ascii().is_empty()) {
-                return Ok(line);
-            }
-        }
-    }
-
-    fn next_of_any(&mut self) -> Result<Option<u64>, ReadError> {
+    fn next_of_any(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, ReadError> {
         self.counts.of_row.set(0);
         let next_line = self.reader.position().line() + self.lines_before;
-        match self.reader.read_byte_record(&mut self.record) {
+        match self.reader.read_byte_record(record) {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(error) => return Err(broken(next_line, error)),
         }
-        if self.counts.text_bytes.get().is_some_and(|end| self.reader.position().byte() > end) {
-            let is_end = self.record.len() == 1 && &self.record[0] == END_MARK;
+        if self.is_past_end() {
+            let is_end = record.len() == 1 && &record[0] == END_MARK;
             return if is_end { Ok(None) } else { Err(ReadError::OpenQuote { line: next_line }) };
         }
-        Ok(Some(self.first_line()))
+        Ok(Some(self.first_line(record)))
     }
 
     /// First line of the row just read. The parser is at the line after its end; blank lines before
     /// the row do not count.
-    fn first_line(&self) -> u64 {
-        let inside = self.record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
+    fn first_line(&self, record: &ByteRecord) -> u64 {
+        let inside = record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
         (self.reader.position().line() + self.lines_before).saturating_sub(inside + 1)
+    }
+}
+
+/// Counts the bytes of a workbook.
+struct CountedRead<R> {
+    file: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for CountedRead<R> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(out)?;
+        self.bytes += read as u64;
+        Ok(read)
     }
 }
 
@@ -115,8 +181,8 @@ fn look_at(file: &mut impl Read) -> Result<Vec<u8>, ReadError> {
 
 /// Recognises a file of another type by its first bytes. An error about its header would not help.
 fn check_kind(start: &[u8]) -> Result<(), ReadError> {
-    if let Some((_, kind)) = OTHER_FILES.iter().find(|(magic, _)| start.starts_with(magic)) {
-        return Err(ReadError::Workbook(kind));
+    if start.starts_with(OLD_WORKBOOK_MARK) {
+        return Err(ReadError::OldWorkbook);
     }
     let mut end = start.iter().skip_while(|byte| !matches!(byte, b'\r' | b'\n'));
     let is_cr_alone = end.next() == Some(&b'\r') && end.next().is_some_and(|next| *next != b'\n');

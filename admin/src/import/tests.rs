@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{Advertiser, Affiliate, CouponCodeEdit, CouponStatus, Offer};
+use crate::csv_file::CsvWriter;
 use crate::edit::coupon_codes;
 use crate::export;
 use crate::json::{Each, parse};
@@ -621,9 +622,10 @@ fn create(connection: &mut DedicatedConnection, codes: Vec<CouponCodeEdit>) {
 }
 
 fn exported(connection: &DedicatedConnection) -> String {
-    let mut file = Vec::new();
-    export::write(&connection.begin_read().unwrap(), &[], &mut file).unwrap();
-    String::from_utf8(file).unwrap()
+    let mut out = CsvWriter::new(Vec::new());
+    let details = export::ExportDetails::default();
+    export::write(&connection.begin_read().unwrap(), &[], details, &mut out).unwrap();
+    String::from_utf8(out.finish().unwrap()).unwrap()
 }
 
 /// Uploads a network's export to itself and to an empty one.

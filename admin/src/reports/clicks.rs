@@ -4,5 +4,5 @@ mod classify;
 mod row;
 mod search;
 
-pub use row::{COLUMNS, RELATED_COLUMNS, ReportedClick, write_csv};
+pub use row::{COLUMNS, RELATED_COLUMNS, ReportedClick, write_file};
 pub use search::{ClickKind, ClickLookupError, ClickReader, ClickSearchError, FoundClicks};

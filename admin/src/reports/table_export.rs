@@ -1,26 +1,25 @@
-//! Reports as CSV files.
+//! Reports as files of rows.
 //!
-//! Texts are quoted and neutralised against spreadsheets; numbers are plain.
+//! Texts are neutralised against spreadsheets; numbers are plain.
 
-use std::fs::File;
 use std::io;
 
 use super::column::{Column, Value};
-use crate::csv_file::CsvWriter;
+use crate::table_file::{CellWriter, TableFile, TableWriter};
 
-/// A CSV file that grows row by row.
+/// A file that grows row by row.
 pub(super) struct TableExport {
-    out: CsvWriter<File>,
+    out: TableWriter,
 }
 
 impl TableExport {
     /// Writes the header.
     pub(super) fn begin<'a>(
-        file: File,
+        mut out: TableWriter,
         header: impl IntoIterator<Item = &'a str>,
     ) -> io::Result<TableExport> {
-        let header: Vec<&str> = header.into_iter().collect();
-        Ok(TableExport { out: CsvWriter::begin(file, &header)? })
+        out.header(header)?;
+        Ok(TableExport { out })
     }
 
     pub(super) fn row<'a>(
@@ -39,13 +38,12 @@ impl TableExport {
         self.out.end_row()
     }
 
-    /// The complete file; its position is at the end.
-    pub(super) fn finish(self) -> io::Result<File> {
+    pub(super) fn finish(self) -> io::Result<TableFile> {
         self.out.finish()
     }
 }
 
-/// A CSV file with one column for each [`Column`].
+/// A file with one column for each [`Column`].
 pub(super) struct ColumnExport<R: 'static> {
     columns: Vec<&'static Column<R>>,
     export: TableExport,
@@ -53,10 +51,10 @@ pub(super) struct ColumnExport<R: 'static> {
 
 impl<R> ColumnExport<R> {
     pub(super) fn begin(
-        file: File,
+        out: TableWriter,
         columns: Vec<&'static Column<R>>,
     ) -> io::Result<ColumnExport<R>> {
-        let export = TableExport::begin(file, columns.iter().map(|column| column.name))?;
+        let export = TableExport::begin(out, columns.iter().map(|column| column.name))?;
         Ok(ColumnExport { columns, export })
     }
 
@@ -67,7 +65,7 @@ impl<R> ColumnExport<R> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> io::Result<File> {
+    pub(super) fn finish(self) -> io::Result<TableFile> {
         self.export.finish()
     }
 }

@@ -20,6 +20,17 @@ pub enum ExportCell<'a> {
     Text(&'a str),
 }
 
+impl ExportCell<'_> {
+    /// The id of a cell; `None` for a text.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        match self {
+            ExportCell::Number(number) => u32::try_from(*number).ok(),
+            ExportCell::Text(_) => None,
+        }
+    }
+}
+
 /// Calls `each` with the cells of every code that is not deleted and meets all filters.
 ///
 /// # Errors
@@ -27,7 +38,7 @@ pub enum ExportCell<'a> {
 pub fn each_code<E: From<StoreError>>(
     connection: &ReadTx<'_>,
     filters: &[Filter],
-    mut each: impl FnMut(&[ExportCell<'_>]) -> Result<(), E>,
+    mut each: impl FnMut(&[ExportCell<'_>; COLUMNS.len()]) -> Result<(), E>,
 ) -> Result<(), E> {
     let (condition, values) = conditions("time_deleted = 0", filters);
     let sql = format!("SELECT {SELECT} FROM coupon_code WHERE {condition} ORDER BY id");

@@ -22,8 +22,10 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: hyper::HeaderMap,
     pub(crate) body: Value,
-    /// The body as received.
+    /// The body as text.
     pub(crate) text: String,
+    /// The body as received.
+    pub(crate) bytes: Bytes,
 }
 
 impl Answer {
@@ -221,7 +223,8 @@ impl Running {
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let answer = Answer { status: head.status.as_u16(), headers: head.headers, body, text };
+        let status = head.status.as_u16();
+        let answer = Answer { status, headers: head.headers, body, text, bytes };
         crate::openapi::check(&method, &path, &answer);
         answer
     }

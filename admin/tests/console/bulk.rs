@@ -76,7 +76,7 @@ fn a_file_that_cannot_be_read_is_refused_with_its_line() {
     console.network.create_winter25();
     let page = console.page(&chromium, 1280);
     for (text, sentence) in [
-        ("PK\u{3}\u{4}\u{14}", "line 1: the file is an Excel workbook (XLSX)"),
+        ("PK\u{3}\u{4}\u{14}", "cannot be read as an Excel workbook (XLSX)"),
         (
             "offer_id,affiliate_id,coupon_code,status\n1,1,A1B,active\n1,1,\"A1C,active\n",
             "line 3: a quote is opened",

@@ -115,7 +115,43 @@ fn a_file_is_read_in_another_way_without_scripts_and_on_a_phone() {
     summaries.iter().find(|summary| summary.name() == "Discard").unwrap().click();
     page.by_role("button", "Discard this upload").click();
     page.wait_for_text("The upload was discarded.");
+
+    // Days of another form, and a column without a field.
+    page.set_size(360, 780);
+    page.goto(&console.url("/console/coupon-codes/bulk-add"));
+    let summaries = page.all_by_role("DisclosureTriangle");
+    summaries.iter().find(|summary| summary.name() == "Days and sheets").unwrap().click();
+    page.by_role("combobox", "Days in the file").choose("Day first, 31/12/2026");
+    let fits = || page.evaluate("document.documentElement.scrollWidth <= innerWidth");
+    assert_eq!(fits(), true, "the page is wider than a phone");
+    page.assert_accessible();
+    page.screenshot("bulk-add-phone.png");
+    let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+    let text = format!("{},end_date,Colour\n1,1,DAY1,active,31/12/2030,red\n", HEADER.trim_end());
+    std::fs::write(file.path(), text).unwrap();
+    page.by_role("button", "File").upload(file.path());
+    page.by_role("button", "Upload").click();
+    page.wait_for_text("The one row is right.");
+    page.wait_for_text("\"Colour\": no field has this name, so the column was left out.");
+    assert_eq!(page.by_role("textbox", "End, row 1").value(), "2030-12-31");
+    assert_eq!(fits(), true, "the page is wider than a phone");
+    upload(&page, &console, "bulk-add", &workbook(), "The one row is right.");
+    page.by_role("button", "Create 1 code").click();
+    page.wait_for_text("1 created");
+    assert_eq!(console.network.visit("/book1").status, 302);
     page.assert_clean();
+}
+
+/// One code in a workbook.
+fn workbook() -> Vec<u8> {
+    let mut book = rust_xlsxwriter::Workbook::new();
+    let sheet = book.add_worksheet();
+    for (column, head) in (0..).zip(["Offer ID", "Partner ID", "Code", "Status"]) {
+        sheet.write_string(0, column, head).unwrap();
+    }
+    sheet.write_number(1, 0, 1.0).unwrap().write_number(1, 1, 1.0).unwrap();
+    sheet.write_string(1, 2, "BOOK1").unwrap().write_string(1, 3, "active").unwrap();
+    book.save_to_buffer().unwrap()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::absent_parts::{FilteredRows, WithAbsentParts};
 use super::body::report_body;
-use super::output::{not_written, send_csv};
+use super::output::{not_written, send_file};
 use super::paging::{PagingParameters, page_answer};
 use super::request::{PartnerViewer, ReportRequest};
 use super::rows::{ClickObject, PartnerClickObject};
@@ -16,7 +16,7 @@ use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::state::Network;
 use crate::catalog::FieldWarning;
-use crate::reports::clicks::{ClickKind, ClickReader, FoundClicks, ReportedClick, write_csv};
+use crate::reports::clicks::{ClickKind, ClickReader, FoundClicks, ReportedClick, write_file};
 use crate::reports::view::Viewer;
 
 report_body! {
@@ -63,25 +63,25 @@ click_stream!(Stream of ClickObject as ClickStream);
 click_stream!(PartnerStream of PartnerClickObject as PartnerClickStream);
 
 /// The newest clicks of at most 14 days, 10,000 at most, or a page of them.
-#[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn stream(request: ReportRequest<StreamRequest>) -> Result<Response, ApiError> {
     answer(Viewer::Network, ClickKind::All, request, Stream::new).await
 }
 
 /// The same as the stream of clicks.
-#[utoipa::path(post, path = "/reporting/clicks", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/clicks", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn list(request: ReportRequest<StreamRequest>) -> Result<Response, ApiError> {
     answer(Viewer::Network, ClickKind::All, request, Stream::new).await
 }
 
 /// As the stream of clicks: only those that were not sent on to the offer, each with the reason.
-#[utoipa::path(post, path = "/reporting/invalidclicks", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/invalidclicks", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn invalid(request: ReportRequest<StreamRequest>) -> Result<Response, ApiError> {
     answer(Viewer::Network, ClickKind::Invalid, request, Stream::new).await
 }
 
 /// The newest of your clicks within at most 14 days, 5,000 at most, or a page of them.
-#[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((PartnerStream = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((PartnerStream = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn partner_stream(
     PartnerViewer(viewer): PartnerViewer,
     request: ReportRequest<StreamRequest>,
@@ -104,9 +104,9 @@ async fn answer<S: Serialize>(
     let is_incomplete = found.is_incomplete;
     // Files are written on a thread that may block.
     let written =
-        tokio::task::spawn_blocking(move || write_csv(viewer.view(), &found.clicks, file));
+        tokio::task::spawn_blocking(move || write_file(viewer.view(), &found.clicks, file));
     let file = written.await.map_err(|_panicked| ApiError::inside())?.map_err(not_written)?;
-    send_csv(file, "clicks.csv", is_incomplete)
+    send_file(file, "clicks", is_incomplete)
 }
 
 /// One click.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::absent_parts::{FilteredRows, WithAbsentParts};
 use super::body::report_body;
-use super::output::send_csv;
+use super::output::send_file;
 use super::paging::{PagingParameters, page_answer};
 use super::request::{PartnerViewer, ReportRequest};
 use super::rows::{ConversionObject, PartnerConversionObject};
@@ -160,7 +160,7 @@ impl From<HistoryEntry> for HistoryObject {
 }
 
 /// One page of conversions, the newest first; as a file all of them, unless a page is named.
-#[utoipa::path(post, path = "/reporting/conversions", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Report = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/conversions", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Report = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn report(
     request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
@@ -169,7 +169,7 @@ pub(super) async fn report(
 
 /// One page of events, which follow a base conversion, the newest first; as a file all of them. The
 /// body's `show_conversions` is not heeded.
-#[utoipa::path(post, path = "/reporting/postconversions", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Report = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/postconversions", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Report = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn events_report(
     mut request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
@@ -178,7 +178,7 @@ pub(super) async fn events_report(
 }
 
 /// The newest conversions, 10,000 at most; as a file all of them.
-#[utoipa::path(post, path = "/reporting/conversions/stream", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/conversions/stream", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn stream(
     request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
@@ -186,15 +186,15 @@ pub(super) async fn stream(
 }
 
 /// Conversions as a file: `format` is csv where it is not said.
-#[utoipa::path(post, path = "/reporting/conversions/export", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/conversions/export", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn export(
     request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
-    answer(Viewer::Network, request.prefer_csv(), ConversionExtent::Newest, json).await
+    answer(Viewer::Network, request.prefer_file(), ConversionExtent::Newest, json).await
 }
 
 /// One page of your conversions, the newest first; as a file all of them, unless a page is named.
-#[utoipa::path(post, path = "/reporting/conversions", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((PartnerReport = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/conversions", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((PartnerReport = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn partner_report(
     PartnerViewer(viewer): PartnerViewer,
     request: ReportRequest<ConversionRequest>,
@@ -214,7 +214,7 @@ async fn answer(
     let answered = store.read(move |connection| {
         let search = ConversionSearch::new(connection, viewer, &query)?;
         match file {
-            Some(file) => send_csv(search.write_csv(connection, file)?, "conversions.csv", false),
+            Some(file) => send_file(search.write_file(connection, file)?, "conversions", false),
             None => json(network, search.find(connection, extent)?, warnings),
         }
     });

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::absent_parts::{FACETS, FilteredRows, WithAbsentParts};
 use super::body::report_body;
-use super::output::{not_written, send_csv};
+use super::output::{not_written, send_file};
 use super::paging::{PagingParameters, page_answer};
 use super::request::{PartnerViewer, ReportRequest};
 use super::rows::{NetworkReporting, PartnerReporting};
@@ -117,21 +117,21 @@ impl WithAbsentParts for EntityRequest {
 }
 
 /// Counts clicks and conversions by the columns.
-#[utoipa::path(post, path = "/reporting/entity", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<NetworkReporting> = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/entity", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<NetworkReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn report(request: ReportRequest<EntityRequest>) -> Result<Response, ApiError> {
     answer::<NetworkReporting>(Viewer::Network, request).await
 }
 
 /// The same under another name.
-#[utoipa::path(post, path = "/reporting/entity/table", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<NetworkReporting> = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/entity/table", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<NetworkReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn table(request: ReportRequest<EntityRequest>) -> Result<Response, ApiError> {
     answer::<NetworkReporting>(Viewer::Network, request).await
 }
 
 /// The same as a file: `format` is csv where it is not said.
-#[utoipa::path(post, path = "/reporting/entity/table/export", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<NetworkReporting> = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/entity/table/export", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<NetworkReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn export(request: ReportRequest<EntityRequest>) -> Result<Response, ApiError> {
-    answer::<NetworkReporting>(Viewer::Network, request.prefer_csv()).await
+    answer::<NetworkReporting>(Viewer::Network, request.prefer_file()).await
 }
 
 /// The sums of the report: one row without columns. Columns and pages of the request change nothing.
@@ -151,7 +151,7 @@ pub(super) async fn summary(request: ReportRequest<EntityRequest>) -> Result<Res
 }
 
 /// Counts your clicks and conversions by the columns.
-#[utoipa::path(post, path = "/reporting/entity", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/entity", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn partner_report(
     PartnerViewer(viewer): PartnerViewer,
     request: ReportRequest<EntityRequest>,
@@ -160,7 +160,7 @@ pub(super) async fn partner_report(
 }
 
 /// The same under another name.
-#[utoipa::path(post, path = "/reporting/entity/table", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/entity/table", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn partner_table(
     PartnerViewer(viewer): PartnerViewer,
     request: ReportRequest<EntityRequest>,
@@ -169,16 +169,16 @@ pub(super) async fn partner_table(
 }
 
 /// The same as a file: `format` is csv where it is not said.
-#[utoipa::path(post, path = "/reporting/entity/table/export", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/entity/table/export", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn partner_export(
     PartnerViewer(viewer): PartnerViewer,
     request: ReportRequest<EntityRequest>,
 ) -> Result<Response, ApiError> {
-    answer::<PartnerReporting>(viewer, request.prefer_csv()).await
+    answer::<PartnerReporting>(viewer, request.prefer_file()).await
 }
 
 /// Counts your clicks and conversions by day; columns of the body are ignored.
-#[utoipa::path(post, path = "/reporting/daily", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/daily", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn partner_by_day(
     PartnerViewer(viewer): PartnerViewer,
     request: ReportRequest<EntityRequest>,
@@ -187,7 +187,7 @@ pub(super) async fn partner_by_day(
 }
 
 /// Counts your clicks and conversions by offer; columns of the body are ignored.
-#[utoipa::path(post, path = "/reporting/offer", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/offer", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn partner_by_offer(
     PartnerViewer(viewer): PartnerViewer,
     request: ReportRequest<EntityRequest>,
@@ -197,7 +197,7 @@ pub(super) async fn partner_by_offer(
 
 /// Counts your clicks and conversions by `sub1`; columns of the body are ignored. Other subs are
 /// columns of `reporting/entity`.
-#[utoipa::path(post, path = "/reporting/sub", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv")))))]
+#[utoipa::path(post, path = "/reporting/sub", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<PartnerReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(super) async fn partner_by_sub(
     PartnerViewer(viewer): PartnerViewer,
     request: ReportRequest<EntityRequest>,
@@ -227,8 +227,8 @@ async fn answer<R: From<Sums> + Serialize + utoipa::ToSchema>(
         }
         Some(file) => {
             let table = entity::count(connection, viewer, &query, EntityExtent::File)?;
-            let file = table.write_csv(file).map_err(not_written)?;
-            send_csv(file, "report.csv", table.is_incomplete)
+            let file = table.write_file(file).map_err(not_written)?;
+            send_file(file, "report", table.is_incomplete)
         }
     });
     answered.await

@@ -1,6 +1,4 @@
-//! The format of answers: JSON, or a CSV file for `Accept: text/csv` and for exports.
-
-use std::fs::File;
+//! The format of answers: JSON, or a file for exports and for an `Accept` header that names one.
 
 use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
@@ -10,9 +8,10 @@ use serde::Deserialize;
 
 use crate::api::download;
 use crate::api::error::ApiError;
+use crate::table_file::{FileFormat, FileStyle, TableFile, TableWriter};
 use crate::uploads::Uploads;
 
-/// Says `true` where there are more rows than the file has: a CSV file has no other place for it.
+/// Says `true` where there are more rows than the file has: a file has no other place for it.
 const INCOMPLETE: HeaderName = HeaderName::from_static("x-coupon-incomplete-results");
 
 /// How an answer is written.
@@ -22,43 +21,59 @@ const INCOMPLETE: HeaderName = HeaderName::from_static("x-coupon-incomplete-resu
 pub(super) enum Format {
     Json,
     Csv,
+    Xlsx,
 }
 
 impl Format {
-    /// The first of the two that the `Accept` header names; JSON where it names neither.
+    /// Reads the parameter of the address.
+    pub(super) fn parse(value: &str) -> Result<Format, ApiError> {
+        match value {
+            "json" => Ok(Format::Json),
+            "csv" => Ok(Format::Csv),
+            "xlsx" => Ok(Format::Xlsx),
+            _ => Err(ApiError::field(download::FORMAT, "must be `json`, `csv` or `xlsx`")),
+        }
+    }
+
+    /// The first format that the `Accept` header names; JSON where it names none.
     pub(super) fn accepted(parts: &Parts) -> Format {
         let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-        let kinds = accept.unwrap_or_default().split(',').map(|kind| {
-            let kind = kind.split(';').next().unwrap_or_default().trim();
-            (kind.eq_ignore_ascii_case("text/csv"), kind.eq_ignore_ascii_case("application/json"))
+        let kinds = [
+            ("text/csv", Format::Csv),
+            ("application/json", Format::Json),
+            (download::XLSX, Format::Xlsx),
+        ];
+        let mut named = accept.unwrap_or_default().split(',').filter_map(|accepted| {
+            let accepted = accepted.split(';').next().unwrap_or_default().trim();
+            let named = kinds.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(accepted));
+            named.map(|(_, format)| *format)
         });
-        let mut named = kinds.filter(|(is_csv, is_json)| *is_csv || *is_json);
-        match named.next() {
-            Some((true, _)) => Format::Csv,
-            _ => Format::Json,
-        }
+        named.next().unwrap_or(Format::Json)
     }
 }
 
-/// An empty file for a CSV answer; `None` for JSON.
+/// An empty file for an answer; `None` for JSON.
 pub(super) fn file_for(
     format: Format,
     has_mark: bool,
     uploads: &Uploads,
-) -> Result<Option<File>, ApiError> {
-    match format {
-        Format::Json => Ok(None),
-        Format::Csv => download::begin(uploads, has_mark).map(Some).map_err(not_written),
-    }
+) -> Result<Option<TableWriter>, ApiError> {
+    let format = match format {
+        Format::Json => return Ok(None),
+        Format::Csv => FileFormat::Csv,
+        Format::Xlsx => FileFormat::Xlsx,
+    };
+    let style = FileStyle { format, has_mark };
+    uploads.table_file(style).map(Some).map_err(not_written)
 }
 
 /// Sends a written file under this name.
-pub(super) fn send_csv(
-    file: File,
-    name: &'static str,
+pub(super) fn send_file(
+    file: TableFile,
+    name: &str,
     is_incomplete: bool,
 ) -> Result<Response, ApiError> {
-    let mut response = download::csv(file, name).map_err(not_written)?;
+    let mut response = download::send(file, name).map_err(not_written)?;
     if is_incomplete {
         response.headers_mut().insert(INCOMPLETE, HeaderValue::from_static("true"));
     }
@@ -66,6 +81,5 @@ pub(super) fn send_csv(
 }
 
 pub(super) fn not_written(error: std::io::Error) -> ApiError {
-    tracing::error!(%error, "report file not written");
-    ApiError::inside()
+    download::not_written(&error)
 }

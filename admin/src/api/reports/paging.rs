@@ -1,5 +1,5 @@
-//! Order and page as parameters of the address, as Everflow's clients send them, and the mark of a
-//! file for Excel; pages in answers.
+//! Order and page as parameters of the address, as Everflow's clients send them, and the style of a
+//! file; pages in answers.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -7,6 +7,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::{IntoParams, PartialSchema as _};
 
+use super::output::Format;
 use crate::api::answer::Paging;
 use crate::api::download;
 use crate::api::error::ApiError;
@@ -18,6 +19,7 @@ use crate::reports::paging::{MAX_PAGE_SIZE, PageInfo, PagingQuery};
 #[derive(Debug, Default)]
 pub(super) struct PagingParameters {
     paging: PagingQuery,
+    format: Option<Format>,
     has_mark: bool,
     is_strict: bool,
 }
@@ -28,7 +30,7 @@ impl<S: Sync> FromRequestParts<S> for PagingParameters {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let mut paging = PagingQuery::default();
         let (mut field, mut is_descending, mut limit) = (None, false, None);
-        let (mut has_mark, mut is_strict) = (false, false);
+        let (mut format, mut has_mark, mut is_strict) = (None, false, false);
         // Everflow's streams have no pages, and a client sends its own bookmark as `page`.
         let takes_bookmarks = parts.uri.path().ends_with("/stream");
         for (name, value) in request::parameters(parts) {
@@ -41,6 +43,7 @@ impl<S: Sync> FromRequestParts<S> for PagingParameters {
                 "order_direction" => is_descending = request::parse_direction(&value)?,
                 // Rows have all their relationships always.
                 "relationship" => {}
+                download::FORMAT => format = Some(Format::parse(&value)?),
                 STRICT => is_strict = request::parse_bool(&name, &value)?,
                 download::BOM => has_mark = request::parse_bool(&name, &value)?,
                 _ => return Err(request::unknown(&name, KNOWN.join(", "))),
@@ -52,12 +55,12 @@ impl<S: Sync> FromRequestParts<S> for PagingParameters {
         if takes_bookmarks && paging.page.is_none() {
             paging.page_size = None;
         }
-        Ok(PagingParameters { paging, has_mark, is_strict })
+        Ok(PagingParameters { paging, format, has_mark, is_strict })
     }
 }
 
 const STRICT: &str = "strict";
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 9] = [
     "page",
     "page_size",
     "limit",
@@ -65,6 +68,7 @@ const KNOWN: [&str; 8] = [
     "order_direction",
     "relationship",
     STRICT,
+    download::FORMAT,
     download::BOM,
 ];
 
@@ -93,12 +97,18 @@ impl IntoParams for PagingParameters {
             query("order_field", "As `order` in the body", text().build()),
             query("order_direction", "asc where it is not said", directions.build()),
             parameter(STRICT, ParameterIn::Query, ABOUT_STRICT, bool::schema()),
+            parameter(download::FORMAT, ParameterIn::Query, "As in the body", Format::schema()),
             download::bom_parameter(),
         ]
     }
 }
 
 impl PagingParameters {
+    /// The format of the answer.
+    pub(super) fn format(&self) -> Option<Format> {
+        self.format
+    }
+
     /// Whether a file begins with a byte order mark.
     pub(super) fn has_mark(&self) -> bool {
         self.has_mark

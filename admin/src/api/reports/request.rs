@@ -1,7 +1,5 @@
 //! Requests for reports, and their senders.
 
-use std::fs::File;
-
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -19,6 +17,7 @@ use crate::json;
 use crate::reports::clicks::ClickReader;
 use crate::reports::view::Viewer;
 use crate::store::Store;
+use crate::table_file::TableWriter;
 use crate::uploads::Uploads;
 
 /// A request for a report, with the state needed for an answer.
@@ -62,14 +61,15 @@ impl<B: DeserializeOwned + WithAbsentParts> FromRequest<AppState> for ReportRequ
 }
 
 impl<B: ReportBody> ReportRequest<B> {
-    /// The same request, with a CSV answer unless the body names another format.
-    pub(super) fn prefer_csv(self) -> ReportRequest<B> {
-        ReportRequest { accepted: Format::Csv, ..self }
+    /// The same request, with a file as its answer unless the body names JSON.
+    pub(super) fn prefer_file(self) -> ReportRequest<B> {
+        let is_workbook = self.accepted == Format::Xlsx;
+        ReportRequest { accepted: if is_workbook { Format::Xlsx } else { Format::Csv }, ..self }
     }
 
-    /// An empty file where the answer is a CSV file.
-    pub(super) fn file(&self) -> Result<Option<File>, ApiError> {
-        let format = self.body.format().unwrap_or(self.accepted);
+    /// An empty file where the answer is a file.
+    pub(super) fn file(&self) -> Result<Option<TableWriter>, ApiError> {
+        let format = self.paging.format().or(self.body.format()).unwrap_or(self.accepted);
         file_for(format, self.paging.has_mark(), &self.uploads)
     }
 }

@@ -1,4 +1,5 @@
-//! Reads the only file of a form (`multipart/form-data`) piece by piece as the bytes arrive.
+//! Reads the only file of a form (`multipart/form-data`) piece by piece as the bytes arrive. Texts
+//! before the file are fields of the form.
 //!
 //! The bytes before the file (the first boundary and the headers of the part) are bounded by
 //! [`MAX_HEAD_BYTES`] and searched only once. Only bytes of the file that may begin a boundary are
@@ -12,6 +13,8 @@ use crate::api::error::ApiError;
 
 /// Most bytes before the file: the first boundary and the headers of the part.
 const MAX_HEAD_BYTES: usize = 16 << 10;
+/// The most texts before the file.
+const MAX_FIELDS: usize = 16;
 /// From RFC 2046.
 const MAX_BOUNDARY_BYTES: usize = 70;
 
@@ -46,18 +49,52 @@ impl FormFile {
         Ok(FormFile { body, delimiter, held: b"\r\n".to_vec(), place: Place::Head })
     }
 
-    /// Reads up to the first byte of the file. `false`: the form has no part.
-    async fn read_head(&mut self) -> Result<bool, ApiError> {
+    /// Reads up to the first byte of the file; returns the fields before it with their texts.
+    pub(super) async fn read_fields(&mut self) -> Result<Vec<(String, String)>, ApiError> {
+        let mut fields = Vec::new();
+        loop {
+            let head = self.read_head().await?.ok_or_else(one_part)?;
+            self.skip_immediate_end().await?;
+            let Some(name) = field_name(&head) else {
+                self.place = Place::File;
+                return Ok(fields);
+            };
+            if fields.len() == MAX_FIELDS {
+                return Err(unreadable(&format!(
+                    "there are more than {MAX_FIELDS} texts before the file"
+                )));
+            }
+            let end = self.find_in_head(0, &self.delimiter.clone()).await?;
+            let text = String::from_utf8_lossy(&self.held[..end]);
+            fields.push((name, text.into_owned()));
+            self.held.drain(..end);
+        }
+    }
+
+    /// The empty line behind the headers of a part may be the line end of an immediate boundary.
+    async fn skip_immediate_end(&mut self) -> Result<(), ApiError> {
+        while self.held.len() + 2 < self.delimiter.len()
+            && self.delimiter[2..].starts_with(&self.held)
+        {
+            self.read_more().await?;
+        }
+        if self.held.starts_with(&self.delimiter[2..]) {
+            self.held.splice(..0, *b"\r\n");
+        }
+        Ok(())
+    }
+
+    /// Reads the headers of a part, and the empty line behind them; `None`: there is no part.
+    async fn read_head(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
         let begin = self.find_in_head(0, &self.delimiter.clone()).await?;
         let behind = begin + self.delimiter.len();
         let line_end = self.find_in_head(behind, b"\r\n").await?;
         if self.held[behind..line_end].starts_with(b"--") {
-            return Ok(false);
+            return Ok(None);
         }
         // A part without headers begins with the empty line.
         let head_end = self.find_in_head(line_end, b"\r\n\r\n").await? + 4;
-        self.held.drain(..head_end);
-        Ok(true)
+        Ok(Some(self.held.drain(..head_end).skip(line_end).collect()))
     }
 
     /// The position of a sequence at or after `from`.
@@ -125,19 +162,7 @@ impl ByteSource for FormFile {
             return Ok(None);
         }
         if self.place == Place::Head {
-            if !self.read_head().await? {
-                return Err(one_part());
-            }
-            self.place = Place::File;
-            // The empty line before the file may be the line end of an immediate boundary.
-            while self.held.len() + 2 < self.delimiter.len()
-                && self.delimiter[2..].starts_with(&self.held)
-            {
-                self.read_more().await?;
-            }
-            if self.held.starts_with(&self.delimiter[2..]) {
-                self.held.splice(..0, *b"\r\n");
-            }
+            self.read_fields().await?;
         }
         loop {
             let bytes = self.take_of_file();
@@ -179,8 +204,24 @@ fn boundary_of(media_type: &str) -> Option<&str> {
     (1..=MAX_BOUNDARY_BYTES).contains(&value.len()).then_some(value)
 }
 
+/// The name of a text; `None` for the headers of a file.
+fn field_name(head: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(head);
+    let is_disposition =
+        |line: &&str| line.to_ascii_lowercase().starts_with("content-disposition:");
+    let disposition = head.lines().find(is_disposition)?;
+    let value = |name: &str| {
+        let parameters = disposition.split(';').filter_map(|part| part.trim().split_once('='));
+        let mut named = parameters.filter(|(own, _)| own.trim().eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.trim().trim_matches('"').to_owned())
+    };
+    let is_file = ["filename", "filename*"].iter().any(|name| value(name).is_some());
+    value("name").filter(|name| !is_file && name != "file")
+}
+
 fn one_part() -> ApiError {
-    ApiError::field("file", "the form must have one part, the file, and nothing else")
+    let sentence = "the form must have one part with the file, and nothing else behind texts";
+    ApiError::field("file", sentence)
 }
 
 fn unreadable(reason: &str) -> ApiError {
@@ -249,6 +290,30 @@ mod tests {
         );
         assert_eq!(read(&part(b""), 2), Ok(Vec::new()));
         assert_eq!(read(b"--XX\r\n\r\n--XX--\r\n", 4), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn texts_before_the_file_are_fields() {
+        let field = |name: &str, text: &str| {
+            format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+        };
+        let head = field("date_format", "dd/mm/yyyy") + &field("sheet", "");
+        let file = b"--XX\r\ncontent-disposition: form-data; name=\"f\"; filename=\"a;b.csv\"\r\n\r\n1\r\n--XX--\r\n";
+        let body = [head.as_bytes(), file].concat();
+        let body = || WholeBody(Body::from(body.clone()));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut form = FormFile::new("multipart/form-data; boundary=XX", body()).unwrap();
+            let fields = form.read_fields().await.unwrap();
+            let text = |text: &str| text.to_owned();
+            let expected = [(text("date_format"), text("dd/mm/yyyy")), (text("sheet"), text(""))];
+            assert_eq!(fields, expected);
+            assert_eq!(form.next().await.unwrap().unwrap(), "1");
+            assert!(form.next().await.unwrap().is_none());
+        });
+        let many = field("sheet", "x").repeat(MAX_FIELDS + 1) + "--XX--\r\n";
+        assert!(read(many.as_bytes(), 99).unwrap_err().contains("texts before the file"));
+        assert!(read(field("sheet", "x").as_bytes(), 5).unwrap_err().contains("broken_off"));
     }
 
     #[test]

@@ -16,19 +16,25 @@ use tokio::sync::mpsc;
 use super::byte_source::{ByteSource, WholeBody};
 use super::form::FormFile;
 use super::parameters::UploadParameters;
+use crate::api::download;
 use crate::api::error::ApiError;
 use crate::uploads::{Bounds, Piece, Staged, Uploads, pieces};
 
 /// Stages the file of a request.
 pub(super) async fn stage(
     uploads: &Uploads,
-    parameters: UploadParameters,
+    mut parameters: UploadParameters,
     request: Request,
 ) -> Result<Staged, ApiError> {
+    let source = open(request, uploads.bounds(), &mut parameters).await?;
     let UploadParameters { intent, layout, keeps_unclear } = parameters;
     let (to, from) = pieces();
     let bring = async {
-        let brought = bring(request, uploads.bounds(), &to).await;
+        let brought = match source {
+            RequestFile::Nothing => Ok(()),
+            RequestFile::Body(body) => send(body, uploads.bounds(), &to).await,
+            RequestFile::Form(form) => send(*form, uploads.bounds(), &to).await,
+        };
         let last = match &brought {
             Ok(()) => Piece::End,
             Err(_) => Piece::Failed(io::ErrorKind::UnexpectedEof.into()),
@@ -42,25 +48,38 @@ pub(super) async fn stage(
     }
 }
 
-async fn bring(
+/// How a request brings its file.
+enum RequestFile {
+    Nothing,
+    Body(WholeBody),
+    Form(Box<FormFile>),
+}
+
+/// Opens the file of a request. Texts of a form before the file are further parameters.
+async fn open(
     request: Request,
     bounds: &Bounds,
-    to: &mpsc::Sender<Piece>,
-) -> Result<(), ApiError> {
+    parameters: &mut UploadParameters,
+) -> Result<RequestFile, ApiError> {
     let is_empty = request.body().size_hint().exact() == Some(0);
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let given = given.unwrap_or_default().to_owned();
     let kind = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match kind.as_str() {
-        _ if is_empty => Ok(()),
-        "text/csv" => send(WholeBody(request.into_body()), bounds, to).await,
+        _ if is_empty => Ok(RequestFile::Nothing),
+        "text/csv" | download::XLSX => Ok(RequestFile::Body(WholeBody(request.into_body()))),
         "multipart/form-data" => {
-            let form = FormFile::new(&given, WholeBody(request.into_body()))?;
-            send(form, bounds, to).await
+            let mut form = FormFile::new(&given, WholeBody(request.into_body()))?;
+            for (name, text) in in_time(bounds, form.read_fields()).await?? {
+                parameters.set_field(&name, &text)?;
+            }
+            Ok(RequestFile::Form(Box::new(form)))
         }
         _ => {
             let message = format!(
-                "send the file with Content-Type: text/csv, or as the one file of a multipart/form-data, not `{given}`"
+                "send the file with Content-Type: text/csv, or {} for XLSX, or as the one file of a \
+                 multipart/form-data, not `{given}`",
+                download::XLSX
             );
             Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "body.content_type", message))
         }

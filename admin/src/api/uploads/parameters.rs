@@ -14,12 +14,28 @@ use crate::api::schema::parameter;
 use crate::catalog::{BulkMode, COLUMNS, DateFormatError, Encoding, FieldError, UnknownWord};
 use crate::import::{ColumnChoice, ColumnRef, FieldValue, Layout, Separator, field_place};
 use crate::store::staging::Intent;
+use crate::table_file::FileStyle;
 
 /// The parameters of a new upload.
 pub(super) struct UploadParameters {
     pub(super) intent: Intent,
     pub(super) layout: Layout,
     pub(super) keeps_unclear: bool,
+}
+
+impl UploadParameters {
+    /// Sets a parameter from a field of the form that brings the file; a blank one is not set.
+    pub(super) fn set_field(&mut self, name: &str, text: &str) -> Result<(), ApiError> {
+        match name {
+            _ if text.trim().is_empty() => Ok(()),
+            "allow_reissue" => {
+                self.intent.allow_reissue = parse_bool(name, text)?;
+                Ok(())
+            }
+            _ if read_layout(&mut self.layout, name, text.trim())? => Ok(()),
+            _ => Err(unknown(name, format!("allow_reissue, {LAYOUT_NAMES}, file"))),
+        }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for UploadParameters {
@@ -62,10 +78,11 @@ impl IntoParams for UploadParameters {
     }
 }
 
-/// How a file is read: `encoding`, `delimiter`, `column`, `value` and `date_format`.
+/// How a file is read: `encoding`, `delimiter`, `sheet`, `column`, `value` and
+/// `date_format`.
 pub(super) struct LayoutParameters(pub(super) Layout);
 
-const LAYOUT_NAMES: &str = "encoding, delimiter, column, value, date_format";
+const LAYOUT_NAMES: &str = "encoding, delimiter, sheet, column, value, date_format";
 
 impl<S: Sync> FromRequestParts<S> for LayoutParameters {
     type Rejection = ApiError;
@@ -87,6 +104,7 @@ fn read_layout(layout: &mut Layout, name: &str, value: &str) -> Result<bool, Api
     match name {
         "encoding" => layout.encoding = Some(value.parse().map_err(refused)?),
         "delimiter" => layout.separator = Some(value.parse().map_err(refused)?),
+        "sheet" => layout.sheet = Some(value.to_owned()),
         "date_format" => {
             let format = value
                 .parse()
@@ -159,6 +177,11 @@ impl IntoParams for LayoutParameters {
             query("encoding", "As the file shows where it is not said", Encoding::schema()),
             query("delimiter", "As the file shows where it is not said", Separator::schema()),
             query(
+                "sheet",
+                "The sheet of a workbook (XLSX); the first visible one with rows where it is not said",
+                String::schema(),
+            ),
+            query(
                 "column",
                 "`field:column`, the column by its name or as `#3`; `ignore:column` leaves it out",
                 texts(format!("^({fields}|notes|{IGNORE}):")),
@@ -177,22 +200,22 @@ impl IntoParams for LayoutParameters {
     }
 }
 
-/// `mode`, `add` by default, and `bom`.
+/// `mode`, `add` by default, and the style of the file.
 pub(super) struct TemplateParameters {
     pub(super) mode: BulkMode,
-    pub(super) has_mark: bool,
+    pub(super) style: FileStyle,
 }
 
 impl<S: Sync> FromRequestParts<S> for TemplateParameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let mut found = TemplateParameters { mode: BulkMode::Add, has_mark: false };
+        let mut found = TemplateParameters { mode: BulkMode::Add, style: FileStyle::CSV };
         for (name, value) in parameters(parts) {
             match name.as_str() {
                 "mode" => found.mode = parse_mode(&value)?,
-                download::BOM => found.has_mark = parse_bool(&name, &value)?,
-                _ => return Err(unknown(&name, "mode, bom")),
+                _ if download::read_style(&mut found.style, &name, &value)? => {}
+                _ => return Err(unknown(&name, "mode, format, bom")),
             }
         }
         Ok(found)
@@ -203,33 +226,30 @@ impl IntoParams for TemplateParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let about = "`add` where it is not said";
         let mode = parameter("mode", ParameterIn::Query, about, BulkMode::schema());
-        vec![mode, download::bom_parameter()]
+        [mode].into_iter().chain(download::file_parameters()).collect()
     }
 }
 
-/// `bom`.
-pub(super) struct FileParameters {
-    pub(super) has_mark: bool,
-}
+/// The style of a file.
+pub(super) struct FileParameters(pub(super) FileStyle);
 
 impl<S: Sync> FromRequestParts<S> for FileParameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let mut found = FileParameters { has_mark: false };
+        let mut style = FileStyle::CSV;
         for (name, value) in parameters(parts) {
-            match name.as_str() {
-                download::BOM => found.has_mark = parse_bool(&name, &value)?,
-                _ => return Err(unknown(&name, download::BOM)),
+            if !download::read_style(&mut style, &name, &value)? {
+                return Err(unknown(&name, "format, bom"));
             }
         }
-        Ok(found)
+        Ok(FileParameters(style))
     }
 }
 
 impl IntoParams for FileParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![download::bom_parameter()]
+        download::file_parameters().into()
     }
 }
 

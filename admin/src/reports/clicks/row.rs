@@ -3,7 +3,6 @@
 //! Uniqueness is no column: counts decide about uniqueness, and no click stores the decision.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 
@@ -28,6 +27,7 @@ use crate::reports::table_export::ColumnExport;
 use crate::reports::view::{ColumnMask, PARTNER_CLICK, PARTNER_RELATED, View};
 use crate::store::rollups::Dimension;
 use crate::store::{ReadTx, StoreError, conversions, traffic_controls};
+use crate::table_file::{TableFile, TableWriter};
 
 /// A click read from its archived block.
 #[derive(Debug, Clone)]
@@ -368,13 +368,13 @@ static ALL: [Column<ReportedClick>; 41] = [
 ];
 
 /// 0 and an empty text for a click that was redirected.
-/// Writes clicks as a CSV file.
+/// Writes clicks as a file.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_csv(view: View, clicks: &[ReportedClick], file: File) -> io::Result<File> {
+pub fn write_file(view: View, clicks: &[ReportedClick], out: TableWriter) -> io::Result<TableFile> {
     let columns = [COLUMNS.columns(view), RELATED_COLUMNS.columns(view)].concat();
-    let mut export = ColumnExport::begin(file, columns)?;
+    let mut export = ColumnExport::begin(out, columns)?;
     export.rows(clicks)?;
     export.finish()
 }

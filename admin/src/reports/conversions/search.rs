@@ -1,6 +1,5 @@
 //! Searches for conversions.
 
-use std::fs::File;
 use std::io;
 
 use coupon_shared::transaction_id::TransactionId;
@@ -19,6 +18,7 @@ use crate::store::conversions::{
 };
 use crate::store::rows::Page;
 use crate::store::{ReadTx, StoreError, settings};
+use crate::table_file::{TableFile, TableWriter};
 
 /// Rows of a file that are read at once, so that a file of any length takes little memory.
 const BATCH_ROWS: usize = 1_000;
@@ -141,19 +141,19 @@ impl ConversionSearch {
         Ok((listed.rows, PageInfo { page, total_count: listed.total_count }))
     }
 
-    /// Writes all matching conversions, or the page of the query, as a CSV file.
+    /// Writes all matching conversions, or the page of the query, as a file.
     ///
     /// # Errors
     /// When there are more than [`MAX_FILE_ROWS`], the store cannot be read or the file cannot be
     /// written.
-    pub fn write_csv(
+    pub fn write_file(
         &self,
         connection: &ReadTx<'_>,
-        file: File,
-    ) -> Result<File, ConversionSearchError> {
+        out: TableWriter,
+    ) -> Result<TableFile, ConversionSearchError> {
         let columns =
             [row::COLUMNS.columns(self.view), row::RELATED_COLUMNS.columns(self.view)].concat();
-        let mut export = ColumnExport::begin(file, columns)?;
+        let mut export = ColumnExport::begin(out, columns)?;
         let mut write = |rows| {
             let conversions = complete(connection, self.view, rows)?;
             export.rows(&conversions).map_err(ConversionSearchError::Write)

@@ -2,7 +2,6 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io;
 
 use foldhash::fast::RandomState;
@@ -19,6 +18,7 @@ use crate::reports::table_export::TableExport;
 use crate::reports::view::View;
 use crate::store::rollups::{Dimension, ValueDimension};
 use crate::store::{ReadTx, StoreError, bot_list, labels};
+use crate::table_file::{TableFile, TableWriter};
 
 type Groups = Vec<(Vec<GroupKey>, Group)>;
 
@@ -110,11 +110,11 @@ impl EntityTable {
         self.summary.sums(self.view, &self.currencies)
     }
 
-    /// Writes the table as a CSV file, ids and names in columns of their own.
+    /// Writes the table as a file, ids and names in columns of their own.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write_csv(&self, file: File) -> io::Result<File> {
+    pub fn write_file(&self, out: TableWriter) -> io::Result<TableFile> {
         let measures = MEASURES.columns(self.view);
         let mut header = Vec::new();
         for breakdown in &self.breakdowns {
@@ -123,7 +123,7 @@ impl EntityTable {
         }
         header.extend(measures.iter().map(|measure| measure.name));
         header.push(CURRENCY.name);
-        let mut export = TableExport::begin(file, header)?;
+        let mut export = TableExport::begin(out, header)?;
         for EntityRow { key, group, .. } in self.rows() {
             let mut keys = Vec::new();
             for (key, names) in key.iter().zip(&self.names) {

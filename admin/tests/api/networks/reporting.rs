@@ -273,7 +273,7 @@ async fn a_file_of_conversions_holds_all_of_them_and_no_formula() {
     assert_eq!(lines(&exported), file);
     let json = network.query("conversions/export", june(json!({"format": "json"}))).await.done();
     assert_eq!(ids(&json).len(), 6);
-    let wrong = network.query("conversions/export", june(json!({"format": "xlsx"}))).await;
+    let wrong = network.query("conversions/export", june(json!({"format": "pdf"}))).await;
     assert_eq!(wrong.refusal(), (400, "request.invalid", vec!["format"]));
 }
 

@@ -14,7 +14,7 @@ use crate::console::arrangement::{Arrangement, Column};
 use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
-use crate::console::list::{ListQuery, Paging, encode, with_mark};
+use crate::console::list::{ListQuery, Paging, encode, with_style};
 use crate::console::options::{Options, Referred};
 use crate::console::page::{Notice, Page, PageResult, html, notice_of};
 use crate::console::pages::jobs;
@@ -127,7 +127,7 @@ pub(super) async fn export(
     viewer: Viewer,
     query: ListQuery,
 ) -> PageResult {
-    let path = with_mark(&format!("{API}/export.csv{}", query.selection()), &query);
+    let path = with_style(&format!("{API}/export.csv{}", query.selection()), &query);
     let request = Request::get(path).body(Body::empty()).map_err(|_| PageError::not_found())?;
     Ok(state.api.forward(&viewer, request).await)
 }

@@ -17,7 +17,7 @@ use crate::console::api_client::{ApiAnswer, ApiRequest, Refusal};
 use crate::console::error_page::PageError;
 use crate::console::form::{Form, Submitted};
 use crate::console::frame::Menu;
-use crate::console::list::ListQuery;
+use crate::console::list::{ListQuery, with_style};
 use crate::console::page::{Page, PageResult, html, refused};
 use crate::console::viewer::Viewer;
 use crate::console::words;
@@ -69,6 +69,15 @@ const OF_UPDATE: &[Column] = &[
     free("internal_notes", "Notes that the partner never sees. The head may also say notes."),
 ];
 
+/// Forms of days, each with the name that a choice shows. The year first is always understood.
+pub(super) const DATE_FORMATS: [(&str, &str); 5] = [
+    ("", "The year first, 2026-12-31"),
+    ("dd/mm/yyyy", "Day first, 31/12/2026"),
+    ("mm/dd/yyyy", "Month first, 12/31/2026"),
+    ("dd.mm.yyyy", "Day first, 31.12.2026"),
+    ("dd-mm-yyyy", "Day first, 31-12-2026"),
+];
+
 #[derive(Template)]
 #[template(path = "uploads/bulk.html")]
 struct BulkPage {
@@ -89,6 +98,11 @@ impl BulkPage {
 
     fn is_add(&self) -> bool {
         self.mode == BulkMode::Add
+    }
+
+    /// Forms of days, each with an example.
+    fn date_formats(&self) -> [(&'static str, &'static str); 5] {
+        DATE_FORMATS
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -134,6 +148,7 @@ pub(super) async fn template(
     query: ListQuery,
 ) -> PageResult {
     let path = format!("/v1/networks/couponcodes/template.csv{}", query.api_query());
+    let path = with_style(&path, &query);
     let request = Request::get(path).body(Body::empty()).map_err(|_| PageError::not_found())?;
     Ok(state.api.forward(&viewer, request).await)
 }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
 use serde::Deserialize;
 
-use super::bulk::sentence;
+use super::bulk::{DATE_FORMATS, sentence};
 use super::upload::{Upload, UploadRows};
 use super::{API, page_of, rows_page};
 use crate::access::Right;
@@ -108,6 +108,10 @@ impl ColumnsPage {
         [("comma", "Comma"), ("semicolon", "Semicolon"), ("tab", "Tab"), ("pipe", "Vertical bar |")]
     }
 
+    fn date_formats(&self) -> [(&'static str, &'static str); 5] {
+        DATE_FORMATS
+    }
+
     /// What is in doubt.
     fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
@@ -164,6 +168,9 @@ pub(super) async fn show(
     let said = SAID.map(|name| (name, query.value(name)));
     let (preview, refusal) = preview_or_found(&state, &viewer, id, &said).await?;
     let mut form = form_of(&preview);
+    for (name, value) in &said[2..] {
+        form.set(name, *value);
+    }
     let Some(refusal) = refusal else {
         return Ok(html(&columns_page(&state, &viewer, upload, form, preview).await?));
     };
@@ -172,7 +179,7 @@ pub(super) async fn show(
 }
 
 /// Parameters of the whole file, which are the names of inputs, too.
-const SAID: [&str; 2] = ["encoding", "delimiter"];
+const SAID: [&str; 4] = ["encoding", "delimiter", "date_format", "sheet"];
 
 /// The form as the beginning of the file fills it.
 fn form_of(preview: &FilePreview) -> Form {

@@ -17,7 +17,7 @@ use crate::console::error_page::PageError;
 use crate::console::form::Submitted;
 use crate::console::format;
 use crate::console::frame::Menu;
-use crate::console::list::{ListQuery, Paging, with_mark};
+use crate::console::list::{ListQuery, Paging, with_style};
 use crate::console::page::{Notice, Page, PageResult, html, notice_of, saved};
 use crate::console::pages::jobs::{self, Job};
 use crate::console::viewer::Viewer;
@@ -197,7 +197,7 @@ async fn forward_file(
     path: &str,
     query: &ListQuery,
 ) -> PageResult {
-    let request = Request::get(with_mark(path, query)).body(Body::empty());
+    let request = Request::get(with_style(path, query)).body(Body::empty());
     Ok(state.api.forward(viewer, request.map_err(|_| PageError::not_found())?).await)
 }
 
