@@ -718,8 +718,9 @@ async fn clicks_are_counted_and_found_by_place() {
     let (_, answer) = api.post("entity", june(&["city"])).await;
     assert_eq!(
         answer["warnings"],
-        json!([{"field": "columns.city",
-            "message": "no database tells the city of an address: new visits have an empty city"}])
+        json!([
+            "columns.city: no database tells the city of an address: new visits have an empty city"
+        ])
     );
 }
 
