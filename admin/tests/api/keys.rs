@@ -1,5 +1,6 @@
 //! Rights of API keys.
 
+use coupon_admin::config::Config;
 use serde_json::{Value, json};
 
 use crate::client::{Running, start_with_offers, start_with_offers_and, with};
@@ -253,8 +254,13 @@ async fn barred(network: &Running, key: &str, method: &str, path: &str) -> Optio
 
 #[tokio::test]
 async fn each_role_calls_its_routes_and_no_other() {
-    // More wrong keys than the budget of an address.
-    let network = start_with_offers_and(|config| config.limits.auth_failures_per_30s = 0).await;
+    // More requests than the budgets of a key and of an address.
+    let without_limits = |config: &mut Config| {
+        config.limits.auth_failures_per_30s = 0;
+        config.limits.network_requests_per_30s = 0;
+        config.limits.partner_requests_per_30s = 0;
+    };
+    let network = start_with_offers_and(without_limits).await;
     let (reader, partner) =
         (key(&network, "read_only", None).await, key(&network, "partner", Some(1)).await);
     let manager = key(&network, "manager", None).await;
