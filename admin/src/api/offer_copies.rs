@@ -55,7 +55,9 @@ impl<S: Sync> FromRequestParts<S> for CopyParameters {
                     copied.forwarding_rules = parse_bool(&parameter, &value)?;
                 }
                 "is_copy_custom_settings" => copied.custom_caps = parse_bool(&parameter, &value)?,
-                absent if ABSENT_PARTS.contains(&absent) => {}
+                absent if ABSENT_PARTS.contains(&absent) => {
+                    parse_bool(absent, &value)?;
+                }
                 _ => return Err(unknown(&parameter, KNOWN)),
             }
         }

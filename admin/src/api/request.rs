@@ -562,9 +562,9 @@ impl ListParameters {
         Ok(is_set)
     }
 
-    /// Sets a parameter in the place of the one that the request names.
-    pub(super) fn replace(&mut self, name: &str, value: String) {
-        self.0.retain(|(known, _)| known != name);
+    /// Sets a parameter that takes precedence over the one that the request names, which is still
+    /// checked.
+    pub(super) fn override_with(&mut self, name: &str, value: String) {
         self.0.push((name.to_owned(), value));
     }
 

@@ -6,6 +6,11 @@ use coupon_shared::destination::Destination;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type,
+};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::caps::{RefusalAction, has_cap_fields};
 use super::fail_traffic::{self, InternalRedirect, RedirectRoutingMethod, RedirectRoutingType};
@@ -155,6 +160,30 @@ impl KeepsFields for PayoutRevenue {
         &["network_id", "network_offer_id", "time_created", "time_saved"];
 }
 
+/// The schema of payout entries: a list, the list as `entries` of an object, or null for none.
+struct PayoutEntries;
+
+impl PartialSchema for PayoutEntries {
+    fn schema() -> RefOr<Schema> {
+        let entry = Ref::from_schema_name(PayoutRevenue::name());
+        let list = ArrayBuilder::new().items(entry).build();
+        let total = ObjectBuilder::new().schema_type(SchemaType::AnyValue).build();
+        let object = ObjectBuilder::new()
+            .property("entries", list.clone())
+            .property("total", total)
+            .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
+        let none = ObjectBuilder::new().schema_type(Type::Null);
+        OneOfBuilder::new().item(list).item(object).item(none).into()
+    }
+}
+
+impl ToSchema for PayoutEntries {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((PayoutRevenue::name().into_owned(), PayoutRevenue::schema()));
+        PayoutRevenue::schemas(schemas);
+    }
+}
+
 /// An offer as edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = OfferEdit)]
@@ -186,6 +215,7 @@ pub struct Offer {
     pub currency_id: String,
     /// Payout and revenue of each kind of conversion.
     #[serde(default, deserialize_with = "kept_fields::entries::deserialize")]
+    #[schema(value_type = PayoutEntries, required = false)]
     pub payout_revenue: Vec<PayoutRevenue>,
     /// The data that makes a click unique.
     #[serde(default = "ip_user_agent")]

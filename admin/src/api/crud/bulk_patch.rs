@@ -80,7 +80,7 @@ struct BulkPatchBody<T>(PhantomData<T>);
 
 impl<T: BulkPatchable> PartialSchema for BulkPatchBody<T> {
     fn schema() -> RefOr<Schema> {
-        let id = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        let id = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
         let ids = ArrayBuilder::new().items(id).min_items(Some(1)).max_items(Some(MAX_IDS));
         let fields = Ref::from_schema_name(FieldPatch::name());
         let fields =

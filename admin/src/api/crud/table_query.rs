@@ -97,7 +97,7 @@ impl TableQuery {
         ] {
             if let Some(value) = value {
                 let text = plain_text(name, &value)?;
-                parameters.replace(name, text);
+                parameters.override_with(name, text);
             }
         }
         let mut request = parameters.parse(spec)?;

@@ -18,6 +18,7 @@ use super::form::FormFile;
 use super::parameters::UploadParameters;
 use crate::api::download;
 use crate::api::error::ApiError;
+use crate::import::Layout;
 use crate::uploads::{Bounds, Piece, Staged, Uploads, pieces};
 
 /// Stages the file of a request.
@@ -66,6 +67,10 @@ async fn open(
     let given = given.unwrap_or_default().to_owned();
     let kind = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match kind.as_str() {
+        // A client that says how its file is read, and loses the file, learns of it.
+        _ if is_empty && parameters.layout != Layout::default() => {
+            Err(ApiError::field("body", "is empty, and the parameters say how a file is read"))
+        }
         _ if is_empty => Ok(RequestFile::Nothing),
         "text/csv" | download::XLSX => Ok(RequestFile::Body(WholeBody(request.into_body()))),
         "multipart/form-data" => {

@@ -252,6 +252,9 @@ async fn a_file_comes_plain_in_a_form_or_not_at_all() {
 
     let empty = network.send_as(path, "", Bytes::new()).await.done();
     assert_eq!(empty["rows"], 0);
+    // A lost file is not an empty one.
+    let lost = network.send_as(&format!("{path}&delimiter=tab"), "", Bytes::new()).await;
+    assert_eq!(lost.refusal(), (400, "request.invalid", vec!["body"]));
     let id = &empty["upload_id"];
     assert_eq!(network.commit(id, "").await.refusal().1, "upload.empty");
     let typed =
