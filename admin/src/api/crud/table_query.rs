@@ -91,9 +91,12 @@ impl TableQuery {
             return Err(too_many_filters());
         }
         let paging = self.paging.unwrap_or_default();
+        // The last one counts, and all are checked.
         for (name, value) in [
-            ("page", self.page.or(paging.page)),
-            ("page_size", self.page_size.or(paging.page_size)),
+            ("page", paging.page),
+            ("page", self.page),
+            ("page_size", paging.page_size),
+            ("page_size", self.page_size),
         ] {
             if let Some(value) = value {
                 let text = plain_text(name, &value)?;
