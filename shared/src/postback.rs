@@ -50,6 +50,15 @@ use std::str::FromStr;
 pub const POSTBACK_VERSION: u8 = 1;
 /// Longest accepted body.
 pub const MAX_BODY_BYTES: usize = 64 << 10;
+/// Codes that are read of a list.
+pub const MAX_LISTED_CODES: usize = 16;
+
+/// The parts of a text that may be a list of codes; some may be empty. Both programs read lists: the
+/// daemon to recognise a sale, the admin to attribute it.
+pub fn split_codes(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| matches!(c, ',' | ';' | '|' | '/' | '+') || c.is_whitespace())
+}
+
 /// Longest encoded postback: body, query and headers at their longest.
 pub const MAX_POSTBACK_BYTES: usize = 128 << 10;
 /// Most spools of a poll request.

@@ -116,8 +116,8 @@ impl AnswerForm {
         }
     }
 
-    /// Whether some senders take an answer with a body for an accepted conversion. The script reads
-    /// the body.
+    /// Whether the answer can do without a body: that about a refused conversion, but not to the
+    /// script, which reads the body.
     pub(super) fn may_be_empty(self, verdict: &Verdict) -> bool {
         let is_refused = matches!(verdict.status, VerdictStatus::Rejected | VerdictStatus::Invalid);
         is_refused && self != AnswerForm::Sdk

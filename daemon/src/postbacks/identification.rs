@@ -9,6 +9,7 @@
 use coupon_rules::facts::Nobody;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Reason, Visit, Visitor, decide, decide_direct};
+use coupon_shared::postback::{MAX_LISTED_CODES, split_codes};
 use coupon_shared::transaction_id::TransactionId;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
@@ -20,8 +21,6 @@ const NO_VISITOR: Visitor<'static, Nobody> = Visitor::Unchecked;
 
 /// Most pairs read of a query, form or object.
 const MAX_PAIRS: usize = 200;
-/// Most codes read of a list.
-const MAX_CODES: usize = 16;
 
 /// The identifying values of a postback.
 #[derive(Debug, Default)]
@@ -113,10 +112,9 @@ impl IdentifyingValues {
 
     /// A code, or each of a list.
     fn read_codes(&mut self, value: &str) {
-        let is_between = |c: char| matches!(c, ',' | ';' | '|' | '/' | '+') || c.is_whitespace();
         self.codes.push(value.to_owned());
-        let listed = value.split(is_between).filter(|code| !code.is_empty() && *code != value);
-        self.codes.extend(listed.take(MAX_CODES).map(str::to_owned));
+        let listed = split_codes(value).filter(|code| !code.is_empty() && *code != value);
+        self.codes.extend(listed.take(MAX_LISTED_CODES).map(str::to_owned));
     }
 
     fn has_genuine_id(&self, index: &ServedIndex) -> bool {

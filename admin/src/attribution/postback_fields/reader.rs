@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use coupon_shared::postback::{Channel, Postback};
+use coupon_shared::postback::{Channel, MAX_LISTED_CODES, Postback, split_codes};
 use sha2::{Digest, Sha256};
 
 use super::amount;
@@ -16,8 +16,6 @@ use crate::catalog::{LARGEST_AMOUNT, Money, RowCode};
 
 /// Transaction ids read of one list; a browser's list has at most 50.
 pub(super) const MAX_IDS: usize = 64;
-/// Codes read of one list. Each one is looked up.
-const MAX_CODES: usize = 16;
 /// Longest stored text of a field without influence on the decision.
 const MAX_TEXT_BYTES: usize = 256;
 /// Longest order id and refund id. A longer one is refused, never cut: two ids that differ only in
@@ -333,14 +331,13 @@ fn looks_like_several(typed: &str) -> bool {
 }
 
 fn parts(typed: &str) -> impl Iterator<Item = &str> {
-    let is_between = |c: char| matches!(c, ',' | ';' | '|' | '/' | '+') || c.is_whitespace();
-    typed.split(is_between).map(trim_invisible).filter(|part| !part.is_empty())
+    split_codes(typed).map(trim_invisible).filter(|part| !part.is_empty())
 }
 
 /// The codes of a list, without repeats; none where the text is a single word.
 fn listed_codes(typed: &str) -> Vec<ListedCode> {
     let mut listed: Vec<ListedCode> = Vec::new();
-    for part in parts(typed).take(MAX_CODES).filter(|_| looks_like_several(typed)) {
+    for part in parts(typed).take(MAX_LISTED_CODES).filter(|_| looks_like_several(typed)) {
         let Some(code) = RowCode::parse_any(part) else { continue };
         let code = ListedCode { typed: part.to_owned(), folded: code.folded() };
         if !listed.iter().any(|known| known.folded == code.folded) {
