@@ -30,6 +30,7 @@ pub mod trust;
 
 pub mod dedup_key;
 pub mod fraud_rules;
+pub mod further_texts;
 mod matching;
 pub mod rank;
 pub mod refund;

@@ -24,8 +24,7 @@ use crate::store::{ReadTx, Store, StoreError, meta};
 pub(crate) struct FoundClick {
     pub(crate) head: ClickHead,
     pub(crate) code: Vec<u8>,
-    /// The values of its tags, in the order of [`Tag::ALL`].
-    tags: Vec<Vec<u8>>,
+    tags: Vec<(Tag, Vec<u8>)>,
     pub(crate) address: String,
     /// By the databases in service at the look-up.
     pub(crate) place: VisitPlace,
@@ -36,7 +35,7 @@ impl FoundClick {
         FoundClick {
             head: click.head,
             code: click.code.to_vec(),
-            tags: Tag::ALL.map(|tag| click.tag(tag).unwrap_or_default().to_vec()).into(),
+            tags: Tag::all().filter_map(|tag| Some((tag, click.tag(tag)?.to_vec()))).collect(),
             address: click.address().map_or_else(String::new, |address| address.to_string()),
             place: VisitPlace::find(click.head.kind, click.address(), databases),
         }
@@ -47,8 +46,8 @@ impl FoundClick {
     }
 
     fn bytes(&self, wanted: Tag) -> &[u8] {
-        let at = Tag::ALL.iter().position(|tag| *tag == wanted);
-        at.and_then(|at| self.tags.get(at)).map(Vec::as_slice).unwrap_or_default()
+        let found = self.tags.iter().find(|(tag, _)| *tag == wanted);
+        found.map(|(_, value)| value.as_slice()).unwrap_or_default()
     }
 
     /// The visitor, where the offer's rules ask for earlier visits.
@@ -62,11 +61,8 @@ impl FoundClick {
 
     /// Encodes the record again and passes it to `work`; `None` if it does not decode.
     pub(crate) fn as_click<T>(&self, work: impl FnOnce(&Click<'_>) -> T) -> Option<T> {
-        let tags: Vec<(Tag, &[u8])> = Tag::ALL
-            .into_iter()
-            .zip(self.tags.iter().map(Vec::as_slice))
-            .filter(|(_, value)| !value.is_empty())
-            .collect();
+        let tags: Vec<(Tag, &[u8])> =
+            self.tags.iter().map(|(tag, value)| (*tag, value.as_slice())).collect();
         let mut record = vec![0; coupon_shared::click::MAX_RECORD_LEN];
         let len = coupon_shared::click::encode_click(&self.head, &self.code, &tags, &mut record);
         record.truncate(len);

@@ -20,6 +20,7 @@ mod error_page;
 mod form;
 mod format;
 mod frame;
+mod further_values;
 mod guard;
 mod history;
 mod list;

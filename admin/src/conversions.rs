@@ -2,13 +2,15 @@
 //!
 //! `postback_ingest` polls the daemon for postbacks and returns verdicts. `evidence_loader` reads
 //! the facts for attribution. `writer` decides each postback once and writes all effects. `pending`
-//! decides postbacks with a late click, and the postbacks behind them. `change` holds the edits by
-//! hand, `stored_refund` the deduction of refunds, `count` the report measures.
+//! decides postbacks with a late click, and the postbacks behind them. `creation` holds the
+//! conversions that a user of the network creates, `change` the edits by hand, `stored_refund` the
+//! deduction of refunds, `count` the report measures.
 //!
 //! The rules themselves are in [`attribution`](crate::attribution).
 
 pub mod postback_ingest;
 
+pub mod creation;
 mod processor;
 
 mod pending;

@@ -20,7 +20,7 @@ use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::{ArchivedDomain, CatalogFile};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 use coupon_shared::visit_state::PublishedState;
-use coupon_shared::visit_target::{Host, Parameter, Parameters, lenient_code_from_path};
+use coupon_shared::visit_target::{Host, Parameters, lenient_code_from_path};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -371,7 +371,6 @@ impl Sample<'_> {
     /// Expands macros as the daemon does. A fallback URL has no click, so only the visitor's own
     /// parameters are filled in.
     fn expand(&self, destination: &ArchivedDestination, click: Option<&DecidedClick>) -> String {
-        let parameter = |parameter| self.parameters.get(parameter);
         let macros = ClickMacros {
             transaction_id: sample_id(self.time),
             code: self.typed,
@@ -380,15 +379,7 @@ impl Sample<'_> {
             partner_id: click.map_or(0, |click| click.row.partner_id),
             advertiser_id: click.map_or(0, |click| click.advertiser_id),
             unix_seconds: u64::try_from(self.time).unwrap_or_default(),
-            subs: [
-                parameter(Parameter::Sub1),
-                parameter(Parameter::Sub2),
-                parameter(Parameter::Sub3),
-                parameter(Parameter::Sub4),
-                parameter(Parameter::Sub5),
-            ],
-            source_id: parameter(Parameter::SourceId),
-            uid: parameter(Parameter::Uid),
+            parameters: self.parameters,
             language: self.visitor.language,
             referer: self.visitor.referer,
             visitor: Some(self.visitor),

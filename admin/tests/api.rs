@@ -64,6 +64,8 @@ mod networks_couponcodes_conversion_only;
 mod networks_couponcodes_generate;
 #[path = "api/networks/couponcodes_status.rs"]
 mod networks_couponcodes_status;
+#[path = "api/networks/created_conversions.rs"]
+mod networks_created_conversions;
 #[path = "api/networks/deletions.rs"]
 mod networks_deletions;
 #[path = "api/networks/events.rs"]

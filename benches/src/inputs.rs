@@ -1,6 +1,7 @@
 //! Inputs of the stages of a redirect, the same for every benchmark.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
 
 use coupon_rules::agent::{Agent, ClientHints};
 use coupon_rules::facts::VisitorFacts;
@@ -11,9 +12,16 @@ use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::decision::{Reason, Visit, Visitor};
 use coupon_shared::snapshot::level::CodeRows;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
+use coupon_shared::visit_target::Parameters;
 
 /// Unix seconds of every visit.
 pub const NOW: i64 = 1_781_524_800;
+
+static PARAMETERS: LazyLock<Parameters> = LazyLock::new(|| {
+    let mut parameters = Parameters::default();
+    parameters.read(Some("sub1=story+1"));
+    parameters
+});
 
 /// Values of a destination's macros.
 pub fn macros() -> ClickMacros<'static> {
@@ -25,9 +33,7 @@ pub fn macros() -> ClickMacros<'static> {
         partner_id: 2,
         advertiser_id: 3,
         unix_seconds: NOW as u64,
-        subs: [b"story 1", b"", b"", b"", b""],
-        source_id: b"",
-        uid: b"",
+        parameters: &PARAMETERS,
         language: b"en-US,en;q=0.9",
         referer: b"",
         visitor: None,

@@ -229,6 +229,9 @@ fn served_json(served: Option<ServedIndexInfo>) -> Value {
         "generation": served.map(|served| served.generation),
         "sequence": served.map(|served| served.sequence),
         "lineage": served.map(|served| served.lineage.to_string()),
-        "features": [coupon_shared::snapshot::catalog::rules::FEATURE],
+        "features": [
+            coupon_shared::snapshot::catalog::rules::FEATURE,
+            coupon_shared::further_values::FEATURE,
+        ],
     })
 }

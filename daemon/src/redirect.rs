@@ -409,7 +409,6 @@ impl RedirectContext {
             Answer::Fallback(destination) => (destination, None, false),
             Answer::NotFound => return Reply::NotFound,
         };
-        let parameter = |parameter| self.parameters.get(parameter);
         let facts = request.facts(index, &self.parameters, typed, &self.visit_state);
         let macros = ClickMacros {
             transaction_id,
@@ -419,15 +418,7 @@ impl RedirectContext {
             partner_id: click.map_or(0, |click| click.row.partner_id),
             advertiser_id: click.map_or(0, |click| click.advertiser_id),
             unix_seconds: request.unix_ms / 1000,
-            subs: [
-                parameter(Parameter::Sub1),
-                parameter(Parameter::Sub2),
-                parameter(Parameter::Sub3),
-                parameter(Parameter::Sub4),
-                parameter(Parameter::Sub5),
-            ],
-            source_id: parameter(Parameter::SourceId),
-            uid: parameter(Parameter::Uid),
+            parameters: &self.parameters,
             language: request.headers.language,
             referer: request.headers.referer,
             visitor: Some(&facts),
@@ -495,7 +486,10 @@ impl Recorder {
         // Empty tags would take room in the ring and in every later copy of the click.
         let tags = non_empty(&mut tags);
         self.counters.count_click(click.reason);
-        let recorded = self.ring.record(|slot| click::encode_click(&head, code, tags, slot));
+        let recorded = self.ring.record(|slot| {
+            let len = click::encode_click(&head, code, tags, slot);
+            click::append_fitting(slot, len, parameters.further_tags())
+        });
         match recorded {
             Recorded::Logged => self.counters.logged.add_one(),
             Recorded::Unlogged => self.counters.unlogged.add_one(),

@@ -40,11 +40,13 @@ pub mod block;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::decision::{Detour, Reason};
+use crate::further_values::FURTHER_VALUES;
 use crate::transaction_id::TransactionId;
 
 /// Version of the record format.
 pub const RECORD_VERSION: u8 = 1;
-/// Longest record in bytes: fixed fields, a code, and every tag at its longest.
+/// Longest record in bytes: fixed fields, a code, and every tag of [`Tag::ALWAYS_FIT`] at its
+/// longest.
 pub const MAX_RECORD_LEN: usize = 4096;
 /// Length of the fixed fields.
 pub const HEAD_LEN: usize = 60;
@@ -127,6 +129,36 @@ pub enum Tag {
     Detour = 9,
     /// The ids of the click caps that the daemon counted the click against, 4 bytes each.
     CountedCaps = 12,
+    /// `sub6`
+    Sub6 = 13,
+    /// `sub7`
+    Sub7 = 14,
+    /// `sub8`
+    Sub8 = 15,
+    /// `sub9`
+    Sub9 = 16,
+    /// `sub10`
+    Sub10 = 17,
+    /// `adv1`
+    Adv1 = 18,
+    /// `adv2`
+    Adv2 = 19,
+    /// `adv3`
+    Adv3 = 20,
+    /// `adv4`
+    Adv4 = 21,
+    /// `adv5`
+    Adv5 = 22,
+    /// `adv6`
+    Adv6 = 23,
+    /// `adv7`
+    Adv7 = 24,
+    /// `adv8`
+    Adv8 = 25,
+    /// `adv9`
+    Adv9 = 26,
+    /// `adv10`
+    Adv10 = 27,
     /// The client's address: 4 or 16 bytes, network order.
     Address = 128,
     /// `User-Agent`
@@ -138,11 +170,19 @@ pub enum Tag {
     /// The visitor's key ([`crate::visitor_key`]), 8 bytes. Only of offers whose rules ask for
     /// earlier visits.
     VisitorKey = 132,
+    /// `fbclid`: Facebook's id of a click on an ad.
+    Fbclid = 133,
+    /// `gclid`: Google's id of a click on an ad.
+    Gclid = 134,
+    /// `ttclid`: TikTok's id of a click on an ad.
+    Ttclid = 135,
+    /// The page that led to the page with the script, as the script reports it.
+    PageReferer = 136,
 }
 
 impl Tag {
-    /// Every tag that this version writes.
-    pub const ALL: [Tag; 15] = [
+    /// The tags with room in every record.
+    pub const ALWAYS_FIT: [Tag; 15] = [
         Tag::Sub1,
         Tag::Sub2,
         Tag::Sub3,
@@ -159,6 +199,11 @@ impl Tag {
         Tag::Language,
         Tag::VisitorKey,
     ];
+
+    /// Every tag that this version writes.
+    pub fn all() -> impl Iterator<Item = Tag> + Clone {
+        Tag::ALWAYS_FIT.into_iter().chain(FURTHER_VALUES.iter().map(|value| value.tag))
+    }
 
     /// Longest value in bytes; the rest is cut off.
     pub const fn max_len(self) -> usize {
@@ -178,8 +223,8 @@ impl Tag {
 const _: () = {
     let mut longest = HEAD_LEN + crate::code::MAX_LEN;
     let mut at = 0;
-    while at < Tag::ALL.len() {
-        longest += TAG_HEAD_LEN + Tag::ALL[at].max_len();
+    while at < Tag::ALWAYS_FIT.len() {
+        longest += TAG_HEAD_LEN + Tag::ALWAYS_FIT[at].max_len();
         at += 1;
     }
     assert!(longest <= MAX_RECORD_LEN);
@@ -258,7 +303,8 @@ pub enum ClickError {
 }
 
 /// Encodes a click at the front of `out`, which has at least [`MAX_RECORD_LEN`] bytes, and returns
-/// the length of the record. Cuts values at [`Tag::max_len`] and the code at its longest.
+/// the length of the record. Cuts values at [`Tag::max_len`] and the code at its longest. The tags
+/// of [`Tag::ALWAYS_FIT`] come first; see [`append_fitting`] for others.
 pub fn encode_click(head: &ClickHead, code: &[u8], tags: &[(Tag, &[u8])], out: &mut [u8]) -> usize {
     let code = &code[..code.len().min(crate::code::MAX_LEN)];
     out[2] = RECORD_VERSION;
@@ -274,18 +320,33 @@ pub fn encode_click(head: &ClickHead, code: &[u8], tags: &[(Tag, &[u8])], out: &
     out[48..52].copy_from_slice(&head.partner_id.to_le_bytes());
     out[52..56].copy_from_slice(&head.advertiser_id.to_le_bytes());
     out[56..60].copy_from_slice(&head.rule.to_le_bytes());
-    let mut at = HEAD_LEN + code.len();
+    let at = HEAD_LEN + code.len();
     out[HEAD_LEN..at].copy_from_slice(code);
+    append_fitting(out, at, tags.iter().copied())
+}
+
+/// Adds tags to the record of `len` bytes at the front of `out`, and returns its new length. Leaves
+/// out a value without room: links and pages may give more than a record holds, and half an id of
+/// an ad network is worth nothing.
+#[inline]
+pub fn append_fitting<'a>(
+    out: &mut [u8],
+    mut len: usize,
+    tags: impl Iterator<Item = (Tag, &'a [u8])>,
+) -> usize {
     for (tag, value) in tags {
         let value = &value[..value.len().min(tag.max_len())];
-        out[at] = *tag as u8;
-        out[at + 1..at + TAG_HEAD_LEN].copy_from_slice(&(value.len() as u16).to_le_bytes());
-        at += TAG_HEAD_LEN;
-        out[at..at + value.len()].copy_from_slice(value);
-        at += value.len();
+        let (at, end) = (len + TAG_HEAD_LEN, len + TAG_HEAD_LEN + value.len());
+        if end > MAX_RECORD_LEN {
+            continue;
+        }
+        out[len] = tag as u8;
+        out[len + 1..at].copy_from_slice(&(value.len() as u16).to_le_bytes());
+        out[at..end].copy_from_slice(value);
+        len = end;
     }
-    out[..2].copy_from_slice(&(at as u16).to_le_bytes());
-    at
+    out[..2].copy_from_slice(&(len as u16).to_le_bytes());
+    len
 }
 
 /// A decoded click, borrowing from its record or block.
@@ -494,13 +555,31 @@ pub(crate) mod tests {
     #[test]
     fn the_longest_values_fit_and_longer_ones_are_cut() {
         let long = [b'x'; 5000];
-        let tags = Tag::ALL.map(|tag| (tag, &long[..]));
+        let tags: Vec<_> = Tag::all().map(|tag| (tag, &long[..])).collect();
         let mut out = [0; MAX_RECORD_LEN];
         encode_click(&sample_head(), &long, &tags, &mut out);
         let (click, _) = Click::decode(&out).unwrap();
-        for tag in Tag::ALL {
+        for tag in Tag::ALWAYS_FIT {
             assert_eq!(click.tag(tag).map(<[u8]>::len), Some(tag.max_len()));
         }
+    }
+
+    #[test]
+    fn a_value_without_room_is_left_out_whole_and_a_shorter_one_after_it_is_kept() {
+        let long = [b'x'; 5000];
+        let mut tags: Vec<_> = Tag::ALWAYS_FIT.map(|tag| (tag, &long[..])).into();
+        tags.extend([(Tag::Gclid, &long[..]), (Tag::Fbclid, b"short")]);
+        let mut out = [0; MAX_RECORD_LEN];
+        let len = encode_click(&sample_head(), &long, &tags, &mut out);
+        assert!(len <= MAX_RECORD_LEN);
+        let (click, _) = Click::decode(&out).unwrap();
+        assert_eq!((click.tag(Tag::Gclid), click.tag(Tag::Fbclid)), (None, Some(&b"short"[..])));
+    }
+
+    #[test]
+    fn every_tag_has_a_number_of_its_own() {
+        let numbers: std::collections::BTreeSet<u8> = Tag::all().map(|tag| tag as u8).collect();
+        assert_eq!(numbers.len(), Tag::all().count());
     }
 
     #[test]
@@ -523,8 +602,8 @@ pub(crate) mod tests {
         fn any_record_reads_back_cut_at_its_bounds(
             code in proptest::collection::vec(any::<u8>(), 0..80),
             values in proptest::collection::vec(
-                (proptest::sample::select(&Tag::ALL[..]), proptest::collection::vec(any::<u8>(), 0..600)),
-                0..14,
+                (proptest::sample::select(Tag::all().collect::<Vec<_>>()), proptest::collection::vec(any::<u8>(), 0..600)),
+                0..10,
             ),
             ids in any::<[u32; 5]>(),
             times in any::<[u64; 2]>(),

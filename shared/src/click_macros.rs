@@ -7,6 +7,7 @@ use coupon_rules::place::{Place, PlaceParts};
 
 use crate::destination::{Macro, MacroSink, MacroValues};
 use crate::transaction_id::TransactionId;
+use crate::visit_target::{Parameter, Parameters};
 
 /// The values of one click, borrowed from its request.
 #[derive(Clone, Copy)]
@@ -23,12 +24,8 @@ pub struct ClickMacros<'a> {
     pub advertiser_id: u32,
     /// Time of the click.
     pub unix_seconds: u64,
-    /// `sub1` to `sub5`.
-    pub subs: [&'a [u8]; 5],
-    /// `source_id`
-    pub source_id: &'a [u8],
-    /// `uid`
-    pub uid: &'a [u8],
+    /// The parameters of the query.
+    pub parameters: &'a Parameters,
     /// `Accept-Language` as sent.
     pub language: &'a [u8],
     /// `Referer` as sent.
@@ -59,13 +56,13 @@ impl MacroValues for ClickMacros<'_> {
             Macro::AffiliateId => push_id(self.partner_id, sink),
             Macro::AdvertiserId => push_id(self.advertiser_id, sink),
             Macro::NetworkId => push_id(self.network_id, sink),
-            Macro::SourceId => sink.push(self.source_id),
-            Macro::Sub1 => sink.push(self.subs[0]),
-            Macro::Sub2 => sink.push(self.subs[1]),
-            Macro::Sub3 => sink.push(self.subs[2]),
-            Macro::Sub4 => sink.push(self.subs[3]),
-            Macro::Sub5 => sink.push(self.subs[4]),
-            Macro::Uid => sink.push(self.uid),
+            Macro::SourceId => sink.push(self.parameters.get(Parameter::SourceId)),
+            Macro::Sub1 => sink.push(self.parameters.get(Parameter::Sub1)),
+            Macro::Sub2 => sink.push(self.parameters.get(Parameter::Sub2)),
+            Macro::Sub3 => sink.push(self.parameters.get(Parameter::Sub3)),
+            Macro::Sub4 => sink.push(self.parameters.get(Parameter::Sub4)),
+            Macro::Sub5 => sink.push(self.parameters.get(Parameter::Sub5)),
+            Macro::Uid => sink.push(self.parameters.get(Parameter::Uid)),
             Macro::Timestamp => sink.push_number(self.unix_seconds),
             Macro::Random => sink.push_number(random_digits(&self.transaction_id)),
             Macro::Country => sink.push(self.shown_place().country.as_bytes()),
@@ -81,6 +78,10 @@ impl MacroValues for ClickMacros<'_> {
             }
             Macro::Language => sink.push(first_language(self.language)),
             Macro::Referer => sink.push(self.referer),
+            further => {
+                let value = further.further_value().map(|at| self.parameters.further(at));
+                sink.push(value.unwrap_or_default());
+            }
         }
     }
 }
@@ -104,21 +105,27 @@ mod tests {
     use coupon_rules::text_match::Variable;
     use proptest::prelude::*;
 
-    const SAMPLE: ClickMacros<'_> = ClickMacros {
-        transaction_id: TransactionId([0xAB; 16]),
-        code: b"WiNtEr25",
-        network_id: 1,
-        offer_id: 16,
-        partner_id: 2,
-        advertiser_id: 3,
-        unix_seconds: 1_763_000_000,
-        subs: [b"a", b"b", b"c", b"d", b"e"],
-        source_id: b"src",
-        uid: b"u",
-        language: b" de-DE;q=0.9, en",
-        referer: b"https://r.example/",
-        visitor: Some(&Berliner),
-    };
+    fn sample(parameters: &Parameters) -> ClickMacros<'_> {
+        ClickMacros {
+            transaction_id: TransactionId([0xAB; 16]),
+            code: b"WiNtEr25",
+            network_id: 1,
+            offer_id: 16,
+            partner_id: 2,
+            advertiser_id: 3,
+            unix_seconds: 1_763_000_000,
+            parameters,
+            language: b" de-DE;q=0.9, en",
+            referer: b"https://r.example/",
+            visitor: Some(&Berliner),
+        }
+    }
+
+    fn read(query: &str) -> Parameters {
+        let mut parameters = Parameters::default();
+        parameters.read(Some(query));
+        parameters
+    }
 
     struct Berliner;
 
@@ -165,12 +172,22 @@ mod tests {
         let url = "https://s.example/?{transaction_id}|{coupon_code}|{offer_id}|{affiliate_id}|\
                    {advertiser_id}|{network_id}|{source_id}|{sub1}{sub2}{sub3}{sub4}{sub5}|{uid}|\
                    {timestamp}|{random}|{country}|{region}|{city}|{device_type}|{language}|{referer}";
-        let expanded = expand(url, &SAMPLE).replace("%7C", "|");
+        let parameters = read("sub1=a&sub2=b&sub3=c&sub4=d&sub5=e&source_id=src&uid=u");
+        let expanded = expand(url, &sample(&parameters)).replace("%7C", "|");
         assert_eq!(
             expanded,
             "https://s.example/?abababababababababababababababab|WiNtEr25|16|2|3|1|src|abcde|u|\
              1763000000|2880154539|DE|Land%20Berlin|Berlin|mobile|de-DE|https%3A%2F%2Fr.example%2F"
         );
+    }
+
+    #[test]
+    fn further_values_are_filled_from_the_query() {
+        let parameters = read("sub6=f&sub10=j&adv1=k&adv10=t&fbclid=F&gclid=G&ttclid=T&__rf=p/q");
+        let url = "https://s.example/?{sub6}-{sub7}-{sub10}-{adv1}-{adv10}-{fbclid}-{gclid}-{ttclid}-\
+                   {page_referer}";
+        let expanded = expand(url, &sample(&parameters));
+        assert_eq!(expanded, "https://s.example/?f--j-k-t-F-G-T-p%2Fq");
     }
 
     proptest! {
@@ -179,10 +196,11 @@ mod tests {
             values in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..400), 5),
         ) {
             let [sub, source_id, uid, language, referer] = [0, 1, 2, 3, 4].map(|at| &values[at][..]);
-            let macros = ClickMacros {
-                code: sub, subs: [sub; 5], source_id, uid, language, referer, ..SAMPLE
-            };
-            let url = "https://s.example/{sub1}/{source_id}?u={uid}&l={language}#{referer}{coupon_code}";
+            let pair = |(name, value)| format!("{name}={}", percent_encoding::percent_encode(value, percent_encoding::NON_ALPHANUMERIC));
+            let query = [("sub1", sub), ("source_id", source_id), ("uid", uid)].map(pair).join("&");
+            let parameters = read(&query);
+            let macros = ClickMacros { code: sub, language, referer, ..sample(&parameters) };
+            let url = "https://s.example/{sub1}/{source_id}?c={coupon_code}&l={language}#{referer}{uid}";
             let expanded = expand(url, &macros);
             let url = url::Url::parse(&expanded).unwrap();
             prop_assert_eq!(url.origin().ascii_serialization(), "https://s.example");
@@ -190,12 +208,12 @@ mod tests {
             let decoded = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
             let query: Vec<_> = url.query().unwrap().split('&').map(|pair| decoded(&pair[2..])).collect();
             // Cut in front of a byte that can begin a character, however many cannot.
-            let begins = |end: &usize| uid[*end] & 0xC0 != 0x80;
-            let kept = match uid.len() {
+            let begins = |end: &usize| sub[*end] & 0xC0 != 0x80;
+            let kept = match sub.len() {
                 len if len > MAX_VALUE_LEN => (0..=MAX_VALUE_LEN).rfind(begins).unwrap_or(0),
                 len => len,
             };
-            prop_assert_eq!(&query[0][..], &uid[..kept]);
+            prop_assert_eq!(&query[0][..], &sub[..kept]);
             prop_assert!(!query[1].iter().any(|byte| b",;".contains(byte)));
         }
     }

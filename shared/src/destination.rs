@@ -72,9 +72,58 @@ pub enum Macro {
     Language = 20,
     /// `{referer}`
     Referer = 21,
+    // From here on as in the table of further values; newer than the macros before.
+    /// `{sub6}`
+    Sub6 = 22,
+    /// `{sub7}`
+    Sub7 = 23,
+    /// `{sub8}`
+    Sub8 = 24,
+    /// `{sub9}`
+    Sub9 = 25,
+    /// `{sub10}`
+    Sub10 = 26,
+    /// `{adv1}`
+    Adv1 = 27,
+    /// `{adv2}`
+    Adv2 = 28,
+    /// `{adv3}`
+    Adv3 = 29,
+    /// `{adv4}`
+    Adv4 = 30,
+    /// `{adv5}`
+    Adv5 = 31,
+    /// `{adv6}`
+    Adv6 = 32,
+    /// `{adv7}`
+    Adv7 = 33,
+    /// `{adv8}`
+    Adv8 = 34,
+    /// `{adv9}`
+    Adv9 = 35,
+    /// `{adv10}`
+    Adv10 = 36,
+    /// `{fbclid}`
+    Fbclid = 37,
+    /// `{gclid}`
+    Gclid = 38,
+    /// `{ttclid}`
+    Ttclid = 39,
+    /// `{page_referer}`
+    PageReferer = 40,
 }
 
-const FILLED: [(&str, Macro); 21] = [
+/// The first macro of the further values.
+const FIRST_FURTHER: usize = Macro::Sub6 as usize;
+
+impl Macro {
+    /// The position of the value in [`crate::further_values::FURTHER_VALUES`].
+    pub(crate) fn further_value(self) -> Option<usize> {
+        (self as usize).checked_sub(FIRST_FURTHER)
+    }
+}
+
+const FILLED: [(&str, Macro); 40] = [
     ("transaction_id", Macro::TransactionId),
     ("coupon_code", Macro::CouponCode),
     ("offer_id", Macro::OfferId),
@@ -96,10 +145,29 @@ const FILLED: [(&str, Macro); 21] = [
     ("device_type", Macro::DeviceType),
     ("language", Macro::Language),
     ("referer", Macro::Referer),
+    ("sub6", Macro::Sub6),
+    ("sub7", Macro::Sub7),
+    ("sub8", Macro::Sub8),
+    ("sub9", Macro::Sub9),
+    ("sub10", Macro::Sub10),
+    ("adv1", Macro::Adv1),
+    ("adv2", Macro::Adv2),
+    ("adv3", Macro::Adv3),
+    ("adv4", Macro::Adv4),
+    ("adv5", Macro::Adv5),
+    ("adv6", Macro::Adv6),
+    ("adv7", Macro::Adv7),
+    ("adv8", Macro::Adv8),
+    ("adv9", Macro::Adv9),
+    ("adv10", Macro::Adv10),
+    ("fbclid", Macro::Fbclid),
+    ("gclid", Macro::Gclid),
+    ("ttclid", Macro::Ttclid),
+    ("page_referer", Macro::PageReferer),
 ];
 
 /// Macros of Everflow's users that have no value here at the time of a click.
-const LEFT_EMPTY: [&str; 36] = [
+const LEFT_EMPTY: [&str; 28] = [
     "event_id",
     "event_name",
     "adv_event_id",
@@ -110,11 +178,6 @@ const LEFT_EMPTY: [&str; 36] = [
     "revenue",
     "creative_id",
     "offer_url_id",
-    "adv1",
-    "adv2",
-    "adv3",
-    "adv4",
-    "adv5",
     "payout_amount",
     "currency",
     "dma",
@@ -128,9 +191,6 @@ const LEFT_EMPTY: [&str; 36] = [
     "isp",
     "carrier",
     "click_unix_timestamp",
-    "fbclid",
-    "gclid",
-    "ttclid",
     "idfa",
     "google_ad_id",
     "android_id",
@@ -257,6 +317,12 @@ impl Destination {
             }
         }
         Ok(ParsedDestination { destination: Destination { literals, pieces }, left_empty })
+    }
+
+    /// Leaves macros empty that a daemon of before the further values does not know. Such a daemon
+    /// would refuse the whole catalog.
+    pub fn leave_further_values_empty(&mut self) {
+        self.pieces.retain(|piece| piece.filled_by.further_value().is_none());
     }
 
     /// `url` with the transaction id as a further query parameter, for an offer that appends it. A
@@ -584,6 +650,23 @@ mod tests {
     }
 
     #[test]
+    fn every_further_value_has_a_macro_of_its_name() {
+        let further =
+            FILLED.iter().filter_map(|(name, which)| Some((which.further_value()?, *name)));
+        let names = crate::further_values::FURTHER_VALUES.map(|value| value.name);
+        assert!(further.eq(names.into_iter().enumerate()));
+    }
+
+    #[test]
+    fn further_values_are_left_empty_for_a_daemon_that_does_not_know_them() {
+        let url = "https://s.example/?a={sub6}&b={sub5}&c={page_referer}#{gclid}";
+        let mut older = Destination::parse(url).unwrap().destination;
+        older.leave_further_values_empty();
+        let bare = Destination::parse("https://s.example/?a=&b={sub5}&c=#").unwrap().destination;
+        assert_eq!(older, bare);
+    }
+
+    #[test]
     fn a_macro_inside_a_value_is_text() {
         assert_eq!(expand("https://s.example/{sub1}", b"{sub2}"), "https://s.example/%7Bsub2%7D");
     }
@@ -614,9 +697,9 @@ mod tests {
 
     #[test]
     fn known_macros_without_a_value_are_left_empty_and_reported_once() {
-        let parsed = Destination::parse("https://s.example/?a={gclid}&b={gclid}&c={ip}").unwrap();
-        assert_eq!(parsed.left_empty, ["gclid", "ip"]);
-        assert_eq!(expand("https://s.example/?a={gclid}&b=", b"x"), "https://s.example/?a=&b=");
+        let parsed = Destination::parse("https://s.example/?a={idfa}&b={idfa}&c={ip}").unwrap();
+        assert_eq!(parsed.left_empty, ["idfa", "ip"]);
+        assert_eq!(expand("https://s.example/?a={idfa}&b=", b"x"), "https://s.example/?a=&b=");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub mod click;
 pub mod framed_log;
 
 pub mod feed;
+pub mod further_values;
 
 pub mod partner_postback_headers;
 pub mod postback;

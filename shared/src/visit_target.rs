@@ -12,8 +12,10 @@
 
 use coupon_rules::text_match::Variable;
 
+use crate::click::Tag;
 use crate::code::MAX_LEN;
 use crate::destination::UNRESERVED;
+use crate::further_values::{self, FURTHER_VALUES};
 use crate::transaction_id::TransactionId;
 
 /// Longest host name with its port; a DNS name has at most 253 bytes.
@@ -249,17 +251,22 @@ impl Parameter {
 /// visit, so that a visit allocates nothing.
 #[derive(Debug)]
 pub struct Parameters {
-    values: [[u8; MAX_VALUE_BYTES]; Parameter::COUNT],
-    lens: [u16; Parameter::COUNT],
+    /// Those of [`Parameter`], then the [further values](FURTHER_VALUES).
+    values: [[u8; MAX_VALUE_BYTES]; Parameters::COUNT],
+    lens: [u16; Parameters::COUNT],
+    has_further: bool,
 }
 
 impl Default for Parameters {
     fn default() -> Parameters {
-        Parameters { values: [[0; MAX_VALUE_BYTES]; Parameter::COUNT], lens: [0; Parameter::COUNT] }
+        let (values, lens) = ([[0; _]; Parameters::COUNT], [0; Parameters::COUNT]);
+        Parameters { values, lens, has_further: false }
     }
 }
 
 impl Parameters {
+    const COUNT: usize = Parameter::COUNT + FURTHER_VALUES.len();
+
     /// The parameter that a rule compares; `None` if the variable is no parameter.
     #[must_use]
     pub fn variable(&self, variable: Variable) -> Option<&[u8]> {
@@ -277,25 +284,44 @@ impl Parameters {
 
     /// Reads the known parameters of a query. The first of several with one name counts.
     pub fn read(&mut self, query: Option<&str>) {
-        self.lens = [0; Parameter::COUNT];
+        self.lens = [0; Parameters::COUNT];
+        self.has_further = false;
         let pairs = query.unwrap_or_default().as_bytes().split(|byte| *byte == b'&');
         for pair in pairs {
             let equals = pair.iter().position(|byte| *byte == b'=');
             let Some((name, value)) = equals.map(|at| (&pair[..at], &pair[at + 1..])) else {
                 continue;
             };
-            if let Some(parameter) = Parameter::named(name)
-                && self.lens[parameter as usize] == 0
+            if let Some(at) = position(name)
+                && self.lens[at] == 0
             {
-                let into = &mut self.values[parameter as usize];
-                self.lens[parameter as usize] = decode(value, into) as u16;
+                self.lens[at] = decode(value, &mut self.values[at]) as u16;
+                self.has_further |= at >= Parameter::COUNT;
             }
         }
     }
 
     /// A parameter's value; empty where the query has none.
     pub fn get(&self, parameter: Parameter) -> &[u8] {
-        &self.values[parameter as usize][..usize::from(self.lens[parameter as usize])]
+        self.value(parameter as usize)
+    }
+
+    /// The value at a position of [`FURTHER_VALUES`]; empty where the query has none.
+    pub fn further(&self, at: usize) -> &[u8] {
+        self.value(Parameter::COUNT + at)
+    }
+
+    /// The further values of the query as fields of a click record.
+    #[inline]
+    pub fn further_tags(&self) -> impl Iterator<Item = (Tag, &[u8])> {
+        // Most visits have none.
+        let read = if self.has_further { &FURTHER_VALUES[..] } else { &[] };
+        let tags = read.iter().enumerate().map(|(at, value)| (value.tag, self.further(at)));
+        tags.filter(|(_, value)| !value.is_empty())
+    }
+
+    fn value(&self, at: usize) -> &[u8] {
+        &self.values[at][..usize::from(self.lens[at])]
     }
 
     /// The requested offer. `None` where the value is not a number, for example a name or an
@@ -328,6 +354,12 @@ impl Parameters {
         let value = self.get(parameter);
         if value.is_empty() { None } else { number(value) }
     }
+}
+
+/// The position of a parameter among the values of [`Parameters`].
+fn position(name: &[u8]) -> Option<usize> {
+    let usual = Parameter::named(name).map(|parameter| parameter as usize);
+    usual.or_else(|| Some(Parameter::COUNT + further_values::position(name)?))
 }
 
 /// A number, less surrounding blanks and [punctuation](is_appended) at its end, which chat programs
@@ -512,6 +544,23 @@ mod tests {
     }
 
     #[test]
+    fn further_values_are_fields_of_the_click_in_the_order_of_their_table() {
+        let mut parameters = read("__rf=https%3A%2F%2Fa.example%2F&gclid=G&sub6=six&sub7=&adv10=x");
+        let tags: Vec<(Tag, &[u8])> = parameters.further_tags().collect();
+        let page = &b"https://a.example/"[..];
+        let expected = [
+            (Tag::Sub6, &b"six"[..]),
+            (Tag::Adv10, b"x"),
+            (Tag::Gclid, b"G"),
+            (Tag::PageReferer, page),
+        ];
+        assert_eq!(tags, expected);
+        parameters.read(Some("sub1=a"));
+        assert_eq!(parameters.further_tags().count(), 0);
+        assert_eq!(parameters.further(0), b"");
+    }
+
+    #[test]
     fn a_code_beside_the_path_is_taken_from_either_name_without_the_blanks_around_it() {
         assert_eq!(read("__cc=%20WINTER25+&coupon_code=other").code(), b"WINTER25");
         assert_eq!(read("__cc=&coupon_code=Winter25").code(), b"Winter25");
@@ -557,7 +606,7 @@ mod tests {
         }
     }
 
-    const NAMES: [&str; Parameter::COUNT] = [
+    const NAMES: [&str; 15] = [
         "sub1",
         "sub2",
         "sub3",
@@ -570,6 +619,9 @@ mod tests {
         "__cc",
         "coupon_code",
         "_ef_transaction_id",
+        "sub10",
+        "gclid",
+        "__rf",
     ];
 
     /// The first value under a name that says anything, by another decoder.
@@ -597,8 +649,8 @@ mod tests {
             for query in queries {
                 parameters.read(Some(&query));
                 for name in NAMES {
-                    let parameter = Parameter::named(name.as_bytes()).unwrap();
-                    prop_assert_eq!(parameters.get(parameter), decoded(&query, name), "{}", name);
+                    let value = parameters.value(position(name.as_bytes()).unwrap());
+                    prop_assert_eq!(value, decoded(&query, name), "{}", name);
                 }
                 let _ = (parameters.offer_id(), parameters.partner_id(), parameters.transaction_id());
                 prop_assert_eq!(parameters.code(), parameters.code().trim_ascii());

@@ -68,8 +68,8 @@ const ABOUT_CREATION: &str = "Creates a partner postback.\n\
      HMAC-SHA256 under the key of `<t>.<URL>`, the URL whole as it was requested.\n\
      \n\
      Macros: `{transaction_id} {conversion_id} {offer_id} {affiliate_id} {coupon_code} {order_id}\n\
-     {event_id} {event_name} {payout_amount} {currency} {sub1}`…`{sub5} {source_id} {timestamp}\n\
-     {click_unix_timestamp} {adv1}`…`{adv5}`. Other macros of Everflow's stay empty, with a warning.";
+     {event_id} {event_name} {payout_amount} {currency} {sub1}`…`{sub10} {source_id} {timestamp}\n\
+     {click_unix_timestamp} {adv1}`…`{adv10} {fbclid} {gclid} {ttclid}`. Other macros of Everflow's stay empty, with a warning.";
 
 impl Resource for Pixel {
     const SCHEMA: &'static str = "Pixel";

@@ -3,12 +3,13 @@
 //!
 //! Handlers parse the request, ask [`crate::reports`], and render the rows. The routes of partners
 //! stand beside the network's: [`crate::reports::view`] decides about visible rows and columns.
-//! Only [`conversion_edit`] writes.
+//! Only [`conversion_creation`] and [`conversion_edit`] write.
 
 mod absent_parts;
 mod body;
 mod clicks;
 mod code_leaks;
+mod conversion_creation;
 mod conversion_edit;
 mod conversions;
 mod dashboard;
@@ -53,6 +54,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 /// Decisions about conversions, and edits.
 pub(super) fn edit_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
+        .routes(routes!(conversion_creation::create))
         .routes(routes!(conversion_edit::decide))
         .routes(routes!(conversion_edit::edit))
         .routes(routes!(code_leaks::decide))

@@ -11,7 +11,7 @@ use super::currency::Currencies;
 use super::decision_step::DecisionSteps;
 use super::dedup_key::DedupKey;
 use super::error_code::ErrorCode;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, SaleTime};
 use super::matched_offer::MatchedOffer;
 use super::matching;
 use super::offer_entry::Event;
@@ -63,6 +63,8 @@ pub struct ProposedConversion {
     pub others: Vec<Candidate>,
     /// The sent transaction ids that are genuine.
     pub genuine_ids: Vec<TransactionId>,
+    /// When the sale was made, in Unix milliseconds, where a trusted sender reports it later.
+    pub sold_ms: Option<u64>,
     pub steps: DecisionSteps,
 }
 
@@ -96,9 +98,59 @@ impl ProposedConversion {
     }
 }
 
-/// Evaluates a postback.
+/// Evaluates a postback, at the time of the sale where a trusted sender reports it later.
 #[must_use]
 pub fn evaluate(fields: &PostbackFields, evidence: &Evidence) -> Evaluation {
+    let mut proposed = match evaluate_at_receipt(fields, evidence) {
+        Evaluation::Decided(proposed) => proposed,
+        waits @ Evaluation::Waits(..) => return waits,
+    };
+    let is_trusted = proposed.rank == Rank::Trusted;
+    if !is_trusted && (fields.reports_for_buyer() || evidence.sale_time.is_some()) {
+        let detail = "user_ip, user_agent and timestamp count only where the advertiser has a trust rule \
+                      and the sender passes it";
+        proposed.steps.note("untrusted_ignored", detail);
+    }
+    // A refund has no time of a sale of its own.
+    match evidence.sale_time.filter(|_| is_trusted && !fields.is_refund()) {
+        Some(sold) => evaluate_at_sale(fields, evidence, sold, proposed),
+        None => Evaluation::Decided(proposed),
+    }
+}
+
+/// Evaluates a postback of a trusted sender at the time of the sale. The result at the receipt
+/// stands if it has another advertiser, or if the click came after the sale.
+fn evaluate_at_sale(
+    fields: &PostbackFields,
+    evidence: &Evidence,
+    sold: SaleTime,
+    mut at_receipt: Box<ProposedConversion>,
+) -> Evaluation {
+    let then = Evidence { received_ms: sold.unix_ms, today: sold.day, ..evidence.clone() };
+    let advertiser_id = at_receipt.partial.advertiser_id;
+    let came_before = |proposed: &ProposedConversion| {
+        let click = proposed.partial.transaction_id.and_then(|id| evidence.found(&id));
+        click.is_none_or(|click| click.unix_ms <= sold.unix_ms)
+    };
+    match evaluate_at_receipt(fields, &then) {
+        Evaluation::Decided(mut proposed)
+            if proposed.rank == Rank::Trusted
+                && proposed.partial.advertiser_id == advertiser_id
+                && came_before(&proposed) =>
+        {
+            proposed.sold_ms = Some(sold.unix_ms);
+            proposed.steps.note("sold_earlier", "timestamp is the time of the sale");
+            Evaluation::Decided(proposed)
+        }
+        _ => {
+            let detail = "timestamp does not fit the click or the advertiser and is ignored";
+            at_receipt.steps.note("timestamp_ignored", detail);
+            Evaluation::Decided(at_receipt)
+        }
+    }
+}
+
+fn evaluate_at_receipt(fields: &PostbackFields, evidence: &Evidence) -> Evaluation {
     let Attribution { outcome, steps: found, .. } = attribute(fields, evidence);
     let mut steps = fields.steps.clone();
     steps.0.extend(found.0);
@@ -145,6 +197,7 @@ pub fn evaluate(fields: &PostbackFields, evidence: &Evidence) -> Evaluation {
         is_believed,
         others,
         genuine_ids: matching::genuine_ids(fields, evidence),
+        sold_ms: None,
         attributed,
         partial,
         steps,

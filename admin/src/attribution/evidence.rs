@@ -20,6 +20,8 @@ use crate::catalog::{AccountStatus, Advertiser, CouponStatus, Offer, PartnerVisi
 pub struct Evidence {
     /// When the postback was received, in Unix milliseconds.
     pub received_ms: u64,
+    /// When the sale was made, as the postback says; `None` if that was just before the receipt.
+    pub sale_time: Option<SaleTime>,
     /// The network's civil day at the receipt, for comparison with dates of codes and offers.
     pub today: Date,
     pub network_id: u32,
@@ -61,6 +63,29 @@ impl Evidence {
             Some(ClickEvidence::Found(click)) => Some(click),
             _ => None,
         }
+    }
+}
+
+/// The time of a sale that a shop reports later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaleTime {
+    /// In Unix milliseconds.
+    pub unix_ms: u64,
+    /// The network's civil day.
+    pub day: Date,
+}
+
+impl SaleTime {
+    /// A timestamp within this time of the receipt is the time of sending.
+    const SENDING_MS: u64 = 5 * 60 * 1_000;
+    /// A shop may report a sale so much later.
+    const LATEST_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+    /// Whether the reported time of a sale is of use.
+    #[must_use]
+    pub fn is_possible(sold_ms: u64, received_ms: u64) -> bool {
+        let later = received_ms.saturating_sub(sold_ms);
+        later > Self::SENDING_MS && later <= Self::LATEST_MS
     }
 }
 

@@ -8,7 +8,7 @@ use super::error_code::ErrorCode;
 use super::evidence::Evidence;
 use super::offer_entry::OfferEntry;
 use super::payout::{Payable, PayoutTerms};
-use super::postback_fields::PostbackFields;
+use super::postback_fields::{ByNetwork, PostbackFields};
 use super::refund;
 use super::status::Status;
 use crate::catalog::Offer;
@@ -19,11 +19,12 @@ pub(super) struct MatchedOffer<'a> {
     pub(super) entry: Option<OfferEntry<'a>>,
     /// The currency of a postback without a currency.
     currency: &'a str,
+    by_network: Option<&'a ByNetwork>,
 }
 
 impl<'a> MatchedOffer<'a> {
     pub(super) fn find(
-        fields: &PostbackFields,
+        fields: &'a PostbackFields,
         evidence: &'a Evidence,
         partial: &PartialAttribution,
     ) -> MatchedOffer<'a> {
@@ -33,6 +34,7 @@ impl<'a> MatchedOffer<'a> {
             offer,
             entry: offer.and_then(|offer| OfferEntry::find(offer, &fields.event)),
             currency: own.unwrap_or(&evidence.network_currency),
+            by_network: fields.by_network.as_ref(),
         }
     }
 
@@ -100,6 +102,10 @@ impl<'a> MatchedOffer<'a> {
     }
 
     pub(super) fn terms(&self) -> Option<PayoutTerms> {
-        self.entry.as_ref()?.terms.map(PayoutTerms::from)
+        let terms = PayoutTerms::from(self.entry.as_ref()?.terms?);
+        Some(match self.by_network {
+            Some(ByNetwork { payout, revenue, .. }) => terms.with_fixed(*payout, *revenue),
+            None => terms,
+        })
     }
 }

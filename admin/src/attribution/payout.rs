@@ -58,6 +58,19 @@ impl From<&PayoutRevenue> for PayoutTerms {
 }
 
 impl PayoutTerms {
+    /// These terms with amounts that hold for this conversion alone.
+    #[must_use]
+    pub(super) fn with_fixed(self, payout: Option<Money>, revenue: Option<Money>) -> PayoutTerms {
+        let mut terms = self;
+        if let Some(amount) = payout {
+            (terms.payout_type, terms.payout_amount) = (PayoutType::Cpa, amount);
+        }
+        if let Some(amount) = revenue {
+            (terms.revenue_type, terms.revenue_amount) = (RevenueType::Rpa, amount);
+        }
+        terms
+    }
+
     /// The amounts due for a sale, rounded to `unit`.
     #[must_use]
     pub fn payable(&self, sale: Money, unit: MinorUnit) -> Payable {

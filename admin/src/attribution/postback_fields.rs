@@ -16,6 +16,7 @@ use coupon_shared::transaction_id::TransactionId;
 
 use super::decision_step::DecisionSteps;
 use super::error_code::ErrorCode;
+use super::further_texts::FurtherTexts;
 use crate::catalog::{FoldedKey, Money};
 
 mod amount;
@@ -94,6 +95,16 @@ pub struct Signed {
     pub texts: Secret<Vec<Vec<u8>>>,
 }
 
+/// What a user of the network sets for a conversion that the user creates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ByNetwork {
+    /// Instead of the payout by the offer's terms.
+    pub payout: Option<Money>,
+    /// Instead of the revenue by the offer's terms.
+    pub revenue: Option<Money>,
+    pub notes: String,
+}
+
 /// All fields of a postback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostbackFields {
@@ -127,14 +138,26 @@ pub struct PostbackFields {
     pub adv: [String; 5],
     /// `sub1` … `sub5`
     pub sub: [String; 5],
+    /// `sub6` … `sub10`, `adv6` … `adv10`
+    pub further: FurtherTexts,
     /// `email`
     pub email: String,
+    /// `user_id`: the shop's number of the buyer.
+    pub buyer_id: String,
+    /// `user_ip`: the buyer's address, as a server reports it.
+    pub buyer_address: Option<IpAddr>,
+    /// `user_agent`: the buyer's browser, as a server reports it.
+    pub buyer_user_agent: String,
+    /// `timestamp`: when the sale was made, in Unix milliseconds.
+    pub sold_ms: Option<u64>,
     /// `verification_token`
     pub verification_token: Option<Secret<String>>,
     /// `timestamp` of the query.
     pub timestamp: Option<i64>,
     /// `signature` of the query.
     pub signed: Option<Signed>,
+    /// What a user of the network sets, who created the conversion; `None` for a postback.
+    pub by_network: Option<ByNetwork>,
     /// Hash of all parameters but token, signature and timestamp.
     pub content_hash: [u8; 32],
     /// Errors of fields that affect the decision.
@@ -144,6 +167,12 @@ pub struct PostbackFields {
 }
 
 impl PostbackFields {
+    /// Whether the postback reports what only a trusted server may report.
+    #[must_use]
+    pub fn reports_for_buyer(&self) -> bool {
+        self.buyer_address.is_some() || !self.buyer_user_agent.is_empty()
+    }
+
     #[must_use]
     pub fn is_refund(&self) -> bool {
         self.amount.is_some_and(Money::is_negative)

@@ -190,6 +190,7 @@ pub(super) fn evidence(fields: &PostbackFields) -> Evidence {
     );
     Evidence {
         received_ms: NOW_MS,
+        sale_time: None,
         today: TODAY,
         network_id: 1,
         network_currency: "USD".into(),

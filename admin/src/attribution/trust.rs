@@ -29,7 +29,7 @@ const MAX_SKEW_SECONDS: u64 = 300;
 /// Why a sender is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// The sender passed all rules of the advertiser.
+    /// The sender passed all rules of the advertiser, or is a user of the network.
     Proved,
     /// The advertiser has no rules and trusts every sender.
     Anybody,
@@ -56,6 +56,9 @@ pub fn check(
     received_ms: u64,
     steps: &mut DecisionSteps,
 ) -> Result<Trust, ErrorCode> {
+    if fields.by_network.is_some() {
+        return Ok(Trust::Proved);
+    }
     let rules = [
         address(fields, advertiser),
         signature(fields, advertiser),

@@ -62,10 +62,36 @@ words! {
         Adv4 = "adv4",
         /// From the advertiser's postback.
         Adv5 = "adv5",
+        /// From the click.
+        Sub6 = "sub6",
+        /// From the click.
+        Sub7 = "sub7",
+        /// From the click.
+        Sub8 = "sub8",
+        /// From the click.
+        Sub9 = "sub9",
+        /// From the click.
+        Sub10 = "sub10",
+        /// From the advertiser's postback.
+        Adv6 = "adv6",
+        /// From the advertiser's postback.
+        Adv7 = "adv7",
+        /// From the advertiser's postback.
+        Adv8 = "adv8",
+        /// From the advertiser's postback.
+        Adv9 = "adv9",
+        /// From the advertiser's postback.
+        Adv10 = "adv10",
+        /// From the click: for the partner's own ad network.
+        Fbclid = "fbclid",
+        /// From the click: for the partner's own ad network.
+        Gclid = "gclid",
+        /// From the click: for the partner's own ad network.
+        Ttclid = "ttclid",
     }
 }
 
-const FILLED: [&str; 24] = [
+const FILLED: [&str; 37] = [
     "transaction_id",
     "conversion_id",
     "offer_id",
@@ -90,10 +116,23 @@ const FILLED: [&str; 24] = [
     "adv3",
     "adv4",
     "adv5",
+    "sub6",
+    "sub7",
+    "sub8",
+    "sub9",
+    "sub10",
+    "adv6",
+    "adv7",
+    "adv8",
+    "adv9",
+    "adv10",
+    "fbclid",
+    "gclid",
+    "ttclid",
 ];
 
 /// Everflow's macros for data that partners may not know, or without a value here.
-const LEFT_EMPTY: [&str; 36] = [
+const LEFT_EMPTY: [&str; 33] = [
     "revenue",
     "sale_amount",
     "advertiser_id",
@@ -124,9 +163,6 @@ const LEFT_EMPTY: [&str; 36] = [
     "carrier",
     "referer",
     "random",
-    "fbclid",
-    "gclid",
-    "ttclid",
     "idfa",
     "google_ad_id",
     "android_id",

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::attribution::evidence::{ClickEvidence, CodeFacts, Evidence};
+use crate::attribution::evidence::{ClickEvidence, CodeFacts, Evidence, SaleTime};
 use crate::attribution::postback_fields::PostbackFields;
 use crate::catalog::{AccountStatus, Advertiser, FoldedKey, Offer, PartnerVisibility, Settings};
 use crate::click_lookup::ClickLookup;
@@ -72,7 +72,8 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
     ) -> Result<Evidence, StoreError> {
         let mut evidence = Evidence {
             received_ms,
-            today: self.today(received_ms),
+            sale_time: self.sale_time(fields, received_ms),
+            today: self.day(received_ms),
             network_id: self.network_id,
             network_currency: self.settings.currency.clone(),
             clicks: click_evidence(fields, clicks),
@@ -90,9 +91,18 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
         Ok(evidence)
     }
 
-    /// The civil day of the receipt in the network's time zone.
-    fn today(&self, received_ms: u64) -> Date {
-        let ms = i64::try_from(received_ms).unwrap_or(i64::MAX);
+    fn sale_time(&self, fields: &PostbackFields, received_ms: u64) -> Option<SaleTime> {
+        let is_possible = |sold: &u64| match fields.by_network {
+            Some(_) => *sold < received_ms,
+            None => SaleTime::is_possible(*sold, received_ms),
+        };
+        let unix_ms = fields.sold_ms.filter(is_possible)?;
+        Some(SaleTime { unix_ms, day: self.day(unix_ms) })
+    }
+
+    /// The civil day in the network's time zone.
+    fn day(&self, unix_ms: u64) -> Date {
+        let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
         let at = Timestamp::from_millisecond(ms).unwrap_or_else(|_| Timestamp::now());
         at.to_zoned_datetime(self.zone.clone()).date()
     }

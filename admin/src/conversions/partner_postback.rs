@@ -38,6 +38,8 @@ pub(super) fn enqueue_partner_postback(
             text(&conversion.adv4),
             text(&conversion.adv5),
         ],
+        further: Cow::Borrowed(&conversion.further),
+        ad_click_ids: Cow::Borrowed(&conversion.ad_click_ids),
         unix_s: seconds(conversion.unix_ms),
         click_unix_s: Some(conversion.click_ms).filter(|ms| *ms != 0).map(seconds),
     };

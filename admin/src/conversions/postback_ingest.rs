@@ -23,6 +23,7 @@ use coupon_shared::postback::{
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::creation::{CreationError, WantedConversions};
 use super::now_ms;
 use super::pending::PendingPostbacks;
 use super::processor::{Batch, PostbackProcessor};
@@ -53,16 +54,25 @@ enum IngestError {
     Store(#[from] StoreError),
 }
 
-/// Gives access to the status of postback ingest; clones share it.
+/// Gives access to the status of postback ingest, and creates conversions; clones share it.
 #[derive(Clone)]
 pub struct PostbackHandle {
     status: watch::Receiver<PostbackStatus>,
+    processor: PostbackProcessor,
 }
 
 impl PostbackHandle {
     #[must_use]
     pub fn status(&self) -> PostbackStatus {
         self.status.borrow().clone()
+    }
+
+    /// Creates conversions for clicks, all or none. The verdicts have the order of the clicks.
+    ///
+    /// # Errors
+    /// When a click is not one of the offer, or the store or the archive cannot be used.
+    pub async fn create(&self, wanted: WantedConversions) -> Result<Vec<Verdict>, CreationError> {
+        self.processor.create(wanted).await
     }
 }
 
@@ -79,7 +89,8 @@ pub fn start(
 ) -> PostbackHandle {
     let (processor, decided_late) =
         PostbackProcessor::new(store, archive, clicks, network_id, bounds);
-    let handle = PostbackHandle { status: processor.status.subscribe() };
+    let handle =
+        PostbackHandle { status: processor.status.subscribe(), processor: processor.clone() };
     worker::spawn(PendingPostbacks::new(processor.clone()), stop.clone());
     let ingest =
         PostbackIngest { processor, daemon, cursors: None, verdicts: Vec::new(), decided_late };

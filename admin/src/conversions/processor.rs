@@ -104,6 +104,10 @@ impl PostbackProcessor {
         (processor, decided_late)
     }
 
+    pub(super) fn network_id(&self) -> u32 {
+        self.network_id
+    }
+
     pub(super) fn update_status(&self, change: impl FnOnce(&mut PostbackStatus)) {
         self.status.send_modify(change);
     }

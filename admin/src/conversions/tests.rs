@@ -5,7 +5,7 @@ mod sequence;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coupon_shared::click::{StreamId, VisitKind};
+use coupon_shared::click::{StreamId, Tag, VisitKind};
 use coupon_shared::postback::{Channel, Postback, PostbackId, Verdict, VerdictStatus};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 use serde_json::json;
@@ -478,9 +478,19 @@ async fn a_store_that_was_restored_gets_kept_postbacks_again_and_counts_once() {
 async fn a_sale_by_its_click_keeps_the_clicks_facts() {
     let mut network = Network::new().await;
     let (first, id) = (network.click(NOON_MS - 60_000), network.click(NOON_MS - 30_000));
-    network.arrive(STREAM, 1, &[Sample::at(NOON_MS - 60_000), Sample::at(NOON_MS - 30_000)]);
+    const FURTHER: &[(Tag, &str)] = &[
+        (Tag::Sub6, "six"),
+        (Tag::Adv1, "click's"),
+        (Tag::Adv2, "click's"),
+        (Tag::Adv9, "click's"),
+        (Tag::Adv10, "click's"),
+        (Tag::Gclid, "G1"),
+    ];
+    let second = Sample { further: FURTHER, ..Sample::at(NOON_MS - 30_000) };
+    network.arrive(STREAM, 1, &[Sample::at(NOON_MS - 60_000), second]);
     network.until_clicks(2).await;
-    let verdict = network.one(&format!("nid=1&transaction_id={id}&amount=50&adv1=x")).await;
+    let shop = "amount=50&adv1=x&adv10=shop&sub6=shop&sub8=shop&gclid=shop";
+    let verdict = network.one(&format!("nid=1&transaction_id={id}&{shop}")).await;
     assert_eq!(verdict.status, VerdictStatus::Approved, "{}", verdict.error);
     assert_eq!(verdict.transaction_id, id.to_string());
     let made = network.conversion(&verdict.conversion_id.unwrap().to_string()).await.conversion;
@@ -489,12 +499,44 @@ async fn a_sale_by_its_click_keeps_the_clicks_facts() {
     assert!(made.click_user_agent.contains("Firefox"), "{}", made.click_user_agent);
     assert_eq!((made.device_type.as_str(), made.address.as_str()), ("desktop", "192.0.2.9"));
     assert_eq!((made.platform.as_str(), made.browser.as_str()), ("Linux", "Firefox"));
+    // Subs are the click's first, the advertiser's own fields the shop's.
+    let further = ["sub6", "sub7", "sub8", "adv9", "adv10"].map(|name| made.further.get(name));
+    assert_eq!(further, ["six", "", "shop", "click's", "shop"]);
+    assert_eq!((made.adv1.as_str(), made.adv2.as_str()), ("x", "click's"));
+    assert_eq!(["fbclid", "gclid"].map(|name| made.ad_click_ids.get(name)), ["", "G1"]);
     let by_platform = network.conversions_by(ValueDimension::Platform).await;
     assert_eq!(by_platform, one_of("Linux"));
     // Without an order id the click tells repeats; the next list leads to the same last touch.
     let list = network.one(&format!("nid=1&transaction_id={first}|{id}&amount=50")).await;
     assert_eq!(list.conversion_id, verdict.conversion_id);
     assert_eq!(network.all().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_trusted_shop_reports_the_time_of_a_sale_and_its_buyer() {
+    let mut network = Network::new().await;
+    let sold_ms = NOON_MS - 26 * 3_600_000;
+    let sale = format!(
+        "nid=1&coupon_code=winter25&amount=10&user_ip=203.0.113.77&user_agent=Shop%2F1&user_id=U7&timestamp={}",
+        sold_ms / 1_000
+    );
+    // Anybody may send this: only the shop's number of the buyer is taken.
+    let verdict = network.approved(&format!("{sale}&order_id=1")).await;
+    let open = network.conversion_of(&verdict).await;
+    let buyer = |made: &Conversion| {
+        (made.buyer_address.clone(), made.buyer_user_agent.clone(), made.buyer_id.clone())
+    };
+    assert_eq!(buyer(&open), (String::new(), String::new(), "U7".into()));
+    assert!(open.unix_ms > NOON_MS);
+    network.ask_for_proof().await;
+    let verdict = network.approved(&format!("{sale}&{PROOF}&order_id=2")).await;
+    let made = network.conversion_of(&verdict).await;
+    assert_eq!(buyer(&made), ("203.0.113.77".into(), "Shop/1".into(), "U7".into()));
+    assert_eq!((made.unix_ms, made.address.as_str()), (sold_ms, "192.0.2.9"));
+    // Without an order id, another time of sale is another sale, and the same one may be a repeat.
+    network.approved(&format!("{sale}&{PROOF}")).await;
+    assert_eq!(network.outcome(&format!("{sale}&{PROOF}")).await, "pending 1015");
+    assert_eq!(network.counts().await.cv, 3);
 }
 
 #[tokio::test]

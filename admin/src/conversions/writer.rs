@@ -140,7 +140,11 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
             return Ok(());
         };
         let keys = sequence_keys(fields);
-        let decision = self.decide_in_order(Incoming { fields, row: &row, clicks }, None, &keys)?;
+        let incoming = Incoming { fields, row: &row, clicks };
+        let decision = match fields.by_network {
+            Some(_) => self.decide(incoming)?,
+            None => self.decide_in_order(incoming, None, &keys)?,
+        };
         decision.write_into(&mut row);
         let verdict = decision.verdict(&row);
         self.store_postback(row, &decision, &keys, &received.message)?;
@@ -399,7 +403,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         if !matches!(proposed.status, Status::Approved | Status::Pending) {
             return Ok(());
         }
-        let since = incoming.row.received_ms.saturating_sub(DUPLICATE_WINDOW_MS);
+        let since = incoming.counted_ms(proposed).saturating_sub(DUPLICATE_WINDOW_MS);
         let content_hash = &incoming.fields.content_hash;
         if let Some(duplicate) = conversions::find_possible_duplicate(self.tx, content_hash, since)?
         {

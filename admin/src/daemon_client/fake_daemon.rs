@@ -162,7 +162,10 @@ fn reload(hands: &FakeState) -> (StatusCode, Vec<u8>) {
     let mut served = serde_json::json!({
         "generation": kept.unwrap_or(generation), "sequence": sequence,
         "lineage": lineage.to_string(),
-        "features": [coupon_shared::snapshot::catalog::rules::FEATURE],
+        "features": [
+            coupon_shared::snapshot::catalog::rules::FEATURE,
+            coupon_shared::further_values::FEATURE,
+        ],
     });
     let status = match kept {
         Some(_) => StatusCode::CONFLICT,
@@ -193,6 +196,7 @@ pub(crate) struct Sample {
     pub(crate) source_id: &'static str,
     /// `Accept-Language`; empty for none.
     pub(crate) language: &'static str,
+    pub(crate) further: &'static [(Tag, &'static str)],
 }
 
 impl Sample {
@@ -210,6 +214,7 @@ impl Sample {
             sub1: "newsletter",
             source_id: "",
             language: "",
+            further: &[],
         }
     }
 
@@ -249,14 +254,16 @@ pub(crate) fn block_by(
             kind: click.kind,
             rule: 0,
         };
-        let tags: [(Tag, &[u8]); 6] = [
+        let address = click.address(stream, sequence);
+        let mut tags: Vec<(Tag, &[u8])> = vec![
             (Tag::Sub1, click.sub1.as_bytes()),
             (Tag::SourceId, click.source_id.as_bytes()),
-            (Tag::Address, &click.address(stream, sequence)),
+            (Tag::Address, &address),
             (Tag::Referer, b"https://blog.example/"),
             (Tag::UserAgent, click.user_agent.as_bytes()),
             (Tag::Language, click.language.as_bytes()),
         ];
+        tags.extend(click.further.iter().map(|(tag, value)| (*tag, value.as_bytes())));
         encode_click(&head, b"WiNtEr25", &tags, &mut record);
         builder.push(&record).unwrap();
     }

@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 
+use coupon_shared::further_values::FURTHER_VALUES;
+
+use crate::attribution::further_texts::FurtherTexts;
 use crate::catalog::{Pixel, PostbackMacro, PostbackUrl};
 use crate::store::partner_postbacks::{self, Listening, NewDelivery};
 use crate::store::{StoreError, WriteTx};
@@ -39,6 +42,10 @@ pub struct Approved<'a> {
     pub source_id: Cow<'a, str>,
     /// The advertiser's values.
     pub adv: [Cow<'a, str>; 5],
+    /// The click's and the advertiser's values beyond those.
+    pub further: Cow<'a, FurtherTexts>,
+    /// The ids that ad networks gave the click.
+    pub ad_click_ids: Cow<'a, FurtherTexts>,
     /// Time of the conversion, in Unix seconds.
     pub unix_s: i64,
     /// Time of the click, in Unix seconds.
@@ -88,6 +95,7 @@ impl Approved<'_> {
     pub(super) fn sample(pixel: &Pixel) -> Approved<'static> {
         let unix_s = jiff::Timestamp::now().as_second();
         let test = || Cow::Borrowed("test");
+        let further = FURTHER_VALUES.iter().map(|value| (value.name, "test".to_owned()));
         Approved {
             conversion_id: "0".repeat(32).into(),
             transaction_id: "0".repeat(32).into(),
@@ -102,6 +110,8 @@ impl Approved<'_> {
             subs: [(); 5].map(|()| test()),
             source_id: test(),
             adv: [(); 5].map(|()| test()),
+            further: Cow::Owned(further.clone().collect()),
+            ad_click_ids: Cow::Owned(further.collect()),
             unix_s,
             click_unix_s: Some(unix_s),
         }
@@ -135,6 +145,17 @@ impl Approved<'_> {
             M::Adv3 => self.adv[2].as_ref().into(),
             M::Adv4 => self.adv[3].as_ref().into(),
             M::Adv5 => self.adv[4].as_ref().into(),
+            M::Fbclid | M::Gclid | M::Ttclid => self.ad_click_ids.get(name.as_str()).into(),
+            M::Sub6
+            | M::Sub7
+            | M::Sub8
+            | M::Sub9
+            | M::Sub10
+            | M::Adv6
+            | M::Adv7
+            | M::Adv8
+            | M::Adv9
+            | M::Adv10 => self.further.get(name.as_str()).into(),
         }
     }
 }

@@ -311,7 +311,7 @@ fn worker(dir: &Path, periods: Periods) -> PrivacyWorker {
 /// Personal fields as in a record.
 fn fields(click: &Click<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for tag in Tag::ALL {
+    for tag in Tag::all() {
         let value = click.tag(tag).unwrap_or_default();
         bytes.push(tag as u8);
         bytes.extend_from_slice(&(value.len() as u16).to_le_bytes());

@@ -29,7 +29,7 @@ use super::blocked_values::KnownBlocks;
 use super::controls::KnownControls;
 use super::error::ContentError;
 use super::offer_rules::{PublishedRules, ZonesNeeded};
-use super::older_daemon::{CatalogForm, close_bound_offers};
+use super::older_daemon::{CatalogForm, close_bound_offers, leave_further_values_empty};
 use super::visit_rules::VisitRules;
 use crate::catalog::{ip_blocklist, without_port};
 use crate::store::publication::{self, DomainRow, NetworkRow, OfferRow};
@@ -186,6 +186,8 @@ fn all_zones() -> Result<Rule, ContentError> {
 #[derive(Default)]
 struct Urls {
     left_out: Vec<LeftOut>,
+    /// For a daemon that does not know their macros.
+    leaves_further_values_empty: bool,
 }
 
 /// A catalog file.
@@ -205,7 +207,10 @@ pub(super) fn to_file(
     click_id_key: [u8; 16],
     meta: &CatalogMeta,
 ) -> Result<BuiltCatalog, ContentError> {
-    let mut urls = Urls { left_out: offers.all_left_out() };
+    let mut urls = Urls {
+        left_out: offers.all_left_out(),
+        leaves_further_values_empty: form != CatalogForm::Whole,
+    };
     let partners = rows.partners.iter().map(|&(id, active)| Partner { id, active });
     let mut rules = offers.rules()?;
     rules.extend(network_leads(&rows.network, &mut urls)?);
@@ -214,11 +219,14 @@ pub(super) fn to_file(
     sort_by_check(&rules, &mut offers.offers);
     let mut published = match form {
         CatalogForm::Whole => std::mem::take(&mut offers.offers),
-        // A copy: the offers are open again in the next whole catalog.
-        CatalogForm::WithoutRules => offers.offers.clone(),
+        // A copy: the offers are as they were in the next whole catalog.
+        CatalogForm::WithoutFurtherValues | CatalogForm::WithoutRules => offers.offers.clone(),
     };
+    if urls.leaves_further_values_empty {
+        published.iter_mut().for_each(leave_further_values_empty);
+    }
     let closed_offers = match form {
-        CatalogForm::Whole => 0,
+        CatalogForm::Whole | CatalogForm::WithoutFurtherValues => 0,
         CatalogForm::WithoutRules => {
             let capped = rows.visit_rules.offers_of_unlisted_caps();
             close_bound_offers(&mut rules, &mut published, &capped)
@@ -350,7 +358,11 @@ impl Urls {
         let parsed = Destination::parse(url).map_err(|error| {
             self.left_out.push(LeftOut { what: what(), error: error.to_string() });
         });
-        parsed.ok().map(|parsed| parsed.destination)
+        let mut destination = parsed.ok()?.destination;
+        if self.leaves_further_values_empty {
+            destination.leave_further_values_empty();
+        }
+        Some(destination)
     }
 }
 

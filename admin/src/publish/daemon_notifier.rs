@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use coupon_rules::place::PlaceParts;
+use coupon_shared::further_values;
 use coupon_shared::snapshot::Lineage;
-use coupon_shared::snapshot::catalog::rules::FEATURE;
+use coupon_shared::snapshot::catalog::rules;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -92,7 +93,9 @@ fn show_answer(
         status.daemon_ahead = ahead.map(|served| (lineage, served.generation));
         status.daemon_error.clone_from(&error);
         if let Some(Abilities { features, geo_parts }) = abilities {
-            status.is_daemon_too_old_for_rules = !features.iter().any(|name| name == FEATURE);
+            let lacks = |feature: &str| !features.iter().any(|name| name == feature);
+            status.is_daemon_too_old_for_rules = lacks(rules::FEATURE);
+            status.is_daemon_too_old_for_further_values = lacks(further_values::FEATURE);
             status.daemon_place_parts =
                 geo_parts.map(|names| PlaceParts::from_names(names.iter().map(String::as_str)));
         }

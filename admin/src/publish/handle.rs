@@ -51,6 +51,10 @@ pub struct PublicationStatus {
     /// Whether the daemon, as of its last answer, would refuse a catalog with rules. Edits that need
     /// rules are refused then.
     pub is_daemon_too_old_for_rules: bool,
+    /// Whether the daemon, as of its last answer, would refuse a catalog with macros of further
+    /// values. Such macros are left empty then.
+    #[serde(skip)]
+    pub(super) is_daemon_too_old_for_further_values: bool,
     /// Active offers that are closed, because the daemon does not know the rules that bind them:
     /// their visits get the fallback. They open when a newer daemon runs.
     pub offers_closed_for_old_daemon: u64,
@@ -175,9 +179,11 @@ impl PublisherHandle {
 
     /// The form of catalog that the daemon can serve.
     pub(super) fn catalog_form(&self) -> CatalogForm {
-        match self.status.borrow().is_daemon_too_old_for_rules {
-            true => CatalogForm::WithoutRules,
-            false => CatalogForm::Whole,
+        let status = self.status.borrow();
+        match (status.is_daemon_too_old_for_rules, status.is_daemon_too_old_for_further_values) {
+            (true, _) => CatalogForm::WithoutRules,
+            (false, true) => CatalogForm::WithoutFurtherValues,
+            (false, false) => CatalogForm::Whole,
         }
     }
 

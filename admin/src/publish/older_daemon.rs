@@ -1,12 +1,16 @@
-//! The catalog for a daemon that does not know rules.
+//! The catalog for an older daemon.
 //!
-//! Such a daemon refuses a catalog with rules, and serves nothing at all if it has just been started:
+//! A daemon that does not know the macros of further values gets URLs with these macros left empty,
+//! as it would have left them itself.
+//!
+//! A daemon that does not know rules refuses a catalog with rules, and serves nothing at all if it has just been started:
 //! every link of the network would be dead. So its catalog has no rules, and the offers that rules
 //! bind are closed in it: their visits get the fallback. The other offers go on. An offer is never
 //! open to everybody because its rules cannot be read.
 
 use std::collections::BTreeSet;
 
+use coupon_shared::destination::Destination;
 use coupon_shared::snapshot::catalog::{Offer, Rule};
 
 /// The form of a catalog.
@@ -14,8 +18,16 @@ use coupon_shared::snapshot::catalog::{Offer, Rule};
 pub(super) enum CatalogForm {
     #[default]
     Whole,
-    /// For a daemon that does not know rules.
+    /// For a daemon that does not know the macros of further values.
+    WithoutFurtherValues,
+    /// For a daemon that does not know rules, nor these macros.
     WithoutRules,
+}
+
+/// Leaves the macros of further values in an offer's URLs empty.
+pub(super) fn leave_further_values_empty(offer: &mut Offer) {
+    let to = offer.destinations.iter_mut().map(|weighted| &mut weighted.destination);
+    to.chain(&mut offer.fallback).for_each(Destination::leave_further_values_empty);
 }
 
 /// Takes the rules out of a catalog, and closes the offers that they bind, with the offers of caps
@@ -47,7 +59,6 @@ mod tests {
     use coupon_rules::ruleset::Ruleset;
     use coupon_rules::ruleset::addresses::AddressRanges;
     use coupon_rules::sessions::Session;
-    use coupon_shared::destination::Destination;
     use coupon_shared::snapshot::catalog::{Visibility, WeightedDestination};
 
     use super::*;

@@ -5,6 +5,7 @@ use std::path::Path;
 use coupon_rules::facts::Nobody;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, Reason, Visit, Visitor, decide};
+use coupon_shared::destination::{ArchivedDestination, Macro, MacroSink, MacroValues};
 use coupon_shared::index::Index;
 use tempfile::TempDir;
 
@@ -27,6 +28,15 @@ use crate::store::StoreError;
 use crate::store::WriteTx;
 use crate::store::meta::{self, Sequence};
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, PREVIOUS};
+
+/// Every macro is `x`.
+struct AllX;
+
+impl MacroValues for AllX {
+    fn push_value(&self, _: Macro, sink: &mut MacroSink<'_>) {
+        sink.push(b"x");
+    }
+}
 
 /// 2026-06-15 12:00:00 UTC.
 const NOW: i64 = 1_781_524_800;
@@ -277,6 +287,47 @@ async fn an_older_daemon_gets_offers_with_rules_closed_until_a_newer_one_runs() 
     set_age(&network, false);
     assert_eq!(network.publish().await.catalog, whole.catalog);
     assert_eq!((network.visit("winter25"), closed(&network)), (Some(Reason::Redirected), 0));
+}
+
+#[tokio::test]
+async fn an_older_daemon_gets_urls_without_macros_that_it_does_not_know() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    network
+        .edit(|tx| {
+            tx.next_catalog_sequence()?;
+            let sql = "UPDATE offer SET destination_url = 'https://s.example/?a={gclid}&b={sub1}', \
+                       fallback_url = 'https://s.example/?c={adv1}'";
+            tx.raw_connection().execute(sql, [])?;
+            Ok(())
+        })
+        .await;
+    let whole = network.publish().await;
+    let set_age = |network: &Network, is_old: bool| {
+        let handle = &network.publisher.handle;
+        handle.update(|status| status.is_daemon_too_old_for_further_values = is_old);
+    };
+    let urls = |network: &Network| {
+        let index = network.index();
+        let offer = index.catalog().offer(1).unwrap();
+        let expand = |destination: &ArchivedDestination| {
+            let mut url = Vec::new();
+            destination.expand(&AllX, &mut url);
+            String::from_utf8(url).unwrap()
+        };
+        let fallback = offer.fallback.as_ref().map(expand).unwrap();
+        (expand(&offer.destinations[0].destination), fallback)
+    };
+    let id = "&_ef_transaction_id=x";
+    let filled = (format!("https://s.example/?a=x&b=x{id}"), "https://s.example/?c=x".into());
+    assert_eq!(urls(&network), filled);
+    set_age(&network, true);
+    network.publish().await;
+    let empty = (format!("https://s.example/?a=&b=x{id}"), "https://s.example/?c=".into());
+    assert_eq!(urls(&network), empty);
+    set_age(&network, false);
+    assert_eq!(network.publish().await.catalog, whole.catalog);
+    assert_eq!(urls(&network), filled);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use coupon_rules::agent::{Browser, Device, Platform};
 use coupon_shared::click::Tag;
+use coupon_shared::further_values::FURTHER_VALUES;
 
 use crate::store::rollups::{Dimension, ValueDimension};
 use crate::store::rows::Vocabulary;
@@ -19,6 +20,8 @@ pub enum Facet {
     CouponCode,
     /// `sub1` to `sub5`, by its number.
     Sub(u8),
+    /// A further value of clicks, by its position in [`FURTHER_VALUES`].
+    Further(u8),
     /// A word of [`Device`].
     DeviceType,
     /// A name of [`Platform`].
@@ -43,7 +46,7 @@ pub enum Facet {
     Event,
 }
 
-/// All facets, in the order of error texts.
+/// All facets but the further values, in the order of error texts.
 const ALL_FACETS: [Facet; 20] = [
     Facet::Offer,
     Facet::Affiliate,
@@ -81,17 +84,18 @@ pub enum ReportKind {
 impl ReportKind {
     /// The facets of the report's rows.
     pub(super) fn facets(self) -> impl Iterator<Item = Facet> {
-        ALL_FACETS.into_iter().filter(move |facet| self.has(*facet))
+        let further = (0..FURTHER_VALUES.len() as u8).map(Facet::Further);
+        ALL_FACETS.into_iter().chain(further).filter(move |facet| self.has(*facet))
     }
 
     fn has(self, facet: Facet) -> bool {
         match facet {
             Facet::Offer | Facet::Affiliate | Facet::Advertiser | Facet::CouponCode => true,
-            Facet::Sub(_) => self != ReportKind::Conversions,
-            Facet::DeviceType | Facet::Platform | Facet::Browser | Facet::SourceId => {
-                self != ReportKind::Conversions
-            }
-            Facet::Country | Facet::Region | Facet::City => self != ReportKind::Conversions,
+            Facet::Sub(_) | Facet::DeviceType | Facet::Platform | Facet::Browser => true,
+            Facet::SourceId | Facet::Country => true,
+            // Conversions name regions and cities in another way.
+            Facet::Region | Facet::City => self != ReportKind::Conversions,
+            Facet::Further(_) => self == ReportKind::Clicks,
             Facet::Status | Facet::TransactionId | Facet::OrderId | Facet::Event => {
                 self == ReportKind::Conversions
             }
@@ -113,6 +117,7 @@ impl Facet {
             Facet::Sub(3) => "sub3",
             Facet::Sub(4) => "sub4",
             Facet::Sub(_) => "sub5",
+            Facet::Further(at) => FURTHER_VALUES[usize::from(at)].name,
             Facet::DeviceType => "device_type",
             Facet::Platform => "platform",
             Facet::Browser => "browser",
@@ -178,6 +183,7 @@ impl Facet {
             Facet::Sub(4) => Some(Tag::Sub4),
             Facet::Sub(_) => Some(Tag::Sub5),
             Facet::SourceId => Some(Tag::SourceId),
+            Facet::Further(at) => Some(FURTHER_VALUES[usize::from(at)].tag),
             _ => None,
         }
     }

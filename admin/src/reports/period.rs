@@ -68,6 +68,28 @@ impl PeriodQuery {
         }
     }
 
+    /// The last second of a day, or a second, in Unix milliseconds, at most now.
+    ///
+    /// # Errors
+    /// When the text is no time, the zone is unknown, or the time is still to come.
+    pub fn end_of(
+        text: &str,
+        timezone_id: Option<u32>,
+        network_zone: &str,
+    ) -> Result<u64, FieldError> {
+        let error = |field: &str, error: String| FieldError { field: field.into(), error };
+        let query = PeriodQuery { timezone_id, ..PeriodQuery::default() };
+        let zone = query.zone(network_zone).map_err(|(field, why)| error(field, why))?;
+        let edge = Edge::parse(text).map_err(|why| error("date", why.to_string()))?;
+        let first_ms = edge.first_ms(&zone).map_err(|why| error("date", why.to_string()))?;
+        let end_ms = edge.end_ms(&zone).map_err(|why| error("date", why.to_string()))?;
+        let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        if first_ms > now_ms {
+            return Err(error("date", "is still to come".into()));
+        }
+        Ok((end_ms - SECOND_MS).min(now_ms))
+    }
+
     fn zone(&self, network_zone: &str) -> Result<TimeZone, (&'static str, String)> {
         let (field, name) = match (&self.timezone, self.timezone_id) {
             (Some(name), _) => ("timezone", name.as_str()),

@@ -48,6 +48,14 @@ pub(super) const PARTNER_CLICK: &[&str] = &[
     "payout_type",
     "payout",
     "currency_id",
+    "sub6",
+    "sub7",
+    "sub8",
+    "sub9",
+    "sub10",
+    "fbclid",
+    "gclid",
+    "ttclid",
 ];
 
 /// A partner's conversion, in the order of answers and files.
@@ -73,6 +81,14 @@ pub(super) const PARTNER_CONVERSION: &[&str] = &[
     "source_id",
     "uid",
     "device_type",
+    "sub6",
+    "sub7",
+    "sub8",
+    "sub9",
+    "sub10",
+    "fbclid",
+    "gclid",
+    "ttclid",
 ];
 
 /// The ids and names of related objects, which only files have.
@@ -136,6 +152,7 @@ impl View {
             | Facet::Platform
             | Facet::Browser
             | Facet::City => self == View::Network,
+            Facet::Further(_) => self == View::Network || PARTNER_CLICK.contains(&facet.name()),
             Facet::Offer
             | Facet::CouponCode
             | Facet::Sub(_)
@@ -244,6 +261,17 @@ mod tests {
                 "is_impression",
                 "revenue_type",
                 "revenue",
+                "adv1",
+                "adv2",
+                "adv3",
+                "adv4",
+                "adv5",
+                "adv6",
+                "adv7",
+                "adv8",
+                "adv9",
+                "adv10",
+                "page_referer",
             ]
         );
         assert_eq!(
@@ -282,6 +310,12 @@ mod tests {
                 "is_view_through",
                 "has_conflict",
                 "suspicion",
+                "user_id",
+                "adv6",
+                "adv7",
+                "adv8",
+                "adv9",
+                "adv10",
             ]
         );
         let others = ["network_affiliate_id", "affiliate", "network_advertiser_id", "advertiser"];
@@ -317,9 +351,13 @@ mod tests {
         let others = [Facet::Affiliate, Facet::Advertiser];
         let agents = [Facet::Platform, Facet::Browser];
         let places = [Facet::Country, Facet::Region, Facet::City];
-        assert_eq!(hidden(ReportKind::Clicks), [&others[..], &agents, &places].concat());
+        let of_advertisers: Vec<Facet> = (5..15).map(Facet::Further).collect();
+        let of_advertisers = [&of_advertisers[..], &[Facet::Further(18)]].concat();
+        let clicks = [&others[..], &agents, &places, &of_advertisers].concat();
+        assert_eq!(hidden(ReportKind::Clicks), clicks);
         assert_eq!(hidden(ReportKind::Counts), [&others[..], &agents, &[Facet::City]].concat());
-        assert_eq!(hidden(ReportKind::Conversions), [&others[..], &[Facet::OrderId]].concat());
+        let conversions = [&others[..], &agents, &[Facet::Country, Facet::OrderId]].concat();
+        assert_eq!(hidden(ReportKind::Conversions), conversions);
     }
 
     #[test]

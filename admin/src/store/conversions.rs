@@ -24,11 +24,13 @@ pub mod recorded;
 pub mod refunds;
 pub mod visitors;
 
+use crate::attribution::further_texts::FurtherTexts;
 pub use crate::attribution::rank::Rank;
 pub use crate::attribution::status::Status;
 pub use leaks::{Leak, LeakedSales, leaks};
 pub use list::{
-    Filters, Page, after, converted_visits, each, is_converted, last_number, list, was_converted,
+    Filters, Page, TextColumn, after, converted_visits, each, is_converted, last_number, list,
+    was_converted,
 };
 
 words! {
@@ -120,6 +122,28 @@ impl ToSql for Money {
 impl FromSql for Money {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Money> {
         value.as_str()?.parse().map_err(|error| FromSqlError::Other(Box::new(error)))
+    }
+}
+
+impl ToSql for FurtherTexts {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        if self.is_empty() {
+            return Ok("".into());
+        }
+        let json = serde_json::to_string(self)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        Ok(json.into())
+    }
+}
+
+impl FromSql for FurtherTexts {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<FurtherTexts> {
+        match value.as_str()? {
+            "" => Ok(FurtherTexts::default()),
+            json => {
+                serde_json::from_str(json).map_err(|error| FromSqlError::Other(Box::new(error)))
+            }
+        }
     }
 }
 
@@ -250,6 +274,12 @@ columns! {
         platform: String,
         /// Of the click: a name of [`coupon_rules::agent::Browser`]; empty if unknown.
         browser: String,
+        /// Personal: the buyer's address, as a trusted server reports it; empty for none.
+        buyer_address: String,
+        /// Personal: the buyer's browser, as a trusted server reports it; empty for none.
+        buyer_user_agent: String,
+        /// Personal: the shop's number of the buyer; empty for none.
+        buyer_id: String,
         /// Personal: address of the postback's sender.
         address: String,
         /// Personal: user agent of the sender.
@@ -260,15 +290,19 @@ columns! {
         order_id: String,
         /// Personal: email of the buyer.
         email: String,
-        /// The advertiser's own field.
+        /// `sub6` to `sub10` as `sub1`, `adv6` to `adv10` as `adv1`.
+        further: FurtherTexts,
+        /// Personal: the ids that ad networks gave the click.
+        ad_click_ids: FurtherTexts,
+        /// Of the postback, otherwise of the click: the advertiser's own field.
         adv1: String,
-        /// The advertiser's own field.
+        /// Of the postback, otherwise of the click: the advertiser's own field.
         adv2: String,
-        /// The advertiser's own field.
+        /// Of the postback, otherwise of the click: the advertiser's own field.
         adv3: String,
-        /// The advertiser's own field.
+        /// Of the postback, otherwise of the click: the advertiser's own field.
         adv4: String,
-        /// The advertiser's own field.
+        /// Of the postback, otherwise of the click: the advertiser's own field.
         adv5: String,
         /// As first reported; `None` without an amount. Negative for a refund.
         amount: Option<Money>,

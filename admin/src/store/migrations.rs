@@ -57,6 +57,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0041_target_values.sql"),
     include_str!("migrations/0042_address_alerts.sql"),
     include_str!("migrations/0043_kept_fields.sql"),
+    include_str!("migrations/0044_further_values.sql"),
 ];
 
 /// Migrates the database to this program's schema, after a copy of one with an older schema.

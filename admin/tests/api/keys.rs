@@ -74,7 +74,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 125] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 126] = [
     ("dashboard/summary", &["GET"]),
     ("tracking/offers/clicks", &["POST"]),
     ("tracking/offers/impressions", &["POST"]),
@@ -171,6 +171,7 @@ const NETWORK_ROUTES: [(&str, &[&str]); 125] = [
     ("reporting/clicks/0123", &["GET"]),
     ("reporting/invalidclicks", &["POST"]),
     ("reporting/conversions", &["POST", "PATCH"]),
+    ("conversions/reporting/transaction_ids", &["POST"]),
     ("reporting/conversions/stream", &["POST"]),
     ("reporting/conversions/export", &["POST"]),
     ("reporting/conversions/0123", &["GET", "PATCH"]),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coupon_admin::attribution::further_texts::FurtherTexts;
 use coupon_admin::catalog::Money;
 use coupon_admin::store::conversions::{self, Channel, Conversion, ConversionId, Rank, Status};
 use coupon_admin::store::rollups::{self, ConversionCount, Measures, ValueDimension};
@@ -179,11 +180,16 @@ pub(crate) fn sale(id: u8) -> Conversion {
         device_type: String::new(),
         platform: String::new(),
         browser: String::new(),
+        buyer_address: String::new(),
+        buyer_user_agent: String::new(),
+        buyer_id: String::new(),
         address: String::new(),
         user_agent: String::new(),
         referer: String::new(),
         order_id: String::new(),
         email: String::new(),
+        further: FurtherTexts::default(),
+        ad_click_ids: FurtherTexts::default(),
         adv1: String::new(),
         adv2: String::new(),
         adv3: String::new(),

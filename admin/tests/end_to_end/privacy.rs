@@ -78,7 +78,7 @@ fn archived(folder: &Path) -> Vec<Vec<u8>> {
     while let Some(frame) = frames.next_frame().unwrap() {
         let block = Block::parse(frame.payload).unwrap().decode().unwrap();
         for click in block.clicks() {
-            values.extend(Tag::ALL.iter().filter_map(|tag| click.tag(*tag)).map(<[u8]>::to_vec));
+            values.extend(Tag::all().filter_map(|tag| click.tag(tag)).map(<[u8]>::to_vec));
         }
     }
     values

@@ -149,10 +149,11 @@ fn a_page_reports_clicks_without_a_code_impressions_and_visitors_who_followed_a_
     let seen = stage.run(
         "direct.png",
         &format!(
-            "history.replaceState(null, '', '/?oid=7&affid={partner}&story=a+b%26%C3%A9&bad=%');
+            "history.replaceState(null, '', '/?oid=7&affid={partner}&story=a+b%26%C3%A9&bad=%&gclid=G');
              const direct = await said(EF.click({{
                  offer_id: EF.urlParameter('oid'), affiliate_id: EF.urlParameter('affid'),
                  coupon_code: EF.urlParameter('none'), sub2: EF.urlParameter('story'),
+                 sub10: 'ten', adv6: 'six', ttclid: 'T',
              }}));
              const shown = await said(EF.impression({{offer_id: 7, affiliate_id: {partner}}}));
              const known = await said(EF.click({{offer_id: 1, transaction_id: '{followed}'}}));
@@ -173,6 +174,8 @@ fn a_page_reports_clicks_without_a_code_impressions_and_visitors_who_followed_a_
     let clicks = stage.clicks(2);
     let direct = clicks.iter().find(|click| click["is_sdk_click"] == true).unwrap();
     assert_eq!(direct["sub2"], "a b&\u{e9}");
+    let further = ["sub10", "adv6", "gclid", "ttclid", "fbclid"].map(|name| text(&direct[name]));
+    assert_eq!(further, ["ten", "six", "G", "T", ""]);
     assert_eq!(direct["network_coupon_code_id"], 0);
     assert_eq!(direct["relationship"]["offer"]["network_offer_id"], 7);
     assert_eq!(direct["relationship"]["affiliate"]["network_affiliate_id"], partner);
@@ -324,6 +327,7 @@ fn a_visit_without_a_click_before_it_is_organic_once() {
     let subs = ["source_id", "sub1", "sub2", "sub3", "sub4", "sub5"].map(|it| text(&clicks[0][it]));
     let from = "https://www.google.com/search";
     assert_eq!(subs, ["organic", "Google", from, "/sale", "own", "?x=1&sub4=own"]);
+    assert_eq!(clicks[0]["page_referer"], from);
     assert_eq!(clicks[0]["relationship"]["affiliate"]["network_affiliate_id"], stage.partner);
 }
 

@@ -16,10 +16,13 @@
   var LONGEST_VALUE = 255;
   var SCRIPT = document.currentScript && document.currentScript.src || '';
 
-  var CLICK_FIELDS = ['uid', 'source_id', 'creative_id', 'fbclid', 'gclid', 'ttclid'];
+  var CLICK_FIELDS = ['uid', 'source_id', 'creative_id'];
+  // Ids that ad networks add to the links of their ads; the page's URL has them.
+  var AD_CLICK_IDS = ['fbclid', 'gclid', 'ttclid'];
   var CONVERSION_FIELDS = ['coupon_code', 'amount', 'currency', 'order_id', 'user_id', 'email',
     'verification_token'];
-  var NUMBERED = ['sub1', 'sub2', 'sub3', 'sub4', 'sub5', 'adv1', 'adv2', 'adv3', 'adv4', 'adv5'];
+  var NUMBERED = [];
+  for (var number = 1; number <= 10; number++) NUMBERED.push('sub' + number, 'adv' + number);
 
   var trackingDomain = ownOrigin();
   var cookieDomain = '';
@@ -219,6 +222,11 @@
   }
 
   function reportVisit(path, kind, query, options) {
+    AD_CLICK_IDS.forEach(function (name) {
+      var id = isGiven(options[name]) ? options[name] : urlParameter(name);
+      if (isGiven(id)) query[name] = id;
+    });
+    if (document.referrer) query.__rf = shortened(document.referrer);
     take(query, options, CLICK_FIELDS);
     take(query, options, NUMBERED);
     addFree(query, options);

@@ -22,7 +22,7 @@ fn a_click_keeps_what_the_request_said_and_what_was_decided() {
     let coupond = Coupond::serving(&sample());
     let answer = coupond.request(
         "GET",
-        "/WINTER25/?sub1=a%20b&sub5=e&source_id=src&uid=&x=y",
+        "/WINTER25/?sub1=a%20b&sub5=e&source_id=src&uid=&x=y&sub6=six&adv10=ten&gclid=G%2B&__rf=p",
         "User-Agent: Browser/1\r\nReferer: https://r.example/\r\nAccept-Language: de-DE,de\r\n",
     );
     let blocks = coupond.feed(1);
@@ -42,6 +42,10 @@ fn a_click_keeps_what_the_request_said_and_what_was_decided() {
         (Tag::UserAgent, "Browser/1"),
         (Tag::Referer, "https://r.example/"),
         (Tag::Language, "de-DE,de"),
+        (Tag::Sub6, "six"),
+        (Tag::Adv10, "ten"),
+        (Tag::Gclid, "G+"),
+        (Tag::PageReferer, "p"),
     ] {
         assert_eq!(click.text(tag), value, "{tag:?}");
     }

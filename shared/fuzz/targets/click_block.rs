@@ -9,7 +9,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok((click, len)) = Click::decode(data) {
         assert!(len <= data.len());
         let tags: Vec<_> =
-            Tag::ALL.iter().filter_map(|tag| Some((*tag, click.tag(*tag)?))).collect();
+            Tag::all().filter_map(|tag| Some((tag, click.tag(tag)?))).collect();
         let mut out = [0; MAX_RECORD_LEN];
         let written = encode_click(&click.head, click.code, &tags, &mut out);
         let (again, _) = Click::decode(&out[..written]).expect("what is written reads back");

@@ -82,22 +82,8 @@ pub(super) const FACETS: [&str; 49] = [
     "week",
     "year",
 ];
-/// Types of filters that single conversions do not have.
-const CONVERSION_FACETS: [&str; 7] =
-    ["country_code", "source_id", "sub1", "sub2", "sub3", "sub4", "sub5"];
-
-/// The rows of a report, which decide about the types of filters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FilteredRows {
-    Conversions,
-    /// Clicks, single or counted.
-    Clicks,
-}
-
 /// A body that may have parts for Everflow alone.
 pub(super) trait WithAbsentParts: ReportBody {
-    const ROWS: FilteredRows;
-
     /// Removes columns; `warnings` tell of them.
     fn remove_absent_columns(&mut self, _warnings: &mut Vec<FieldWarning>) {}
 
@@ -108,7 +94,7 @@ pub(super) trait WithAbsentParts: ReportBody {
         for (list, path) in
             [(&mut query.filters, "query.filters"), (&mut query.exclusions, "query.exclusions")]
         {
-            list.retain_mut(|filter| match filter.is_absent(Self::ROWS) {
+            list.retain_mut(|filter| match filter.is_absent() {
                 true => {
                     let field = format!("{path}.{}", filter.resource_type);
                     warnings.push(FieldWarning::new(field, "this report has no such filter"));
@@ -124,10 +110,9 @@ pub(super) trait WithAbsentParts: ReportBody {
 }
 
 impl FilterRequest {
-    fn is_absent(&self, rows: FilteredRows) -> bool {
+    fn is_absent(&self) -> bool {
         let name = self.resource_type.as_str();
         FACETS.contains(&name)
-            || rows == FilteredRows::Conversions && CONVERSION_FACETS.contains(&name)
     }
 
     /// Replaces Everflow's name of a type by the name here.

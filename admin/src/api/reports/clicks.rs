@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::absent_parts::{FilteredRows, WithAbsentParts};
+use super::absent_parts::WithAbsentParts;
 use super::body::report_body;
 use super::output::{not_written, send_file};
 use super::paging::{PagingParameters, page_answer};
@@ -24,9 +24,7 @@ report_body! {
     StreamRequest as ClickStreamRequest {}
 }
 
-impl WithAbsentParts for StreamRequest {
-    const ROWS: FilteredRows = FilteredRows::Clicks;
-}
+impl WithAbsentParts for StreamRequest {}
 
 /// An answer with several clicks.
 macro_rules! click_stream {

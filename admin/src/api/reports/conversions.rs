@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use coupon_shared::transaction_id::TransactionId;
 use serde::Serialize;
 
-use super::absent_parts::{FilteredRows, WithAbsentParts};
+use super::absent_parts::WithAbsentParts;
 use super::body::report_body;
 use super::output::send_file;
 use super::paging::{PagingParameters, page_answer};
@@ -51,9 +51,7 @@ fn default_true() -> bool {
     true
 }
 
-impl WithAbsentParts for ConversionRequest {
-    const ROWS: FilteredRows = FilteredRows::Conversions;
-}
+impl WithAbsentParts for ConversionRequest {}
 
 /// Conversions, the newest first.
 #[derive(Serialize, utoipa::ToSchema)]

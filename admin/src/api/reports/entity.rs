@@ -5,7 +5,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::absent_parts::{FACETS, FilteredRows, WithAbsentParts};
+use super::absent_parts::{FACETS, WithAbsentParts};
 use super::body::report_body;
 use super::output::{not_written, send_file};
 use super::paging::{PagingParameters, page_answer};
@@ -102,8 +102,6 @@ struct ReportColumn {
 }
 
 impl WithAbsentParts for EntityRequest {
-    const ROWS: FilteredRows = FilteredRows::Clicks;
-
     fn remove_absent_columns(&mut self, warnings: &mut Vec<FieldWarning>) {
         self.columns.retain(|request| {
             let is_absent = FACETS.contains(&request.column.as_str());

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::attribution::attributed::Method;
 use crate::attribution::evidence::RecordedConversion;
-use crate::attribution::sample::{evidence, fields, get};
+use crate::attribution::sample::{NOW_MS, evidence, fields, get};
 
 fn decided_with(query: &str, change: impl FnOnce(&mut Evidence)) -> ProposedConversion {
     let fields = fields(query);
@@ -355,4 +355,40 @@ proptest! {
             prop_assert_eq!(judged.attributed.unwrap().method, Method::CouponCode);
         }
     }
+}
+
+/// The evidence of a postback whose sale was made 20 hours before, on the day before.
+fn sold_yesterday(evidence: &mut Evidence) {
+    with_token(evidence);
+    let day = evidence.today.yesterday().unwrap();
+    let unix_ms = evidence.received_ms - 20 * 3_600_000;
+    evidence.sale_time = Some(SaleTime { unix_ms, day });
+}
+
+#[test]
+fn a_trusted_senders_time_of_sale_decides_and_a_strangers_does_not() {
+    let token = "verification_token=s3cret";
+    let of = |query: &str| decided_with(query, sold_yesterday);
+    // The code ended with yesterday.
+    let expired = of("coupon_code=EXPIRED&order_id=A1");
+    assert_eq!((expired.sold_ms, expired.steps.has("untrusted_ignored")), (None, true));
+    let then = of(&format!("coupon_code=EXPIRED&order_id=A1&{token}"));
+    assert_eq!(status_text(&then), "approved");
+    assert_eq!(then.sold_ms, Some(NOW_MS - 72_000_000));
+    // A code that began today made no sale yesterday, however late it is reported.
+    let soon = of(&format!("coupon_code=TODAY&order_id=A1&{token}"));
+    assert_eq!((status_text(&soon).as_str(), soon.sold_ms.is_some()), ("invalid 1004", true));
+    // No sale came before its click.
+    let clicked = of(&format!("transaction_id=NOON8&order_id=A1&{token}"));
+    assert_eq!((status_text(&clicked).as_str(), clicked.sold_ms), ("approved", None));
+    assert!(clicked.steps.has("timestamp_ignored"));
+    let refund = of(&format!("coupon_code=EIGHT&order_id=A1&amount=-1&{token}"));
+    assert_eq!(refund.sold_ms, None);
+}
+
+#[test]
+fn a_time_of_sale_is_of_use_between_five_minutes_and_thirty_days_before_the_receipt() {
+    let at = |seconds_before: u64| SaleTime::is_possible(NOW_MS - seconds_before * 1_000, NOW_MS);
+    assert_eq!([0, 300, 301, 2_592_000, 2_592_001].map(at), [false, false, true, true, false]);
+    assert!(!SaleTime::is_possible(NOW_MS + 600_000, NOW_MS));
 }

@@ -1,6 +1,7 @@
 //! Reads the parameters of a postback into fields.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use coupon_shared::postback::{Channel, MAX_LISTED_CODES, Postback, split_codes};
 use sha2::{Digest, Sha256};
@@ -42,18 +43,27 @@ impl PostbackFields {
             refund_id: reader.advertiser_id_text(&["refund_id"]),
             adv: reader.texts(["adv1", "adv2", "adv3", "adv4", "adv5"]),
             sub: reader.texts(["sub1", "sub2", "sub3", "sub4", "sub5"]),
+            further: FURTHER.map(|name| (name, reader.text(name))).into_iter().collect(),
             email: reader.text("email"),
+            buyer_id: reader.text("user_id"),
+            buyer_address: reader.buyer_address(),
+            buyer_user_agent: reader.text("user_agent"),
+            sold_ms: reader.sold_ms(),
             verification_token: reader
                 .value(&["verification_token"])
                 .map(|token| Secret(token.value.clone())),
             timestamp: reader.timestamp(),
             signed: reader.signed(postback),
+            by_network: None,
             content_hash: reader.content_hash(),
             problems: reader.problems,
             steps: reader.steps,
         }
     }
 }
+
+const FURTHER: [&str; 10] =
+    ["sub6", "sub7", "sub8", "sub9", "sub10", "adv6", "adv7", "adv8", "adv9", "adv10"];
 
 struct Reader {
     parameters: Vec<Parameter>,
@@ -287,6 +297,26 @@ impl Reader {
 
     fn timestamp(&mut self) -> Option<i64> {
         self.in_query("timestamp")?.value.parse().ok()
+    }
+
+    fn buyer_address(&mut self) -> Option<IpAddr> {
+        let given = self.value(&["user_ip"])?;
+        let address = given.value.parse().ok();
+        if address.is_none() {
+            self.steps.note("buyer_unreadable", "user_ip is no address and is ignored");
+        }
+        address
+    }
+
+    /// Unix seconds, or milliseconds, which no time of sale in seconds is large enough to be.
+    fn sold_ms(&mut self) -> Option<u64> {
+        const FIRST_MILLISECONDS: u64 = 100_000_000_000;
+        let given = self.value(&["timestamp"])?;
+        let Ok(time) = given.value.parse::<u64>() else {
+            self.steps.note("timestamp_unreadable", "timestamp is no Unix time and is ignored");
+            return None;
+        };
+        Some(if time < FIRST_MILLISECONDS { time * 1_000 } else { time })
     }
 
     fn signed(&mut self, postback: &Postback<'_>) -> Option<Signed> {

@@ -24,7 +24,8 @@ fn every_field_is_read() {
     let fields = fields(
         "transaction_id=NOON8&coupon_code=Save10&oid=448&affid=9&aid=3&adv_event_id=Lead&amount=12.50\
          &currency=eur&order_id=A%2F1&refund_id=R%2F1&adv1=one&adv5=five&sub2=two&email=a%40example.com\
-         &verification_token=s3cret&timestamp=1781524800&signature=abc",
+         &verification_token=s3cret&timestamp=1781524800&signature=abc&sub7=seven&adv10=ten&user_id=U1\
+         &user_ip=2001%3Adb8%3A%3A7&user_agent=Browser%2F1",
     );
     assert_eq!(fields.network_id, Some(1));
     assert!(fields.transaction_ids[0].id.is_some());
@@ -40,7 +41,23 @@ fn every_field_is_read() {
     assert_eq!(fields.sub[1], "two");
     assert_eq!(fields.email, "a@example.com");
     assert_eq!(fields.timestamp, Some(1_781_524_800));
+    assert_eq!(
+        ["sub7", "adv10", "adv9"].map(|name| fields.further.get(name)),
+        ["seven", "ten", ""]
+    );
+    assert_eq!(fields.sold_ms, Some(1_781_524_800_000));
+    assert_eq!((fields.buyer_id.as_str(), fields.buyer_user_agent.as_str()), ("U1", "Browser/1"));
+    assert_eq!(fields.buyer_address.unwrap().to_string(), "2001:db8::7");
     assert_eq!((fields.problems.len(), fields.steps.0.len()), (0, 0));
+}
+
+#[test]
+fn an_unreadable_buyer_or_time_of_sale_is_ignored_and_noted() {
+    let fields = fields("coupon_code=EIGHT&user_ip=unknown&timestamp=today");
+    assert_eq!((fields.buyer_address, fields.sold_ms, fields.problems.len()), (None, None, 0));
+    assert!(fields.steps.has("buyer_unreadable") && fields.steps.has("timestamp_unreadable"));
+    let milliseconds = self::fields("timestamp=1781524800123").sold_ms;
+    assert_eq!(milliseconds, Some(1_781_524_800_123));
 }
 
 #[test]

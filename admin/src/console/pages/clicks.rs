@@ -11,6 +11,7 @@ use super::conversions::ConversionRow;
 use crate::console::ConsoleState;
 use crate::console::format;
 use crate::console::frame::Menu;
+use crate::console::further_values::{OtherFields, further_values};
 use crate::console::list::{Chip, ListQuery, Paging, encode};
 use crate::console::options::{Options, Referred};
 use crate::console::page::{Page, PageResult, html};
@@ -68,6 +69,8 @@ pub(super) struct ClickRow {
     is_sdk_click: bool,
     is_impression: bool,
     has_conversion: bool,
+    #[serde(flatten)]
+    others: OtherFields,
 }
 
 impl ClickRow {
@@ -121,14 +124,14 @@ impl ClickRow {
     }
 
     /// Names and values of the link's parameters.
-    fn subs(&self) -> Vec<(&'static str, String)> {
-        let all = self.link_values().into_iter().filter(|(_, _, value)| !value.is_empty());
+    fn subs(&self) -> Vec<(String, String)> {
+        let all = self.link_values().into_iter();
         all.map(|(_, name, value)| (name, format::visible(value))).collect()
     }
 
-    /// Parameter, name and value of all parameters of a link.
-    fn link_values(&self) -> [(&'static str, &'static str, &str); 7] {
-        [
+    /// Parameter, name and value of the parameters that the link gave.
+    fn link_values(&self) -> Vec<(&'static str, String, &str)> {
+        let usual = [
             ("sub1", "Sub 1", &self.sub1),
             ("sub2", "Sub 2", &self.sub2),
             ("sub3", "Sub 3", &self.sub3),
@@ -136,13 +139,17 @@ impl ClickRow {
             ("sub5", "Sub 5", &self.sub5),
             ("source_id", "Source", &self.source_id),
             ("uid", "Visitor of the partner", &self.uid),
-        ]
+        ];
+        let given = usual.into_iter().filter(|(_, _, value)| !value.is_empty());
+        let given = given.map(|(parameter, name, value)| (parameter, name.into(), value.as_str()));
+        given.chain(further_values(&self.others)).collect()
     }
 
     /// The address of the explanation of the same visit now.
     fn explain(&self) -> String {
-        let values = self.link_values().into_iter().filter(|(_, _, value)| !value.is_empty());
-        let query: String = values
+        let query: String = self
+            .link_values()
+            .into_iter()
             .map(|(parameter, _, value)| format!("{parameter}={}", encode(value)))
             .collect::<Vec<_>>()
             .join("&");

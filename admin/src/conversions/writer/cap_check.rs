@@ -27,7 +27,7 @@ impl ConversionWriter<'_, '_> {
         let code = partial.code_id.unwrap_or_default();
         let (offer, partner) = (offer.unwrap_or_default(), partner.unwrap_or_default());
         for cap in caps::binding(self.tx, offer, partner, code)? {
-            let at_ms = incoming.row.received_ms;
+            let at_ms = incoming.counted_ms(proposed);
             let sums = |window: &_| caps::conversions_in(self.tx, &cap, window);
             let Some(reached) = reached_limit(&cap, self.evidence_loader.zone(), at_ms, sums)?
             else {

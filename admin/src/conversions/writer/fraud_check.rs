@@ -28,7 +28,7 @@ impl ConversionWriter<'_, '_> {
         if !counts || !proposed.attributed.as_ref().is_some_and(is_by_code_alone) {
             return Ok(String::new());
         }
-        let usage = self.code_usage(incoming)?;
+        let usage = self.code_usage(incoming, incoming.counted_ms(proposed))?;
         let guard = &self.evidence_loader.settings.code_leak_guard;
         let Some(finding) = fraud_rules::inspect(guard, &usage) else {
             return Ok(String::new());
@@ -73,7 +73,7 @@ impl ConversionWriter<'_, '_> {
         Ok(())
     }
 
-    fn code_usage(&mut self, incoming: Incoming<'_>) -> Result<CodeUsage, StoreError> {
+    fn code_usage(&mut self, incoming: Incoming<'_>, at_ms: u64) -> Result<CodeUsage, StoreError> {
         let Incoming { fields, row, .. } = incoming;
         let codes = self.evidence_loader.codes(fields)?;
         let mut clicks = 0;
@@ -81,7 +81,7 @@ impl ConversionWriter<'_, '_> {
             clicks += u64::from(facts::was_clicked(self.tx, code.code_id)?);
         }
         let (last_hour, before) =
-            facts::count_alone(self.tx, &row.folded_code, row.received_ms, HOURS_BEFORE)?;
+            facts::count_alone(self.tx, &row.folded_code, at_ms, HOURS_BEFORE)?;
         let conversion_only = codes.iter().all(|code| code.conversion_only);
         Ok(CodeUsage { conversion_only, clicks, last_hour, before })
     }

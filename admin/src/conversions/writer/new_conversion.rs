@@ -1,15 +1,19 @@
 //! Builds the stored form of a new conversion.
 
 use coupon_shared::click::Tag;
+use coupon_shared::further_values::FURTHER_VALUES;
 
 use super::incoming::Incoming;
 use crate::attribution::error_code::ErrorCode;
 use crate::attribution::evaluation::ProposedConversion;
+use crate::attribution::further_texts::FurtherTexts;
+use crate::attribution::rank::Rank;
 use crate::click_lookup::FoundClick;
 use crate::store::conversions::Conversion;
 use crate::store::postbacks::Postback;
 
-/// Values of the click win over those of the postback. `now` is in Unix seconds.
+/// Values of the click win over those of the postback, but the advertiser's own fields are those of
+/// the postback where it has them. `now` is in Unix seconds.
 pub(super) fn build_conversion(
     incoming: Incoming<'_>,
     proposed: &ProposedConversion,
@@ -26,12 +30,19 @@ pub(super) fn build_conversion(
         let clicked = of_click(tag);
         if clicked.is_empty() { fields.sub[number].clone() } else { clicked }
     };
-    let [adv1, adv2, adv3, adv4, adv5] = fields.adv.clone();
+    // A page's sender is the buyer, and a stranger's word for somebody else counts for nothing.
+    let is_trusted_server = proposed.rank == Rank::Trusted && !fields.is_sdk;
+    let buyer_address = fields.buyer_address.filter(|_| is_trusted_server);
+    let buyer_agent = Some(&fields.buyer_user_agent).filter(|_| is_trusted_server);
+    let adv = |number: usize, tag| {
+        let sent = &fields.adv[number];
+        if sent.is_empty() { of_click(tag) } else { sent.clone() }
+    };
     let (coupon_code, folded_code) = code_columns(row, partial.coupon_code.as_str());
     let terms = proposed.terms.as_ref();
     Conversion {
         id: row.id,
-        unix_ms: row.received_ms,
+        unix_ms: incoming.counted_ms(proposed),
         time_saved: now,
         status: proposed.status,
         error_code: proposed.error.map_or(0, ErrorCode::number),
@@ -69,16 +80,24 @@ pub(super) fn build_conversion(
         device_type: agent.map(|agent| agent.device.as_str().into()).unwrap_or_default(),
         platform: agent.map(|agent| agent.platform.as_str().into()).unwrap_or_default(),
         browser: agent.map(|agent| agent.browser.as_str().into()).unwrap_or_default(),
+        buyer_address: buyer_address.map(|address| address.to_string()).unwrap_or_default(),
+        buyer_user_agent: buyer_agent.cloned().unwrap_or_default(),
+        buyer_id: fields.buyer_id.clone(),
         address: row.address.clone(),
         user_agent: row.user_agent.clone(),
         referer: row.referer.clone(),
         order_id: row.order_id.clone(),
         email: row.email.clone(),
-        adv1,
-        adv2,
-        adv3,
-        adv4,
-        adv5,
+        further: further_texts(&fields.further, of_click),
+        ad_click_ids: ["fbclid", "gclid", "ttclid"]
+            .into_iter()
+            .zip([Tag::Fbclid, Tag::Gclid, Tag::Ttclid].map(of_click))
+            .collect(),
+        adv1: adv(0, Tag::Adv1),
+        adv2: adv(1, Tag::Adv2),
+        adv3: adv(2, Tag::Adv3),
+        adv4: adv(3, Tag::Adv4),
+        adv5: adv(4, Tag::Adv5),
         amount: fields.amount,
         sale_amount: proposed.sale_amount,
         sale_currency: proposed.currencies.sale.clone(),
@@ -90,7 +109,7 @@ pub(super) fn build_conversion(
         terms: terms.and_then(|terms| serde_json::to_string(terms).ok()).unwrap_or_default(),
         has_conflict: false,
         suspicion: fraud_flag,
-        notes: String::new(),
+        notes: fields.by_network.as_ref().map(|set| set.notes.clone()).unwrap_or_default(),
         evidence_rank: proposed.rank,
         // A refund never holds the key of its order: it would pass for the order itself.
         key: proposed.key.filter(|_| !fields.is_refund()).map(|key| key.0),
@@ -98,6 +117,21 @@ pub(super) fn build_conversion(
         likeness: fields.content_hash,
         steps: proposed.steps.to_json(),
     }
+}
+
+/// `sub6` to `sub10` and `adv6` to `adv10`.
+fn further_texts(sent: &FurtherTexts, of_click: impl Fn(Tag) -> String) -> FurtherTexts {
+    let first_given = |[first, second]: [String; 2]| if first.is_empty() { second } else { first };
+    let values = FURTHER_VALUES.iter().filter_map(|value| {
+        let (clicked, sent) = (of_click(value.tag), sent.get(value.name).to_owned());
+        let by_weight = match value.tag {
+            Tag::Sub6 | Tag::Sub7 | Tag::Sub8 | Tag::Sub9 | Tag::Sub10 => [clicked, sent],
+            Tag::Adv6 | Tag::Adv7 | Tag::Adv8 | Tag::Adv9 | Tag::Adv10 => [sent, clicked],
+            _ => return None,
+        };
+        Some((value.name, first_given(by_weight)))
+    });
+    values.collect()
 }
 
 /// The code as created, or as sent where the code is unknown; then the same code folded.

@@ -10,6 +10,7 @@ use coupon_geo::Databases;
 use coupon_rules::agent::{Agent, Brand};
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::{Detour, DetourKind, Reason};
+use coupon_shared::further_values::FURTHER_VALUES;
 use coupon_shared::transaction_id::TransactionId;
 
 use crate::attribution::postback_fields::url_without_secrets;
@@ -44,6 +45,8 @@ pub(super) struct ArchivedClick {
     subs: [String; 5],
     source_id: String,
     uid: String,
+    /// The further values that the click has.
+    further: Vec<(Tag, String)>,
     referer: String,
     user_agent: String,
     language: String,
@@ -65,6 +68,10 @@ impl ArchivedClick {
             subs: [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5].map(text),
             source_id: text(Tag::SourceId),
             uid: text(Tag::Uid),
+            further: FURTHER_VALUES
+                .iter()
+                .filter_map(|value| click.tag(value.tag).map(|_| (value.tag, text(value.tag))))
+                .collect(),
             referer: url_without_secrets(click.text(Tag::Referer).as_bytes()),
             user_agent: text(Tag::UserAgent),
             language: text(Tag::Language),
@@ -75,6 +82,11 @@ impl ArchivedClick {
     /// Looks the address up. An address that was recorded in part, or erased, has no exact place.
     pub(super) fn find_place(&mut self, databases: &Databases) {
         self.place = VisitPlace::find(self.head.kind, self.address, databases);
+    }
+
+    fn further(&self, wanted: Tag) -> &str {
+        let found = self.further.iter().find(|(tag, _)| *tag == wanted);
+        found.map_or("", |(_, text)| text)
     }
 
     fn agent(&self) -> Agent {
@@ -228,7 +240,7 @@ pub static RELATED_COLUMNS: ColumnMask<ReportedClick> =
 
 static FILE_COLUMNS: [Column<ReportedClick>; 6] = related::columns();
 
-static ALL: [Column<ReportedClick>; 41] = [
+static ALL: [Column<ReportedClick>; 60] = [
     Column::text("transaction_id", "", |row| row.click.head.transaction_id.to_string().into()),
     Column::unsigned("unix_timestamp", "", |row| row.click.head.unix_ms / 1000),
     Column::text(
@@ -365,6 +377,31 @@ static ALL: [Column<ReportedClick>; 41] = [
     }),
     Column::amount("revenue", "As `payout`.", |row| row.click.amount(|pay| pay.revenue)),
     Column::text("currency_id", "", |row| row.click.terms_text(|terms| &terms.currency)),
+    Column::text("sub6", "Empty where the click gave none, as all columns after it.", |row| {
+        row.click.further(Tag::Sub6).into()
+    }),
+    Column::text("sub7", "", |row| row.click.further(Tag::Sub7).into()),
+    Column::text("sub8", "", |row| row.click.further(Tag::Sub8).into()),
+    Column::text("sub9", "", |row| row.click.further(Tag::Sub9).into()),
+    Column::text("sub10", "", |row| row.click.further(Tag::Sub10).into()),
+    Column::text("adv1", "", |row| row.click.further(Tag::Adv1).into()),
+    Column::text("adv2", "", |row| row.click.further(Tag::Adv2).into()),
+    Column::text("adv3", "", |row| row.click.further(Tag::Adv3).into()),
+    Column::text("adv4", "", |row| row.click.further(Tag::Adv4).into()),
+    Column::text("adv5", "", |row| row.click.further(Tag::Adv5).into()),
+    Column::text("adv6", "", |row| row.click.further(Tag::Adv6).into()),
+    Column::text("adv7", "", |row| row.click.further(Tag::Adv7).into()),
+    Column::text("adv8", "", |row| row.click.further(Tag::Adv8).into()),
+    Column::text("adv9", "", |row| row.click.further(Tag::Adv9).into()),
+    Column::text("adv10", "", |row| row.click.further(Tag::Adv10).into()),
+    Column::text("fbclid", "", |row| row.click.further(Tag::Fbclid).into()),
+    Column::text("gclid", "", |row| row.click.further(Tag::Gclid).into()),
+    Column::text("ttclid", "", |row| row.click.further(Tag::Ttclid).into()),
+    Column::text(
+        "page_referer",
+        "The page that led to the page with the script, as the script reported it.",
+        |row| url_without_secrets(row.click.further(Tag::PageReferer).as_bytes()).into(),
+    ),
 ];
 
 /// 0 and an empty text for a click that was redirected.

@@ -1,5 +1,7 @@
 //! A conversion as a row of a report.
 
+use std::borrow::Cow;
+
 use crate::attribution::decision_step::DecisionStep;
 use crate::attribution::error_code::ErrorCode;
 use crate::attribution::postback_fields::url_without_secrets;
@@ -70,6 +72,11 @@ pub fn complete(
     Ok(rows.into_iter().zip(all_ids).map(complete).collect())
 }
 
+/// What a trusted server reports of the buyer, else what is known of the sender.
+fn reported<'a>(buyer: &'a str, sender: &'a str) -> Cow<'a, str> {
+    if buyer.is_empty() { sender.into() } else { buyer.into() }
+}
+
 /// The columns of a conversion.
 pub static COLUMNS: ColumnMask<ReportedConversion> = ColumnMask::new(&ALL, PARTNER_CONVERSION);
 
@@ -85,7 +92,7 @@ static FILE_COLUMNS: [Column<ReportedConversion>; 7] = {
     [method, offer_id, offer, affiliate_id, affiliate, advertiser_id, advertiser]
 };
 
-static ALL: [Column<ReportedConversion>; 54] = [
+static ALL: [Column<ReportedConversion>; 68] = [
     Column::text("conversion_id", "", |row| row.conversion.id.to_string().into()),
     Column::unsigned("conversion_unix_timestamp", "", |row| row.conversion.unix_ms / 1_000),
     Column::unsigned("click_unix_timestamp", "0 where there was no click.", |row| {
@@ -174,11 +181,11 @@ static ALL: [Column<ReportedConversion>; 54] = [
     Column::text("language", "Of the click.", |row| row.conversion.click_language.as_str().into()),
     Column::text(
         "conversion_user_ip",
-        "Of the sender, which is the buyer where a page reported it.",
-        |row| row.conversion.address.as_str().into(),
+        "Of the buyer, as a page or a trusted server reported it; else of the sender.",
+        |row| reported(&row.conversion.buyer_address, &row.conversion.address),
     ),
-    Column::text("conversion_user_agent", "Of the sender.", |row| {
-        row.conversion.user_agent.as_str().into()
+    Column::text("conversion_user_agent", "As `conversion_user_ip`.", |row| {
+        reported(&row.conversion.buyer_user_agent, &row.conversion.user_agent)
     }),
     Column::text("conversion_referer", "The page that reported it.", |row| {
         url_without_secrets(row.conversion.referer.as_bytes()).into()
@@ -201,4 +208,20 @@ static ALL: [Column<ReportedConversion>; 54] = [
     Column::text("suspicion", "Why its code may have leaked; empty for no suspicion.", |row| {
         row.conversion.suspicion.as_str().into()
     }),
+    Column::text("user_id", "The shop's number of the buyer.", |row| {
+        row.conversion.buyer_id.as_str().into()
+    }),
+    Column::text("sub6", "", |row| row.conversion.further.get("sub6").into()),
+    Column::text("sub7", "", |row| row.conversion.further.get("sub7").into()),
+    Column::text("sub8", "", |row| row.conversion.further.get("sub8").into()),
+    Column::text("sub9", "", |row| row.conversion.further.get("sub9").into()),
+    Column::text("sub10", "", |row| row.conversion.further.get("sub10").into()),
+    Column::text("adv6", "", |row| row.conversion.further.get("adv6").into()),
+    Column::text("adv7", "", |row| row.conversion.further.get("adv7").into()),
+    Column::text("adv8", "", |row| row.conversion.further.get("adv8").into()),
+    Column::text("adv9", "", |row| row.conversion.further.get("adv9").into()),
+    Column::text("adv10", "", |row| row.conversion.further.get("adv10").into()),
+    Column::text("fbclid", "Of the click.", |row| row.conversion.ad_click_ids.get("fbclid").into()),
+    Column::text("gclid", "Of the click.", |row| row.conversion.ad_click_ids.get("gclid").into()),
+    Column::text("ttclid", "Of the click.", |row| row.conversion.ad_click_ids.get("ttclid").into()),
 ];

@@ -13,6 +13,7 @@ use crate::reports::paging::{DEFAULT_PAGE_SIZE, MAX_ROWS, PageInfo};
 use crate::reports::selection::Selection;
 use crate::reports::table_export::ColumnExport;
 use crate::reports::view::{View, Viewer};
+use crate::store::conversions::TextColumn;
 use crate::store::conversions::{
     self, ConversionId, ConversionRow, Filters, HistoryEntry, Page as StorePage, Status,
 };
@@ -331,12 +332,33 @@ fn add(filters: &mut Filters, view: View, facet: Facet, value: FilterValue) -> R
             set_once(&mut filters.transaction_id, text)?;
         }
         (Facet::OrderId, FilterValue::Text(text)) => set_once(&mut filters.order_id, text)?,
+        (facet, FilterValue::Text(text)) if let Some(column) = text_column(facet) => {
+            let is_country = facet == Facet::Country;
+            let text = if is_country { text.to_ascii_uppercase() } else { text };
+            match filters.texts.iter_mut().find(|(known, _)| *known == column) {
+                Some((_, texts)) => texts.push(text),
+                None => filters.texts.push((column, vec![text])),
+            }
+        }
         (facet, _) => return Err(format!("is nothing to compare {} with", facet.name())),
     }
     if filters.coupon_code.is_some() && !filters.codes.is_empty() {
         return Err("name codes by their ids, or one by its text".into());
     }
     Ok(())
+}
+
+/// The column of a facet that compares texts.
+fn text_column(facet: Facet) -> Option<TextColumn> {
+    match facet {
+        Facet::Sub(number) => TextColumn::SUBS.get(usize::from(number).checked_sub(1)?).copied(),
+        Facet::SourceId => Some(TextColumn::SOURCE_ID),
+        Facet::Country => Some(TextColumn::COUNTRY),
+        Facet::DeviceType => Some(TextColumn::DEVICE_TYPE),
+        Facet::Platform => Some(TextColumn::PLATFORM),
+        Facet::Browser => Some(TextColumn::BROWSER),
+        _ => None,
+    }
 }
 
 fn set_once<T>(place: &mut Option<T>, value: T) -> Result<(), String> {

@@ -43,10 +43,31 @@ pub struct Filters {
     pub is_refund: Option<bool>,
     /// With or without a suspected code leak.
     pub is_suspicious: Option<bool>,
+    /// Texts of a column of which a row has one.
+    pub texts: Vec<(TextColumn, Vec<String>)>,
     /// The click.
     pub transaction_id: Option<String>,
     /// Order id of the advertiser.
     pub order_id: Option<String>,
+}
+
+/// A column of texts that rows are filtered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextColumn(&'static str);
+
+impl TextColumn {
+    pub const SUBS: [TextColumn; 5] = [
+        TextColumn("sub1"),
+        TextColumn("sub2"),
+        TextColumn("sub3"),
+        TextColumn("sub4"),
+        TextColumn("sub5"),
+    ];
+    pub const SOURCE_ID: TextColumn = TextColumn("source_id");
+    pub const COUNTRY: TextColumn = TextColumn("country");
+    pub const DEVICE_TYPE: TextColumn = TextColumn("device_type");
+    pub const PLATFORM: TextColumn = TextColumn("platform");
+    pub const BROWSER: TextColumn = TextColumn("browser");
 }
 
 /// A page.
@@ -167,6 +188,9 @@ impl Filters {
         let excluded = self.excluded_error_codes.iter().map(|code| i64::from(*code));
         condition.one_of("error_code NOT", excluded);
         condition.one_of("event_id", self.events.iter().map(|id| i64::from(*id)));
+        for (TextColumn(column), texts) in &self.texts {
+            condition.one_of(column, texts.iter().cloned());
+        }
         if let Some(code) = &self.coupon_code {
             condition.compare("folded_code = ", code.as_str().to_owned());
         }

@@ -1,8 +1,8 @@
 //! Personal columns of postbacks and conversions: searched, blanked, truncated, and removed with
 //! the rows of old postbacks.
 //!
-//! Blanked are addresses, user agents, pages, languages, email addresses, and the raw text of
-//! postbacks; also addresses and email addresses in the steps of a decision. Ids, codes, amounts,
+//! Blanked are addresses, user agents, pages, languages, email addresses, ids of ad networks, and
+//! the raw text of postbacks; also addresses and email addresses in the steps of a decision. Ids, codes, amounts,
 //! statuses, order ids and sub values stay: they describe the sale, and belong to the partner.
 //!
 //! A postback that still waits for its click needs its text. It is blanked once it is decided.
@@ -36,7 +36,8 @@ pub struct PersonalRows {
 const POSTBACK_IS_PERSONAL: &str = "(address <> '' OR user_agent <> '' OR referer <> '' OR query <> '' OR body <> '' OR email <> '' OR raw IS NOT NULL)";
 const CONVERSION_IS_PERSONAL: &str =
     "(address <> '' OR user_agent <> '' OR referer <> '' OR email <> '' OR click_address <> ''
-      OR click_user_agent <> '' OR click_referer <> '' OR click_language <> '' OR visitor_key <> 0)";
+      OR click_user_agent <> '' OR click_referer <> '' OR click_language <> '' OR visitor_key <> 0
+      OR ad_click_ids <> '' OR buyer_address <> '' OR buyer_user_agent <> '' OR buyer_id <> '')";
 /// `?2` is the value with `@` percent-encoded.
 const SAYS: &str = "(instr(lower({}), ?1) OR instr(lower({}), ?2))";
 
@@ -50,11 +51,11 @@ pub fn find(connection: &ReadTx<'_>, selector: &Selector) -> Result<PersonalRows
     // Conversions of the person, with their postbacks and click …
     let person = match selector {
         Selector::TransactionId(_) => "transaction_id = ?1 AND ?2 <> ''".to_owned(),
-        Selector::Ip(_) => {
-            "click_address IN (?1, ?2) OR (address IN (?1, ?2) AND channel = 'sdk')".to_owned()
-        }
+        Selector::Ip(_) => "click_address IN (?1, ?2) OR buyer_address IN (?1, ?2)
+             OR (address IN (?1, ?2) AND channel = 'sdk')"
+            .to_owned(),
         Selector::Email(_) => {
-            let says = ["email", "adv1", "adv2", "adv3", "adv4", "adv5"].map(says);
+            let says = ["email", "adv1", "adv2", "adv3", "adv4", "adv5", "further"].map(says);
             says.join(" OR ")
         }
     };
@@ -164,11 +165,12 @@ fn blank_conversions(
     selector: &Selector,
     numbers: &[i64],
 ) -> Result<u64, StoreError> {
-    let said = ["address", "click_address", "email"];
+    let said = ["address", "click_address", "buyer_address", "email"];
     let sql = format!(
         "UPDATE conversion SET steps = {}, notes = {}, address = '', user_agent = '', referer = '',
              email = '', visitor_key = 0, click_address = '', click_user_agent = '', click_referer = '',
-             click_language = '' WHERE number = ?1",
+             click_language = '', ad_click_ids = '', buyer_address = '',
+             buyer_user_agent = '', buyer_id = '' WHERE number = ?1",
         without("steps", &said),
         without("notes", &said),
     );
@@ -178,7 +180,7 @@ fn blank_conversions(
             partner_postbacks::erase_email(tx, *number, email)?;
         }
         let [plain, encoded] = values(selector);
-        for column in ["adv1", "adv2", "adv3", "adv4", "adv5"] {
+        for column in ["adv1", "adv2", "adv3", "adv4", "adv5", "further"] {
             let sql = format!(
                 "UPDATE conversion SET {column} = '' WHERE number = ?3 AND {}",
                 says(column)
@@ -227,7 +229,7 @@ const ADDRESSED: [Addressed; 2] = [
     Addressed {
         table: "conversion",
         time: "unix_ms",
-        columns: &["address", "click_address"],
+        columns: &["address", "click_address", "buyer_address"],
         texts: ["steps", "notes"],
     },
 ];

@@ -65,6 +65,11 @@ async fn sold() -> Running {
         sub1: "-story".into(),
         notes: "@SUM(A1)".into(),
         adv1: "plain".into(),
+        source_id: "blog".into(),
+        country: "DE".into(),
+        platform: "Linux".into(),
+        further: [("sub6", "six".to_owned())].into_iter().collect(),
+        ad_click_ids: [("gclid", "G1".to_owned())].into_iter().collect(),
         steps: json!([{"step": "code_found", "detail": "ANNA10 is Anna's"}]).to_string(),
         ..sale(1)
     };
@@ -119,6 +124,9 @@ async fn a_conversion_is_shown_with_all_that_is_known_of_it() {
         ("revenue", json!(8)),
         ("sale_amount", json!(100)),
         ("currency_id", json!("USD")),
+        ("sub6", json!("six")),
+        ("adv6", json!("")),
+        ("gclid", json!("G1")),
         ("email", json!("=cmd@example.com")),
         ("session_user_ip", json!("192.0.2.7")),
         ("conversion_user_ip", json!("198.51.100.2")),
@@ -164,6 +172,11 @@ async fn conversions_are_found_by_each_filter_and_in_pages() {
         ),
         (filters(&[("order_id", json!("+1"))]), vec!["01"]),
         (filters(&[("event", json!(7))]), vec!["05"]),
+        (filters(&[("sub1", json!("-story")), ("sub1", json!("x"))]), vec!["01"]),
+        (filters(&[("sub1", json!("-STORY"))]), vec![]),
+        (filters(&[("source_id", json!("blog")), ("offer", json!(1))]), vec!["01"]),
+        (filters(&[("country_code", json!("de")), ("platform", json!("linux"))]), vec!["01"]),
+        (filters(&[("country", json!("")), ("source_id", json!("blog"))]), vec![]),
         (june(json!({"show_conversions": false})), vec!["05"]),
         (june(json!({"show_events": false, "page_size": 2})), vec!["06", "04"]),
         (june(json!({"show_events": false, "page": 2, "page_size": 2})), vec!["03", "02"]),
@@ -189,7 +202,8 @@ async fn what_is_wrong_with_a_question_about_conversions_is_named() {
     for (wrong, field) in [
         (june(json!({"show_events": false, "show_conversions": false})), "show_conversions"),
         (filters(&[("status", json!("paid"))]), "query.filters[0].filter_id_value"),
-        (filters(&[("country", json!("DE"))]), "query.filters[0].resource_type"),
+        (filters(&[("region", json!("DE-BE"))]), "query.filters[0].resource_type"),
+        (filters(&[("platform", json!("BeOS"))]), "query.filters[0].filter_id_value"),
         (filters(&[("event", json!("x"))]), "query.filters[0].filter_id_value"),
         (
             filters(&[("order_id", json!("1")), ("order_id", json!("2"))]),

@@ -12,6 +12,7 @@ use crate::console::ConsoleState;
 use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
+use crate::console::further_values::{OtherFields, further_values};
 use crate::console::history::HistoryRow;
 use crate::console::list::{ListQuery, encode};
 use crate::console::page::{Page, PageResult, notice_of};
@@ -58,6 +59,8 @@ pub(crate) struct ConversionRow {
     sub4: String,
     sub5: String,
     pub(crate) relationship: Related,
+    #[serde(flatten)]
+    others: OtherFields,
 }
 
 impl ConversionRow {
@@ -102,7 +105,7 @@ impl ConversionRow {
     }
 
     /// Names and values of the link's parameters.
-    fn subs(&self) -> Vec<(&'static str, String)> {
+    fn subs(&self) -> Vec<(String, String)> {
         let all = [
             ("Sub 1", &self.sub1),
             ("Sub 2", &self.sub2),
@@ -113,7 +116,9 @@ impl ConversionRow {
             ("Visitor of the partner", &self.uid),
         ];
         let said = all.into_iter().filter(|(_, value)| !value.is_empty());
-        said.map(|(name, value)| (name, format::visible(value))).collect()
+        let said = said.map(|(name, value)| (name.to_owned(), format::visible(value)));
+        let further = further_values(&self.others).into_iter();
+        said.chain(further.map(|(_, name, value)| (name, format::visible(value)))).collect()
     }
 
     /// The time between click and sale.
