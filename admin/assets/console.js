@@ -24,10 +24,14 @@ document.addEventListener("click", (event) => {
   if (button) copy(byId(button.dataset.copy), button.parentElement.querySelector(".copied"));
 });
 
-// A small screen begins with a closed menu and closed filters.
-if (matchMedia("(max-width: 900px)").matches) {
-  for (const box of document.querySelectorAll("details.menu, details.filter-box")) box.open = false;
+// A small screen begins with a closed menu and closed filters. A wide one shows nothing to open the
+// menu with, so a window that becomes wide has them open.
+const small = matchMedia("(max-width: 900px)");
+function fitBoxes() {
+  for (const box of document.querySelectorAll("details.menu, details.filter-box")) box.open = !small.matches;
 }
+if (small.matches) fitBoxes();
+small.addEventListener("change", fitBoxes);
 
 // A refused form begins at its list of problems.
 byId("problems")?.focus();

@@ -122,6 +122,18 @@ fn a_wrong_offer_is_refused_with_all_that_was_typed() {
     page.wait_for_text("Saved, and live.");
     page.wait_for_text("{order_id} has no value at the time of a click and is left empty");
     page.assert_clean();
+    // A small window begins with a closed menu; a wide one has no button to open it with.
+    let is_menu_open = || {
+        page.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
+                 done(document.querySelector('details.menu').open))))",
+        )
+    };
+    assert_eq!(is_menu_open(), false);
+    page.set_size(1280, 844);
+    assert_eq!(is_menu_open(), true);
+    page.set_size(390, 844);
+    assert_eq!(is_menu_open(), false);
 }
 
 #[test]
