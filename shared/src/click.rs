@@ -40,7 +40,6 @@ pub mod block;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::decision::{Detour, Reason};
-use crate::further_values::FURTHER_VALUES;
 use crate::transaction_id::TransactionId;
 
 /// Version of the record format.
@@ -200,9 +199,32 @@ impl Tag {
         Tag::VisitorKey,
     ];
 
+    /// The tags that a record has where there is room.
+    pub const FURTHER: [Tag; 19] = [
+        Tag::Sub6,
+        Tag::Sub7,
+        Tag::Sub8,
+        Tag::Sub9,
+        Tag::Sub10,
+        Tag::Adv1,
+        Tag::Adv2,
+        Tag::Adv3,
+        Tag::Adv4,
+        Tag::Adv5,
+        Tag::Adv6,
+        Tag::Adv7,
+        Tag::Adv8,
+        Tag::Adv9,
+        Tag::Adv10,
+        Tag::Fbclid,
+        Tag::Gclid,
+        Tag::Ttclid,
+        Tag::PageReferer,
+    ];
+
     /// Every tag that this version writes.
     pub fn all() -> impl Iterator<Item = Tag> + Clone {
-        Tag::ALWAYS_FIT.into_iter().chain(FURTHER_VALUES.iter().map(|value| value.tag))
+        Tag::ALWAYS_FIT.into_iter().chain(Tag::FURTHER)
     }
 
     /// Longest value in bytes; the rest is cut off.

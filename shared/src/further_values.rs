@@ -72,6 +72,11 @@ mod tests {
     }
 
     #[test]
+    fn the_table_has_each_further_tag_in_its_order() {
+        assert_eq!(FURTHER_VALUES.map(|value| value.tag), Tag::FURTHER);
+    }
+
+    #[test]
     fn what_tells_a_visitor_from_others_is_personal() {
         let personal = FURTHER_VALUES.iter().filter(|value| value.tag as u8 >= 128);
         let names: Vec<&str> = personal.map(|value| value.name).collect();
