@@ -24,6 +24,7 @@ mod erase;
 mod explain;
 mod export;
 mod import;
+mod import_everflow;
 mod output;
 mod sentence;
 mod sizing;
@@ -50,6 +51,7 @@ Examples:
   coupon-admin demo                               try both programs out, in ./coupon-demo
   coupon-admin --data ./data                      serve the API on 127.0.0.1:8090
   coupon-admin import codes.csv --data ./data     create the coupon codes of a file
+  coupon-admin import-everflow --url https://api.eflow.team --key-file key.txt --dry-run
   coupon-admin explain WINTER25 --data ./data     show where a code redirects, and why
   coupon-admin api-key create --role admin --data ./data
   coupon-admin user invite mia@example.com --role manager --data ./data
@@ -98,6 +100,21 @@ enum Command {
         after_help = "Examples:\n  coupon-admin import codes.csv --data ./data\n  coupon-admin import changes.csv --mode update --skip-invalid --errors wrong.csv"
     )]
     Import(import::ImportArgs),
+    /// Move a network in from Everflow, or from another installation, over its API
+    ///
+    /// Reads advertisers, partners, offers with payouts, access of partners, coupon codes and partner
+    /// postbacks, and writes them with their ids. Stop coupon-admin first, and run this command as its
+    /// user; the next start publishes the network. A new data folder is created. With --dry-run nothing
+    /// is written, and coupon-admin may run.
+    ///
+    /// Run the command again after an interruption, or later to follow changes of the source: what is
+    /// equal is skipped. Objects that were edited here since, or that have the same id by chance, stay
+    /// as they are and are reported, unless --overwrite is given. Ends with 1 if there are such objects,
+    /// or rows that the rules refuse.
+    #[command(
+        after_help = "Examples:\n  coupon-admin import-everflow --url https://api.eflow.team --key-file key.txt --dry-run --report report.json\n  sudo -u coupon-admin coupon-admin import-everflow --url https://api.eflow.team --key-file key.txt --config /etc/coupon/coupon-admin.toml\n  coupon-admin import-everflow --url http://127.0.0.1:8090 --key-file old/admin.key --data ./new"
+    )]
+    ImportEverflow(import_everflow::ImportEverflowArgs),
     /// Write all coupon codes to a CSV file that can be imported again
     #[command(after_help = "Example:\n  coupon-admin export codes.csv --data ./data")]
     Export(export::ExportArgs),
@@ -194,6 +211,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => return status::run(&config()?, &args),
         Command::Demo(args) => start_demo(&cli.options, &args)?,
         Command::Import(args) => return import::run(&config()?, args),
+        Command::ImportEverflow(args) => return import_everflow::run(&config()?, &args),
         Command::Export(args) => export::run(&config()?, &args)?,
         Command::ApiKey(command) => api_keys::run(&config()?, command)?,
         Command::User(command) => users::run(&config()?, command)?,

@@ -26,6 +26,7 @@ pub mod custom_caps;
 pub mod domains;
 pub mod forwarding_rules;
 pub mod jobs;
+pub mod moved;
 pub mod offer_copies;
 mod offer_groups;
 mod offers;

@@ -27,6 +27,7 @@ pub mod json;
 pub mod api;
 mod console;
 pub mod csv_file;
+mod everflow_import;
 pub mod export;
 pub mod import;
 pub mod jobs;

@@ -5,6 +5,8 @@
 
 #[path = "api/client.rs"]
 mod client;
+#[path = "api/everflow_server.rs"]
+mod everflow_server;
 #[path = "api/partner_server.rs"]
 mod partner_server;
 #[path = "api/published.rs"]
@@ -36,6 +38,10 @@ mod days;
 mod descriptions;
 #[path = "api/etags.rs"]
 mod etags;
+#[path = "api/everflow_import.rs"]
+mod everflow_import;
+#[path = "api/everflow_shapes.rs"]
+mod everflow_shapes;
 #[path = "api/idempotency.rs"]
 mod idempotency;
 #[path = "api/keys.rs"]

@@ -101,18 +101,23 @@ pub(super) fn check(problems: &mut Problems, kept: &Map<String, Value>) {
     }
 }
 
+/// The kept fields whose values ask for something.
+pub(crate) fn asking<T: KeepsFields>(
+    kept: &Map<String, Value>,
+) -> impl Iterator<Item = (&str, &Value)> {
+    let fields = kept.iter().map(|(name, value)| (name.as_str(), value));
+    fields.filter(|(name, value)| T::WITHOUT_EFFECT.contains(name) && !asks_nothing(value))
+}
+
 /// Names the kept fields whose values ask for something.
 pub(super) fn warning<T: KeepsFields>(kept: &Map<String, Value>) -> Option<String> {
-    let is_asking = |(name, value): &(&String, &Value)| {
-        T::WITHOUT_EFFECT.contains(&name.as_str()) && !asks_nothing(value)
-    };
-    let asking: Vec<&str> = kept.iter().filter(is_asking).map(|(name, _)| name.as_str()).collect();
+    let asking: Vec<&str> = asking::<T>(kept).map(|(name, _)| name).collect();
     let message = "kept as sent and given back, without effect";
     (!asking.is_empty()).then(|| format!("{}: {message}", asking.join(", ")))
 }
 
 /// Whether a value is what clients send where nothing is chosen.
-fn asks_nothing(value: &Value) -> bool {
+pub(crate) fn asks_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(is_on) => !is_on,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::catalog::SECRET_FIELDS;
-use crate::store::audit::{AuditEntry, FieldChange, record};
+use crate::store::audit::{AuditEntry, FieldChange, IMPORTED, record};
 use crate::store::coupon_codes::{self, Written};
 use crate::store::meta::Sequence;
 use crate::store::{StoreError, WriteTx};
@@ -85,6 +85,23 @@ pub(crate) fn record_many(
     let Some((objects, first_id, last_id)) = range else { return Ok(()) };
     let changes = changes(&Map::new(), after);
     record(tx, &AuditEntry { object, action, objects, first_id, last_id, changes })
+}
+
+/// Records what an import from another network changed.
+pub(crate) fn record_imported<T: Serialize>(
+    tx: &WriteTx<'_>,
+    object: &str,
+    id: u32,
+    before: Option<&T>,
+    after: &T,
+) -> Result<(), StoreError> {
+    let before = before.map(fields).unwrap_or_default();
+    one(tx, object, IMPORTED, id, changes(&before, &fields(after)))
+}
+
+/// Names of the fields in which two objects differ.
+pub(crate) fn differing_fields<T: Serialize>(before: &T, after: &T) -> Vec<String> {
+    changes(&fields(before), &fields(after)).into_iter().map(|change| change.field).collect()
 }
 
 /// Records an action on many objects with a known lowest and highest id.

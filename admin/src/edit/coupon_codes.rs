@@ -11,11 +11,13 @@ use serde_json::Map;
 
 mod checks;
 mod generate;
+mod moved;
 mod slices;
 mod status;
 
 pub use checks::{check_ids, owned_message, reissue_message};
 pub use generate::{PatternPreview, generate, preview};
+pub use moved::{MovedPage, put_moved};
 pub use slices::{EditedSlice, RowEdit, edit_slice};
 pub use status::set_status;
 
@@ -32,7 +34,8 @@ use checks::{
 /// The audit's name for the object.
 const OBJECT: &str = "coupon_code";
 
-const READ_ONLY_FIELDS: &[&str] = &[
+/// Fields of the answer that edits ignore.
+pub(crate) const READ_ONLY_FIELDS: &[&str] = &[
     "network_coupon_code_id",
     "network_id",
     "tracking_link",

@@ -10,7 +10,7 @@ use crate::catalog::{Affiliate, Offer, PartnerVisibility, PartnerVisibilityEdit,
 use crate::store::{ReadTx, StoreError, WriteTx, affiliates};
 
 /// The audit's name for the object.
-const OBJECT: &str = "offer_visibility";
+pub(super) const OBJECT: &str = "offer_visibility";
 
 /// The visibility for one partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -74,7 +74,7 @@ audit_words! {
 audit_words! {
     /// Actions.
     AuditActions:
-        "adjusted" "approved" "blocked" "changed" "counted" "created" "deleted" "erased" "generated" "invalid"
+        "adjusted" "approved" "blocked" "changed" "counted" "created" "deleted" "erased" "generated" "imported" "invalid"
         "invited" "password_reset" "password_set" "pending" "rejected" "released" "removed" "replayed"
         "requested" "restored" "reverted" "rotated" "searched" "session_ended" "sign_in_failed"
         "signed_in" "stopped"
@@ -175,6 +175,38 @@ pub fn record(tx: &WriteTx<'_>, entry: &AuditEntry<'_>) -> Result<(), StoreError
         changes,
     ))?;
     if entry.object == CODES { record_code_event(tx, entry) } else { Ok(()) }
+}
+
+/// The action of an import that keeps the ids of another network.
+pub const IMPORTED: &str = "imported";
+
+/// Whether imports from other networks wrote an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportHistory {
+    /// Imports alone.
+    OnlyImported,
+    /// An import, and others since.
+    EditedSince,
+    /// No import.
+    NeverImported,
+}
+
+/// Who wrote an object. An entry about a range of ids counts for all ids in the range.
+pub fn import_history(
+    connection: &ReadTx<'_>,
+    object: &str,
+    id: u32,
+) -> Result<ImportHistory, StoreError> {
+    let sql = "SELECT ifnull(max(action = ?3), 0), ifnull(min(action = ?3), 0) FROM audit \
+               WHERE object = ?1 AND first_id <= ?2 AND last_id >= ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let (any, all): (bool, bool) =
+        statement.query_row((object, id, IMPORTED), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(match (any, all) {
+        (_, true) => ImportHistory::OnlyImported,
+        (true, false) => ImportHistory::EditedSince,
+        (false, false) => ImportHistory::NeverImported,
+    })
 }
 
 /// The audit's name for coupon codes.

@@ -217,10 +217,31 @@ pub fn on_offer(
 
 /// Inserts a row and returns its id.
 pub fn insert(tx: &WriteTx<'_>, code: &CheckedCode, sequence: Sequence) -> Result<u32, StoreError> {
+    insert_row(tx, None, code, sequence)
+}
+
+/// Inserts a row under an id that no row has, deleted ones included.
+pub fn insert_with_id(
+    tx: &WriteTx<'_>,
+    id: u32,
+    code: &CheckedCode,
+    sequence: Sequence,
+) -> Result<(), StoreError> {
+    insert_row(tx, Some(id), code, sequence).map(drop)
+}
+
+fn insert_row(
+    tx: &WriteTx<'_>,
+    id: Option<u32>,
+    code: &CheckedCode,
+    sequence: Sequence,
+) -> Result<u32, StoreError> {
+    // SQLite gives the next id in the place of NULL.
     let sql = "INSERT INTO coupon_code (code, folded, offer_id, affiliate_id, status, start_date, end_date, description, \
-               is_description_plain_text, internal_notes, conversion_only, change_seq, time_saved, time_created) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13) RETURNING id";
-    let values = columns(tx, code, sequence);
+               is_description_plain_text, internal_notes, conversion_only, change_seq, time_saved, time_created, id) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14) RETURNING id";
+    let values =
+        columns(tx, code, sequence).into_iter().chain([id.map_or(Value::Null, Value::from)]);
     Ok(tx.prepare_cached(sql)?.query_row(params_from_iter(values), |row| row.get(0))?)
 }
 

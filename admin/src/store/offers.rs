@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use rusqlite::Row;
 use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row};
 
 use super::caps::{self, CapOwner};
 use super::rows::{
@@ -272,6 +272,12 @@ pub fn urls(connection: &ReadTx<'_>) -> Result<Vec<OfferUrls>, StoreError> {
         Ok(OfferUrls { id: row.get(0)?, destination_url: row.get(1)?, fallback_url: row.get(2)? })
     })?;
     Ok(urls.collect::<Result<_, _>>()?)
+}
+
+/// The offer of an entry, deleted or not; `None` if no entry has the id.
+pub fn offer_of_entry(connection: &ReadTx<'_>, entry_id: u32) -> Result<Option<u32>, StoreError> {
+    let sql = "SELECT offer_id FROM offer_payout_revenue WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([entry_id], |row| row.get(0)).optional()?)
 }
 
 /// Whether an entry, deleted or not, belongs to the offer.

@@ -126,18 +126,29 @@ pub(super) fn list_without_parts<T: Entity>(
 
 /// Inserts a row and returns its id.
 pub fn insert<T: Entity>(tx: &WriteTx<'_>, object: &T) -> Result<u32, StoreError> {
+    insert_row(tx, None, object)
+}
+
+/// Inserts a row under an id that no row has, deleted ones included. Later rows get higher ids.
+pub fn insert_with_id<T: Entity>(tx: &WriteTx<'_>, id: u32, object: &T) -> Result<(), StoreError> {
+    insert_row(tx, Some(id), object).map(drop)
+}
+
+fn insert_row<T: Entity>(tx: &WriteTx<'_>, id: Option<u32>, object: &T) -> Result<u32, StoreError> {
     let columns = object.columns();
     let (mut names, mut places) = (String::new(), String::new());
     for (index, (name, _)) in columns.iter().enumerate() {
         let _ = write!(names, ", {name}");
-        let _ = write!(places, ", ?{}", index + 2);
+        let _ = write!(places, ", ?{}", index + 3);
     }
+    // SQLite gives the next id in the place of NULL.
     let sql = format!(
-        "INSERT INTO {} (time_created, time_saved{names}) VALUES (?1, ?1{places}) RETURNING id",
+        "INSERT INTO {} (id, time_created, time_saved{names}) VALUES (?1, ?2, ?2{places}) \
+         RETURNING id",
         T::TABLE
     );
-    let values = std::iter::once(Value::Integer(tx.now()))
-        .chain(columns.into_iter().map(|(_, value)| value));
+    let values = [id.map_or(Value::Null, Value::from), Value::Integer(tx.now())];
+    let values = values.into_iter().chain(columns.into_iter().map(|(_, value)| value));
     let id = tx.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?;
     object.save_parts(tx, id)?;
     Ok(id)

@@ -153,6 +153,12 @@ impl Running {
         run(Admin::open(&config).await.unwrap(), config, key, folder)
     }
 
+    /// Stops as on SIGTERM.
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        self.served.await.unwrap();
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         self.folder.path()
     }

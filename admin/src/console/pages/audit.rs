@@ -67,12 +67,13 @@ const OBJECTS: [(&str, &str, &str); 30] = [
     ("store", "Store", ""),
 ];
 
-const ACTIONS: [(&str, &str); 32] = [
+const ACTIONS: [(&str, &str); 33] = [
     ("created", "Created"),
     ("changed", "Changed"),
     ("deleted", "Deleted"),
     ("restored", "Restored"),
     ("generated", "Generated"),
+    ("imported", "Imported"),
     ("approved", "Approved"),
     ("rejected", "Rejected"),
     ("pending", "Set to pending"),
