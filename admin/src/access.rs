@@ -29,11 +29,13 @@ pub enum Right {
     ViewChoices,
     /// See and edit the own things of one partner.
     UseAsPartner,
+    /// See the own things of one advertiser.
+    UseAsAdvertiser,
 }
 
 impl Right {
     /// All rights.
-    pub const ALL: [Right; 11] = [
+    pub const ALL: [Right; 12] = [
         Right::View,
         Right::EditCatalog,
         Right::DecideConversions,
@@ -45,6 +47,7 @@ impl Right {
         Right::ManageUsers,
         Right::ViewChoices,
         Right::UseAsPartner,
+        Right::UseAsAdvertiser,
     ];
 
     /// The right as a verb phrase, for "… may not …".
@@ -62,6 +65,7 @@ impl Right {
             Right::ManageUsers => "manage users",
             Right::ViewChoices => "see lists of countries and cities",
             Right::UseAsPartner => "act as a partner",
+            Right::UseAsAdvertiser => "act as an advertiser",
         }
     }
 }
@@ -83,6 +87,7 @@ impl Role {
             | Right::ManageUsers => self == Role::Admin,
             Right::ViewChoices => true,
             Right::UseAsPartner => self == Role::Partner,
+            Right::UseAsAdvertiser => self == Role::Advertiser,
         }
     }
 }
@@ -93,12 +98,15 @@ mod tests {
 
     #[test]
     fn each_role_has_its_rights_and_no_other() {
-        use Right::{DecideConversions, EditCatalog, UseAsPartner, View, ViewChoices};
+        use Right::{
+            DecideConversions, EditCatalog, UseAsAdvertiser, UseAsPartner, View, ViewChoices,
+        };
         let rights = |role: Role| Right::ALL.into_iter().filter(move |right| role.may(*right));
         let admin: Vec<Right> = rights(Role::Admin).collect();
         assert_eq!(admin, Right::ALL[..10]);
         assert!(rights(Role::Manager).eq([View, EditCatalog, DecideConversions, ViewChoices]));
         assert!(rights(Role::ReadOnly).eq([View, ViewChoices]));
         assert!(rights(Role::Partner).eq([ViewChoices, UseAsPartner]));
+        assert!(rights(Role::Advertiser).eq([ViewChoices, UseAsAdvertiser]));
     }
 }

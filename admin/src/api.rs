@@ -35,6 +35,7 @@ mod state;
 mod streams;
 mod system_status;
 
+mod advertiser_offers;
 mod advertisers;
 mod affiliates;
 mod api_keys;
@@ -176,6 +177,11 @@ fn partners() -> OpenApiRouter<AppState> {
         .merge(reports::partner_routes())
 }
 
+/// Routes of advertisers; none of them edits.
+fn advertiser_portal() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(advertiser_offers::routes())
+}
+
 fn merged(groups: impl IntoIterator<Item = OpenApiRouter<AppState>>) -> OpenApiRouter<AppState> {
     groups.into_iter().fold(OpenApiRouter::new(), OpenApiRouter::merge)
 }
@@ -205,7 +211,8 @@ fn open(state: &AppState) -> OpenApiRouter<AppState> {
 pub fn description() -> OpenApi {
     let routes = OpenApiRouter::new()
         .nest("/v1/networks", merged(network().map(|(_, routes)| routes)).merge(rules().1))
-        .nest("/v1/affiliates", partners());
+        .nest("/v1/affiliates", partners())
+        .nest("/v1/advertisers", advertiser_portal());
     openapi::complete(
         routes.nest("/v1/meta", meta::routes().merge(meta::open_routes())).into_openapi(),
     )
@@ -218,11 +225,13 @@ pub fn router(state: AppState) -> Router {
     let rules =
         rules.route_layer(from_fn_with_state(state.publisher.clone(), refuse_for_old_daemons));
     let rules = guarded(&state, access, rules);
-    let partners = guarded(&state, Access::OWN, partners());
+    let partners = guarded(&state, Access::PARTNER, partners());
+    let advertisers = guarded(&state, Access::ADVERTISER, advertiser_portal());
     let meta = guarded(&state, Access::META, meta::routes()).merge(open(&state));
     Router::new()
         .nest("/v1/networks", merged(network).merge(rules).into())
         .nest("/v1/affiliates", partners.into())
+        .nest("/v1/advertisers", advertisers.into())
         .nest("/v1/meta", meta.into())
         .merge(openapi::routes(&description()))
         .fallback(error::no_such_path)

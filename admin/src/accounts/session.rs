@@ -59,7 +59,10 @@ impl Default for Lifetimes {
 impl Lifetimes {
     fn is_over(&self, role: Role, session: &SessionRow, now: i64) -> bool {
         let (idle, absolute) = match role {
-            Role::Admin | Role::Manager | Role::ReadOnly => (self.staff_idle, self.staff),
+            // No user is an advertiser's; the shorter times would hold.
+            Role::Admin | Role::Manager | Role::ReadOnly | Role::Advertiser => {
+                (self.staff_idle, self.staff)
+            }
             Role::Partner => (self.partner_idle, self.partner),
         };
         let seconds = |limit: Duration| i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);

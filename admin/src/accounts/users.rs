@@ -167,6 +167,10 @@ impl UserEdit {
         check_texts(tx, &self.name, &self.login, id)?;
         let field = "network_affiliate_id";
         match (self.role, self.network_affiliate_id) {
+            (Role::Advertiser, _) => {
+                let message = "advertisers have API keys and no users; make a key instead";
+                return Err(EditError::field("role", message));
+            }
             (Role::Partner, Some(id)) => check_reference::<Affiliate>(tx, field, id)?,
             (Role::Partner, None) => {
                 return Err(EditError::field(field, "a partner's user needs the partner"));

@@ -51,6 +51,7 @@ struct ApiKey {
     name: String,
     role: Role,
     network_affiliate_id: u32,
+    network_advertiser_id: u32,
     hint: String,
     /// Unix seconds, exact to a minute; 0 for a key that was never used.
     time_last_used: i64,
@@ -84,6 +85,7 @@ impl ApiKey {
             name: row.name,
             role: row.role,
             network_affiliate_id: row.affiliate_id.unwrap_or(0),
+            network_advertiser_id: row.advertiser_id.unwrap_or(0),
             hint: row.hint,
             time_last_used,
             last_used_address,
@@ -223,7 +225,7 @@ async fn create_for_partner(
         let partner =
             partner.ok_or(EditError::NotFound { what: <Affiliate as Editable>::NAME, id })?;
         let name = wanted.name.unwrap_or(partner.object.name);
-        edit::create(tx, &ApiKeyEdit { name, role: Role::Partner, network_affiliate_id: Some(id) })
+        edit::create(tx, &ApiKeyEdit::of_partner(name, id))
     };
     edits.create(wait, create, move |key| ApiKey::with_secret(network, key)).await
 }

@@ -137,9 +137,15 @@ impl Access {
         body: BodyKind::Partner,
     };
     /// The own things of a partner.
-    pub(super) const OWN: Access = Access {
+    pub(super) const PARTNER: Access = Access {
         to_read: Right::UseAsPartner,
         to_edit: Right::UseAsPartner,
+        body: BodyKind::Partner,
+    };
+    /// The own things of an advertiser.
+    pub(super) const ADVERTISER: Access = Access {
+        to_read: Right::UseAsAdvertiser,
+        to_edit: Right::UseAsAdvertiser,
         body: BodyKind::Partner,
     };
 
@@ -188,7 +194,9 @@ fn check_right(caller: Caller, right: Right) -> Result<(), ApiError> {
     }
     Err(match (caller.role, right) {
         (Role::Partner, _) => forbidden("a partner's key opens /v1/affiliates only"),
+        (Role::Advertiser, _) => forbidden("an advertiser's key opens /v1/advertisers only"),
         (_, Right::UseAsPartner) => forbidden("only a partner's key opens /v1/affiliates"),
+        (_, Right::UseAsAdvertiser) => forbidden("only an advertiser's key opens /v1/advertisers"),
         (Role::ReadOnly, _) => forbidden("this key may only read; use an admin key"),
         (Role::Manager | Role::Admin, _) => {
             forbidden(&format!("a manager may not {}; use an admin key", right.phrase()))
@@ -274,7 +282,8 @@ enum Unauthenticated {
 }
 
 fn unknown() -> Unauthenticated {
-    let message = "this API key is not known, or was revoked";
+    let message =
+        "this API key is not known, was revoked, or its partner or advertiser takes no part";
     Unauthenticated::Refused(unauthorized("auth.unknown_key", message))
 }
 

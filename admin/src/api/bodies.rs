@@ -2,8 +2,8 @@
 //!
 //! A body reserves memory in the budget of its kind as its bytes arrive, and releases the memory
 //! when the request is answered; so a slow body holds little, and the bytes are accounted for as
-//! long as a handler works on them. Edits and queries share a budget. Partners have a budget of
-//! their own, so that their bodies cannot block admins. Files have separate bounds, see `uploads`.
+//! long as a handler works on them. Edits and queries share a budget. Partners and
+//! advertisers have another one, so that their bodies cannot block admins. Files have separate bounds, see `uploads`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,11 +17,11 @@ use super::error::ApiError;
 
 /// Longest body of a query.
 const QUERY_BYTES: usize = 256 << 10;
-/// Longest body of a partner.
+/// Longest body of a partner or an advertiser.
 const PARTNER_BYTES: usize = 64 << 10;
 /// All bodies of edits and queries in flight. At least two of the longest always fit.
 const BUDGET_BYTES: usize = 64 << 20;
-/// All bodies of partners in flight.
+/// All bodies of partners and advertisers in flight.
 const PARTNERS_BUDGET_BYTES: usize = 16 << 20;
 
 /// The sender and the purpose of a body.
@@ -31,7 +31,7 @@ pub(super) enum BodyKind {
     Edit,
     /// A query with a key of the network.
     Query,
-    /// An edit or query by a partner.
+    /// An edit or query by a partner, or a query by an advertiser.
     Partner,
 }
 

@@ -39,6 +39,7 @@ const MANY_CALLERS: usize = 1_024;
 pub(super) struct RateLimits {
     network: Option<Budgets<Actor>>,
     partner: Option<Budgets<Actor>>,
+    advertiser: Option<Budgets<Actor>>,
     failures: Option<Budgets<IpAddr>>,
 }
 
@@ -56,6 +57,7 @@ impl RateLimits {
         RateLimits {
             network: Budgets::new(limits.network_requests_per_30s),
             partner: Budgets::new(limits.partner_requests_per_30s),
+            advertiser: Budgets::new(limits.advertiser_requests_per_30s),
             failures: Budgets::new(limits.auth_failures_per_30s),
         }
     }
@@ -65,6 +67,7 @@ impl RateLimits {
         let budgets = match caller.role {
             Role::Admin | Role::Manager | Role::ReadOnly => self.network.as_ref()?,
             Role::Partner => self.partner.as_ref()?,
+            Role::Advertiser => self.advertiser.as_ref()?,
         };
         if budgets.limiter.len() > MANY_CALLERS {
             budgets.limiter.retain_recent();
@@ -156,7 +159,7 @@ mod tests {
     }
 
     fn caller(actor: Actor) -> Caller {
-        Caller { actor, role: Role::Admin, affiliate_id: None }
+        Caller { actor, role: Role::Admin, affiliate_id: None, advertiser_id: None }
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     describe_kept::<Affiliate>(components);
     let key = ApiKeyValue::with_description(
         "X-Eflow-API-Key",
-        "A key of an admin, a manager or a reader, or below /v1/affiliates a partner's key.",
+        "A key of an admin, a manager or a reader; below /v1/affiliates a partner's key, and below \
+         /v1/advertisers an advertiser's.",
     );
     components.add_security_scheme(SECURITY, SecurityScheme::ApiKey(ApiKey::Header(key)));
     for (path, item) in &mut description.paths.paths {
@@ -139,6 +140,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Operation) {
     operation.operation_id = Some(format!("{method}_{}", id.join("_")));
     operation.tags = Some(vec![match words.as_slice() {
         ["affiliates", ..] => "partners' own view".to_owned(),
+        ["advertisers", ..] => "advertisers' own view".to_owned(),
         [_, "offers" | "affiliates", .., "visibility"] => "visibility".to_owned(),
         [_, resource, ..] => (*resource).to_owned(),
         _ => "other".to_owned(),

@@ -18,12 +18,13 @@ use super::answer::{List, ListOf};
 use super::auth::Authenticated;
 use super::error::ApiError;
 use super::request::{Id, ListParameters, ListSpec, parameters};
-use super::schema::{Row, listing, parameter};
+use super::schema::{Row, flattened, listing, parameter};
+use super::settings::ReportingSettings;
 use super::state::{AppState, Network};
 use super::tracking_links::{self, LinkParameters};
 use crate::catalog::{
     AccountStatus, Affiliate, Money, Offer, OfferStatus, PayoutRevenue, PayoutType, Visibility,
-    time_zones, today,
+    today,
 };
 use crate::edit::EditError;
 use crate::store::rows::{self, Page, Stored};
@@ -308,23 +309,18 @@ impl<S: Sync> FromRequestParts<S> for LinkParameters {
 }
 
 /// The partner of the key, and the network's zone and currency.
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Serialize)]
 struct PartnerSettings {
     network_affiliate_id: u32,
     network_id: u32,
     name: String,
     account_status: AccountStatus,
-    /// An IANA name.
-    timezone: String,
-    /// Everflow's number of the time zone; 0 if the zone has no number.
-    timezone_id: u32,
-    /// The same as `timezone_id`.
-    reporting_timezone_id: u32,
-    /// ISO 4217.
-    currency_id: String,
-    /// The same as `currency_id`.
-    default_currency_id: String,
+    #[serde(flatten)]
+    reporting: ReportingSettings,
 }
+
+flattened!(PartnerSettings as "PartnerSettings" = ReportingSettings;
+    "network_affiliate_id": u32, "network_id": u32, "name": String, "account_status": AccountStatus);
 
 /// Your account, and the network's time zone and currency.
 #[utoipa::path(get, path = "/settings", responses((status = 200, body = PartnerSettings)))]
@@ -336,20 +332,15 @@ async fn read_settings(
     let id = caller.affiliate_id.unwrap_or_default();
     let read = store.read(move |connection| {
         let partner = rows::find::<Affiliate>(connection, id)?;
-        Ok::<_, StoreError>(partner.zip(Some(settings::read(connection)?.settings)))
+        Ok::<_, StoreError>(partner.zip(Some(ReportingSettings::read(connection)?)))
     });
     let found = read.await?.ok_or(EditError::NotFound { what: "affiliate", id })?;
-    let (partner, settings) = found;
-    let timezone_id = time_zones::number(&settings.time_zone).unwrap_or(0);
+    let (partner, reporting) = found;
     Ok(JsonAnswer(PartnerSettings {
         network_affiliate_id: id,
         network_id: network.id,
         name: partner.object.name,
         account_status: partner.object.account_status,
-        timezone: settings.time_zone,
-        timezone_id,
-        reporting_timezone_id: timezone_id,
-        currency_id: settings.currency.clone(),
-        default_currency_id: settings.currency,
+        reporting,
     }))
 }

@@ -12,14 +12,43 @@ use super::live::Edits;
 use super::request::{Fields, Json, Wait};
 use super::schema::{Patched, flattened};
 use super::state::{AppState, Network};
-use crate::catalog::Settings;
+use crate::catalog::{Settings, time_zones};
 use crate::edit::{self, Change, EditError};
 use crate::publish::PublisherHandle;
 use crate::store::settings::{self, SettingsRow};
-use crate::store::{Store, WriteTx};
+use crate::store::{ReadTx, Store, StoreError, WriteTx};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read, replace, patch))
+}
+
+/// The network's time zone and currency, for partners and advertisers.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct ReportingSettings {
+    /// An IANA name.
+    timezone: String,
+    /// Everflow's number of the time zone; 0 if the zone has no number.
+    timezone_id: u32,
+    /// The same as `timezone_id`.
+    reporting_timezone_id: u32,
+    /// ISO 4217.
+    currency_id: String,
+    /// The same as `currency_id`.
+    default_currency_id: String,
+}
+
+impl ReportingSettings {
+    pub(super) fn read(connection: &ReadTx<'_>) -> Result<ReportingSettings, StoreError> {
+        let Settings { time_zone, currency, .. } = settings::read(connection)?.settings;
+        let timezone_id = time_zones::number(&time_zone).unwrap_or(0);
+        Ok(ReportingSettings {
+            timezone: time_zone,
+            timezone_id,
+            reporting_timezone_id: timezone_id,
+            currency_id: currency.clone(),
+            default_currency_id: currency,
+        })
+    }
 }
 
 type Patch = Patched<Settings>;

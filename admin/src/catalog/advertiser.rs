@@ -55,7 +55,8 @@ pub struct Advertiser {
     /// Shown in lists and reports.
     #[schema(min_length = 1, max_length = 255, example = "Northwind Outfitters")]
     pub name: String,
-    /// For your own records; code, offer and partner decide whether a link works.
+    /// Only an active advertiser's API keys open anything. Code, offer and partner decide whether a
+    /// link works.
     pub account_status: AccountStatus,
     /// The evidence that attributes a conversion first.
     #[serde(default = "click")]

@@ -21,11 +21,14 @@ pub enum Role {
     ReadOnly,
     /// One partner's own things, below `/v1/affiliates`.
     Partner,
+    /// One advertiser's own things, below `/v1/advertisers`. A role of API keys alone.
+    Advertiser,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Role; 4] = [Role::Admin, Role::Manager, Role::ReadOnly, Role::Partner];
+    pub const ALL: [Role; 5] =
+        [Role::Admin, Role::Manager, Role::ReadOnly, Role::Partner, Role::Advertiser];
 
     /// The word in JSON and the store.
     #[must_use]
@@ -35,6 +38,7 @@ impl Role {
             Role::Manager => "manager",
             Role::ReadOnly => "read_only",
             Role::Partner => "partner",
+            Role::Advertiser => "advertiser",
         }
     }
 }
@@ -45,13 +49,14 @@ impl std::str::FromStr for Role {
     fn from_str(word: &str) -> Result<Role, UnknownWord> {
         Role::ALL.into_iter().find(|role| role.as_str() == word).ok_or_else(|| UnknownWord {
             found: word.into(),
-            allowed: "`admin` `manager` `read_only` `partner`",
+            allowed: "`admin` `manager` `read_only` `partner` `advertiser`",
         })
     }
 }
 
 impl WordSet for Role {
-    const WORDS: &'static [&'static str] = &["admin", "manager", "read_only", "partner"];
+    const WORDS: &'static [&'static str] =
+        &["admin", "manager", "read_only", "partner", "advertiser"];
 
     fn canonical(word: &str) -> Result<&'static str, UnknownWord> {
         word.parse().map(Role::as_str)
@@ -77,4 +82,6 @@ pub struct Caller {
     pub role: Role,
     /// The partner of a partner's key or user.
     pub affiliate_id: Option<u32>,
+    /// The advertiser of an advertiser's key.
+    pub advertiser_id: Option<u32>,
 }

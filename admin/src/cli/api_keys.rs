@@ -31,6 +31,9 @@ pub(super) struct CreateKeyArgs {
     /// Partner of a partner key, by network_affiliate_id
     #[arg(long, value_name = "ID")]
     affiliate: Option<u32>,
+    /// Advertiser of an advertiser key, by network_advertiser_id
+    #[arg(long, value_name = "ID")]
+    advertiser: Option<u32>,
     /// Name of the key in lists
     #[arg(long, default_value = "made on the command line")]
     name: String,
@@ -50,6 +53,7 @@ pub(super) fn run(config: &Config, command: ApiKeyCommand) -> anyhow::Result<()>
                 name: args.name,
                 role: args.role,
                 network_affiliate_id: args.affiliate,
+                network_advertiser_id: args.advertiser,
             };
             let (_, secret) = save(&mut connection, |tx| edit::create(tx, &wanted))?;
             println!("{}", secret.reveal());
@@ -69,11 +73,12 @@ pub(super) fn run(config: &Config, command: ApiKeyCommand) -> anyhow::Result<()>
 
 fn table(connection: &ReadTx<'_>) -> Result<Table, StoreError> {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["id", "role", "partner", "begins with", "name"]);
+    table.load_style(presets::NOTHING).set_header(["id", "role", "owner", "begins with", "name"]);
     for key in api_keys::list(connection, &Query::default())?.rows {
-        let partner = key.affiliate_id.map(|id| id.to_string()).unwrap_or_default();
+        let owner = key.affiliate_id.or(key.advertiser_id);
+        let owner = owner.map(|id| id.to_string()).unwrap_or_default();
         let (id, role) = (key.id.to_string(), key.role.as_str().to_owned());
-        table.add_row([id, role, partner, key.hint, key.name]);
+        table.add_row([id, role, owner, key.hint, key.name]);
     }
     Ok(table)
 }

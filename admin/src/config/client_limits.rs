@@ -24,6 +24,8 @@ pub struct ClientLimits {
     pub network_requests_per_30s: u32,
     /// Requests with one partner's key in 30 s; 0 is no limit.
     pub partner_requests_per_30s: u32,
+    /// Requests with one advertiser's key in 30 s; 0 is no limit.
+    pub advertiser_requests_per_30s: u32,
     /// Requests without a valid key from one address in 30 s; 0 is no limit.
     pub auth_failures_per_30s: u32,
     /// TLS handshakes of one address.
@@ -43,6 +45,7 @@ impl Default for ClientLimits {
             max_body_bytes: 8 << 20,
             network_requests_per_30s: 600,
             partner_requests_per_30s: 150,
+            advertiser_requests_per_30s: 150,
             auth_failures_per_30s: 30,
             handshakes: AddressRate::HANDSHAKES,
             drain_timeout: Duration::from_secs(10),
@@ -65,6 +68,7 @@ impl ClientLimits {
         for (key, target) in [
             ("limits.network_requests_per_30s", &mut self.network_requests_per_30s),
             ("limits.partner_requests_per_30s", &mut self.partner_requests_per_30s),
+            ("limits.advertiser_requests_per_30s", &mut self.advertiser_requests_per_30s),
             ("limits.auth_failures_per_30s", &mut self.auth_failures_per_30s),
         ] {
             keys.declare_limit(key, target, 1..=bounds::MAX_REQUESTS);

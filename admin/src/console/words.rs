@@ -355,17 +355,26 @@ pub(crate) fn role(role: &str) -> &'static str {
         "manager" => "Manager",
         "read_only" => "Read only",
         "partner" => "Partner",
+        "advertiser" => "Advertiser",
         _ => "Unknown role",
     }
 }
 
-/// The roles as options of an input.
-pub(crate) const ROLES: [(&str, &str); 4] = [
+/// The roles of users as options of an input.
+pub(crate) const USER_ROLES: [(&str, &str); 4] = [
     ("manager", "Manager: the daily work, without secrets, settings, keys and users"),
     ("read_only", "Read only: sees and exports everything of the network"),
     ("admin", "Administrator: everything"),
     ("partner", "Partner: only the own codes and reports of one partner"),
 ];
+
+/// The roles of API keys as options of an input.
+pub(crate) const KEY_ROLES: [(&str, &str); 5] = {
+    let [manager, read_only, admin, partner] = USER_ROLES;
+    let advertiser =
+        ("advertiser", "Advertiser: only the own offers and reports of one advertiser");
+    [manager, read_only, admin, partner, advertiser]
+};
 
 /// Class and word of an account's status.
 pub(crate) fn account_state(status: &str) -> (&'static str, String) {

@@ -5,10 +5,10 @@ pub mod own;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, EditError, Saved, audit, check_if_match, check_reference};
-use crate::catalog::{Affiliate, Role};
+use super::{Change, EditError, Editable, Saved, audit, check_if_match, check_reference};
+use crate::catalog::{Advertiser, Affiliate, Role};
 use crate::keys::Secret;
-use crate::store::api_keys::{self, KeyRow};
+use crate::store::api_keys::{self, KeyColumns, KeyRow};
 use crate::store::{StoreError, WriteTx};
 
 /// An API key as edited.
@@ -23,6 +23,9 @@ pub struct ApiKeyEdit {
     /// The partner of a partner's key.
     #[serde(default)]
     pub network_affiliate_id: Option<u32>,
+    /// The advertiser of an advertiser's key. Without an active advertiser the key opens nothing.
+    #[serde(default)]
+    pub network_advertiser_id: Option<u32>,
 }
 
 /// The audit's name for the object.
@@ -44,9 +47,9 @@ const READ_ONLY_FIELDS: &[&str] = &[
 /// # Errors
 /// When a field is invalid.
 pub fn create(tx: &WriteTx<'_>, edit: &ApiKeyEdit) -> Result<Saved<(KeyRow, Secret)>, EditError> {
-    let partner = edit.check(tx)?;
+    let columns = edit.check(tx)?;
     let secret = Secret::generate().map_err(StoreError::from)?;
-    let id = api_keys::insert(tx, &edit.name, edit.role, partner, &secret.digest())?;
+    let id = api_keys::insert(tx, &columns, &secret.digest())?;
     audit::record_created(tx, OBJECT, id, edit)?;
     Ok(unpublished((find_existing(tx, id)?, secret)))
 }
@@ -59,11 +62,11 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<KeyRow>
     let before = find_for_edit(tx, id)?;
     let as_edited = ApiKeyEdit::from_row(&before);
     let edit: ApiKeyEdit = change.apply(&as_edited, READ_ONLY_FIELDS)?;
-    let partner = edit.check(tx)?;
+    let columns = edit.check(tx)?;
     if edit.role != Role::Admin {
         ensure_other_admin(tx, &before)?;
     }
-    api_keys::update(tx, id, &edit.name, edit.role, partner)?;
+    api_keys::update(tx, id, &columns)?;
     let now = find_existing(tx, id)?;
     audit::record_changed(tx, OBJECT, id, &as_edited, &ApiKeyEdit::from_row(&now))?;
     Ok(unpublished(now))
@@ -99,29 +102,74 @@ impl ApiKeyEdit {
             name: row.name.clone(),
             role: row.role,
             network_affiliate_id: row.affiliate_id,
+            network_advertiser_id: row.advertiser_id,
         }
     }
 
-    /// Checks the fields, and returns the partner of a partner's key.
-    fn check(&self, tx: &WriteTx<'_>) -> Result<Option<u32>, EditError> {
+    /// A key of a partner.
+    #[must_use]
+    pub fn of_partner(name: String, partner_id: u32) -> ApiKeyEdit {
+        ApiKeyEdit {
+            name,
+            role: Role::Partner,
+            network_affiliate_id: Some(partner_id),
+            network_advertiser_id: None,
+        }
+    }
+
+    /// Checks the fields, and returns the columns.
+    fn check(&self, tx: &WriteTx<'_>) -> Result<KeyColumns<'_>, EditError> {
         if self.name.trim().is_empty()
             || self.name.chars().count() > 255
             || self.name.contains(char::is_control)
         {
             return Err(EditError::field("name", "must be 1 to 255 characters on one line"));
         }
-        let field = "network_affiliate_id";
-        match (self.role, self.network_affiliate_id.filter(|id| *id != 0)) {
-            (Role::Partner, Some(id)) => {
-                check_reference::<Affiliate>(tx, field, id).map(|()| Some(id))
+        let partner = Owner {
+            field: "network_affiliate_id",
+            word: "partner",
+            role: Role::Partner,
+            id: self.network_affiliate_id,
+        };
+        let advertiser = Owner {
+            field: "network_advertiser_id",
+            word: "advertiser",
+            role: Role::Advertiser,
+            id: self.network_advertiser_id,
+        };
+        Ok(KeyColumns {
+            name: &self.name,
+            role: self.role,
+            affiliate_id: partner.check::<Affiliate>(tx, self.role)?,
+            advertiser_id: advertiser.check::<Advertiser>(tx, self.role)?,
+        })
+    }
+}
+
+/// The partner or advertiser that keys of one role have, and other keys have not.
+struct Owner {
+    field: &'static str,
+    word: &'static str,
+    role: Role,
+    id: Option<u32>,
+}
+
+impl Owner {
+    /// The id of the owner, if the key's role has this kind of owner.
+    fn check<T: Editable>(self, tx: &WriteTx<'_>, role: Role) -> Result<Option<u32>, EditError> {
+        let Owner { field, word, .. } = self;
+        match (role == self.role, self.id.filter(|id| *id != 0)) {
+            (true, Some(id)) => check_reference::<T>(tx, field, id).map(|()| Some(id)),
+            (true, None) => {
+                let message = format!("a key with the role {word} needs its {word}");
+                Err(EditError::field(field, message))
             }
-            (Role::Partner, None) => {
-                Err(EditError::field(field, "a partner's key needs its partner"))
+            (false, Some(_)) => {
+                let message =
+                    format!("only a key with the role {word} has the field; leave it out");
+                Err(EditError::field(field, message))
             }
-            (_, Some(_)) => {
-                Err(EditError::field(field, "only a partner's key has a partner; leave it out"))
-            }
-            (_, None) => Ok(None),
+            (false, None) => Ok(None),
         }
     }
 }

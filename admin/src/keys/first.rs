@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::{Secret, file_in};
 use crate::catalog::Role;
 use crate::private_file::NewFile;
+use crate::store::api_keys::KeyColumns;
 use crate::store::{Store, StoreError, api_keys};
 
 /// Name of the file in the data folder.
@@ -45,7 +46,15 @@ pub async fn ensure_first(store: &Store) -> Result<Option<Secret>, FirstKeyError
     let secret = read_or_create(&path).map_err(|source| FirstKeyError::File { path, source })?;
     let kept = secret.digest();
     store
-        .write(move |tx| api_keys::insert(tx, "first admin key", Role::Admin, None, &kept))
+        .write(move |tx| {
+            let key = KeyColumns {
+                name: "first admin key",
+                role: Role::Admin,
+                affiliate_id: None,
+                advertiser_id: None,
+            };
+            api_keys::insert(tx, &key, &kept)
+        })
         .await?;
     Ok(Some(secret))
 }

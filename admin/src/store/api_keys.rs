@@ -20,12 +20,20 @@ pub const FILTERS: &[Filterable] = &[
         kind: Compared::Word(Vocabulary::from_word_set::<Role>()),
     },
     PARTNER,
+    ADVERTISER,
 ];
 
 /// The partner of a key.
 pub const PARTNER: Filterable = Filterable {
     field: "network_affiliate_id",
     column: "affiliate_id",
+    kind: Compared::OptionalId,
+};
+
+/// The advertiser of a key.
+pub const ADVERTISER: Filterable = Filterable {
+    field: "network_advertiser_id",
+    column: "advertiser_id",
     kind: Compared::OptionalId,
 };
 
@@ -40,12 +48,27 @@ pub struct KeyRow {
     pub role: Role,
     /// Partner of a partner's key.
     pub affiliate_id: Option<u32>,
+    /// Advertiser of an advertiser's key.
+    pub advertiser_id: Option<u32>,
     /// First characters of the secret.
     pub hint: String,
     /// Times of creation, last change and revocation.
     pub times: Times,
     /// The last written use; `None` for a key that was never used.
     pub last_use: Option<KeyUse>,
+}
+
+/// Name and rights of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyColumns<'a> {
+    /// Name given by the owner.
+    pub name: &'a str,
+    /// Rights of the key.
+    pub role: Role,
+    /// Partner of a partner's key.
+    pub affiliate_id: Option<u32>,
+    /// Advertiser of an advertiser's key.
+    pub advertiser_id: Option<u32>,
 }
 
 /// A use of a key.
@@ -66,7 +89,7 @@ pub struct SecretDigest {
     pub hint: String,
 }
 
-const SELECT: &str = "SELECT id, time_created, time_saved, time_deleted, name, role, affiliate_id, hint, revision, \
+const SELECT: &str = "SELECT id, time_created, time_saved, time_deleted, name, role, affiliate_id, advertiser_id, hint, revision, \
      (SELECT time_used FROM api_key_use WHERE api_key_id = api_key.id), \
      (SELECT address FROM api_key_use WHERE api_key_id = api_key.id)";
 
@@ -77,8 +100,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
         name: row.get(4)?,
         role: word(row, 5)?,
         affiliate_id: row.get(6)?,
-        hint: row.get(7)?,
-        last_use: match (row.get(9)?, row.get(10)?) {
+        advertiser_id: row.get(7)?,
+        hint: row.get(8)?,
+        last_use: match (row.get(10)?, row.get(11)?) {
             (Some(time), Some(address)) => Some(KeyUse { time, address }),
             _ => None,
         },
@@ -120,13 +144,17 @@ pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<KeyRow>, St
     list_rows(connection, SELECT, "api_key", query, read)
 }
 
-/// The key with this hash, and the stored hash; `None` for a key of a deleted partner.
+/// The key with this hash, and the stored hash; `None` for a key of a deleted partner, and of an
+/// advertiser who is deleted or not active.
 pub fn with_hash(
     connection: &ReadTx<'_>,
     hash: &[u8; 32],
 ) -> Result<Option<([u8; 32], Caller)>, StoreError> {
-    let sql = "SELECT hash, id, role, affiliate_id FROM api_key WHERE hash = ?1 AND time_deleted = 0 \
-               AND NOT EXISTS (SELECT 1 FROM affiliate a WHERE a.id = affiliate_id AND a.time_deleted <> 0)";
+    let sql = "SELECT hash, id, role, affiliate_id, advertiser_id FROM api_key \
+               WHERE hash = ?1 AND time_deleted = 0 \
+               AND NOT EXISTS (SELECT 1 FROM affiliate a WHERE a.id = affiliate_id AND a.time_deleted <> 0) \
+               AND NOT EXISTS (SELECT 1 FROM advertiser a WHERE a.id = advertiser_id \
+               AND (a.time_deleted <> 0 OR a.account_status <> 'active'))";
     let found = connection.prepare_cached(sql)?.query_row([hash], |row| {
         Ok((
             row.get(0)?,
@@ -134,6 +162,7 @@ pub fn with_hash(
                 actor: Actor::ApiKey(row.get(1)?),
                 role: word(row, 2)?,
                 affiliate_id: row.get(3)?,
+                advertiser_id: row.get(4)?,
             },
         ))
     });
@@ -149,28 +178,23 @@ pub fn count_admins(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
 /// Inserts a key and returns its id.
 pub fn insert(
     tx: &WriteTx<'_>,
-    name: &str,
-    role: Role,
-    affiliate_id: Option<u32>,
+    key: &KeyColumns<'_>,
     secret: &SecretDigest,
 ) -> Result<u32, StoreError> {
-    let sql = "INSERT INTO api_key (name, role, affiliate_id, hash, hint, time_created, time_saved) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) RETURNING id";
-    let values = (name, role.as_str(), affiliate_id, secret.hash, &secret.hint, tx.now());
+    let sql = "INSERT INTO api_key (name, role, affiliate_id, advertiser_id, hash, hint, \
+               time_created, time_saved) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) RETURNING id";
+    let KeyColumns { name, role, affiliate_id, advertiser_id } = *key;
+    let SecretDigest { hash, hint } = secret;
+    let values = (name, role.as_str(), affiliate_id, advertiser_id, hash, hint, tx.now());
     Ok(tx.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
 }
 
 /// Replaces name and rights of a key; the secret stays.
-pub fn update(
-    tx: &WriteTx<'_>,
-    id: u32,
-    name: &str,
-    role: Role,
-    affiliate_id: Option<u32>,
-) -> Result<(), StoreError> {
-    let sql =
-        "UPDATE api_key SET name = ?2, role = ?3, affiliate_id = ?4, time_saved = ?5 WHERE id = ?1";
-    tx.execute(sql, (id, name, role.as_str(), affiliate_id, tx.now()))?;
+pub fn update(tx: &WriteTx<'_>, id: u32, key: &KeyColumns<'_>) -> Result<(), StoreError> {
+    let sql = "UPDATE api_key SET name = ?2, role = ?3, affiliate_id = ?4, advertiser_id = ?5, \
+               time_saved = ?6 WHERE id = ?1";
+    let KeyColumns { name, role, affiliate_id, advertiser_id } = *key;
+    tx.execute(sql, (id, name, role.as_str(), affiliate_id, advertiser_id, tx.now()))?;
     Ok(())
 }
 

@@ -58,6 +58,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0042_address_alerts.sql"),
     include_str!("migrations/0043_kept_fields.sql"),
     include_str!("migrations/0044_further_values.sql"),
+    include_str!("migrations/0045_keys_of_advertisers.sql"),
 ];
 
 /// Migrates the database to this program's schema, after a copy of one with an older schema.
@@ -213,6 +214,38 @@ mod tests {
         connection.pragma_update(None, "user_version", 900).unwrap();
         assert!(matches!(migrate(&mut connection), Err(StoreError::Newer { found: 900, .. })));
         assert_eq!(schema_version(&connection).unwrap(), 900);
+    }
+
+    #[test]
+    fn keys_keep_their_ids_secrets_uses_and_audit() {
+        let number = MIGRATIONS.iter().position(|sql| sql.contains("keys of advertisers")).unwrap();
+        let mut connection = earlier(number);
+        connection.pragma_update(None, "foreign_keys", true).unwrap();
+        let rows = "INSERT INTO affiliate (name, account_status, time_created, time_saved)
+                VALUES ('Ann', 'active', 1, 1);
+            INSERT INTO api_key (id, name, role, affiliate_id, hash, hint, time_created, time_saved, revision)
+                VALUES (3, 'admin', 'admin', NULL, zeroblob(32), 'cpk_0', 1, 1, 4),
+                (7, 'gone', 'partner', 1, randomblob(32), 'cpk_1', 1, 2, 2);
+            UPDATE api_key SET time_deleted = 9, revision = 3 WHERE id = 7;
+            INSERT INTO api_key_use VALUES (7, 5, '192.0.2.1');
+            INSERT INTO audit (time_created, actor, api_key_id, api_key_name, object, action, first_id, last_id)
+                VALUES (1, 'api_key', 3, 'admin', 'offer', 'created', 1, 1);";
+        connection.execute_batch(rows).unwrap();
+        let keys = |c: &Connection| -> String {
+            let sql = "SELECT group_concat(format('%s %s %s %s %s %s', id, role, affiliate_id, \
+                       hex(hash), time_deleted, revision), ', ') FROM api_key";
+            c.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        let before = keys(&connection);
+        migrate(&mut connection).unwrap();
+        assert_eq!(keys(&connection), before);
+        let broken = "SELECT count(*) FROM pragma_foreign_key_check";
+        assert_eq!(connection.query_row(broken, [], |row| row.get(0)), Ok(0));
+        let next = "INSERT INTO api_key (name, role, hash, hint, time_created, time_saved)
+            VALUES ('new', 'admin', randomblob(32), '', 1, 1) RETURNING id";
+        assert_eq!(connection.query_row(next, [], |row| row.get(0)), Ok(8));
+        let use_of_none = "INSERT INTO api_key_use VALUES (9, 5, '')";
+        assert!(connection.execute(use_of_none, []).is_err(), "references are still checked");
     }
 
     #[test]

@@ -30,6 +30,26 @@ impl WordSet for ListedStatus {
     }
 }
 
+const ID: Filterable =
+    Filterable { field: "network_offer_id", column: "id", kind: Compared::Number };
+const NAME: Filterable = Filterable { field: "name", column: "name", kind: Compared::Text };
+const STATUS: Filterable = Filterable {
+    field: "offer_status",
+    column: "offer_status",
+    kind: Compared::Word(Vocabulary::from_word_set::<ListedStatus>()),
+};
+const TIME_CREATED: Filterable =
+    Filterable { field: "time_created", column: "time_created", kind: Compared::Time };
+const TIME_SAVED: Filterable =
+    Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time };
+
+/// The advertiser of an offer.
+pub const ADVERTISER: Filterable =
+    Filterable { field: "network_advertiser_id", column: "advertiser_id", kind: Compared::Number };
+
+/// Filters of the list that an advertiser has of its own offers. Deleted offers are not among them.
+pub const FILTERS_FOR_ADVERTISERS: &[Filterable] = &[ID, NAME, STATUS, TIME_CREATED, TIME_SAVED];
+
 impl Entity for Offer {
     const TABLE: &'static str = "offer";
     // The column keeps the status from before a deletion, for a restore.
@@ -48,18 +68,10 @@ impl Entity for Offer {
         ", offer_status = iif(offer_status = 'deleted', 'paused', offer_status)";
     const FILTERS: &'static [Filterable] = &[
         DELETED,
-        Filterable { field: "network_offer_id", column: "id", kind: Compared::Number },
-        Filterable { field: "name", column: "name", kind: Compared::Text },
-        Filterable {
-            field: "offer_status",
-            column: "offer_status",
-            kind: Compared::Word(Vocabulary::from_word_set::<ListedStatus>()),
-        },
-        Filterable {
-            field: "network_advertiser_id",
-            column: "advertiser_id",
-            kind: Compared::Number,
-        },
+        ID,
+        NAME,
+        STATUS,
+        ADVERTISER,
         Filterable {
             field: "network_tracking_domain_id",
             column: "tracking_domain_id",
@@ -75,8 +87,8 @@ impl Entity for Offer {
             column: "visibility",
             kind: Compared::Word(Vocabulary::from_word_set::<Visibility>()),
         },
-        Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
-        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
+        TIME_CREATED,
+        TIME_SAVED,
     ];
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Offer> {

@@ -133,6 +133,11 @@ async fn a_key_made_on_the_command_line_works() {
     wrong.args(["api-key", "create", "--role", "partner", "--affiliate", "9"]);
     let output = run(wrong).await;
     assert!(!output.status.success() && said(&output).contains("affiliate 9"), "{}", said(&output));
+    let mut create = program(network.dir());
+    create.args(["api-key", "create", "--role", "advertiser", "--advertiser", "1"]);
+    let key = String::from_utf8(run(create).await.stdout).unwrap();
+    let answer = network.call_as(key.trim(), "GET", "/v1/advertisers/offers", None).await;
+    assert_eq!(answer.done()["paging"]["total_count"], 2);
 }
 
 #[tokio::test]

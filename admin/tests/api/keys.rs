@@ -6,7 +6,15 @@ use serde_json::{Value, json};
 use crate::client::{Running, start_with_offers, start_with_offers_and, with};
 
 async fn key(network: &Running, role: &str, partner: Option<u32>) -> String {
-    let wanted = json!({"name": role, "role": role, "network_affiliate_id": partner});
+    create_key(network, json!({"name": role, "role": role, "network_affiliate_id": partner})).await
+}
+
+async fn advertisers_key(network: &Running) -> String {
+    create_key(network, json!({"name": "shop", "role": "advertiser", "network_advertiser_id": 1}))
+        .await
+}
+
+async fn create_key(network: &Running, wanted: Value) -> String {
     network.post("apikeys", wanted).await.done()["api_key"].as_str().unwrap().to_owned()
 }
 
@@ -71,6 +79,28 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
         status(&network, &network.key, "GET", "/v1/affiliates/couponcodes", None).await,
         403
     );
+}
+
+#[tokio::test]
+async fn each_portal_names_the_key_that_opens_it() {
+    let network = start_with_offers().await;
+    let partner = key(&network, "partner", Some(1)).await;
+    let advertiser = advertisers_key(&network).await;
+    let refused = async |key: &str, path: &str| {
+        let answer = network.call_as(key, "GET", path, None).await;
+        assert_eq!(answer.refusal(), (403, "auth.wrong_kind", vec![]), "{path}");
+        answer.body["error"].as_str().unwrap().to_owned()
+    };
+    for (key, path, sentence) in [
+        (&advertiser, "/v1/networks/offers", "an advertiser's key opens /v1/advertisers only"),
+        (&advertiser, "/v1/affiliates/offers", "an advertiser's key opens /v1/advertisers only"),
+        (&partner, "/v1/advertisers/offers", "a partner's key opens /v1/affiliates only"),
+        (&network.key, "/v1/advertisers/offers", "only an advertiser's key opens /v1/advertisers"),
+    ] {
+        assert_eq!(refused(key, path).await, sentence);
+    }
+    let own = network.call_as(&advertiser, "GET", "/v1/advertisers/settings", None).await.done();
+    assert_eq!((&own["network_advertiser_id"], &own["name"]), (&json!(1), &json!("Shop")));
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
@@ -244,6 +274,10 @@ const PARTNER_ROUTES: [(&str, &str); 17] = [
     ("POST", "blockedvariables"),
 ];
 
+/// Paths below `/v1/advertisers`.
+const ADVERTISER_ROUTES: [(&str, &str); 3] =
+    [("GET", "offers"), ("GET", "offers/9"), ("GET", "settings")];
+
 /// The error for a wrong key; `None` for a sufficient key.
 async fn barred(network: &Running, key: &str, method: &str, path: &str) -> Option<u16> {
     // The empty body is invalid, so a sufficient key gets that error, or 404.
@@ -260,6 +294,7 @@ async fn each_role_calls_its_routes_and_no_other() {
         config.limits.auth_failures_per_30s = 0;
         config.limits.network_requests_per_30s = 0;
         config.limits.partner_requests_per_30s = 0;
+        config.limits.advertiser_requests_per_30s = 0;
     };
     let network = start_with_offers_and(without_limits).await;
     let (reader, partner) =
@@ -267,6 +302,7 @@ async fn each_role_calls_its_routes_and_no_other() {
     let manager = key(&network, "manager", None).await;
     let revoked = key(&network, "admin", None).await;
     network.delete("apikeys/5").await.done();
+    let advertiser = advertisers_key(&network).await;
     for (route, methods) in NETWORK_ROUTES {
         let path = format!("/v1/networks/{route}");
         let path = path.trim_end_matches('/');
@@ -285,6 +321,7 @@ async fn each_role_calls_its_routes_and_no_other() {
                 (&manager, (!reads && !is_managed).then_some(403)),
                 (&reader, (!reads).then_some(403)),
                 (&partner, Some(403)),
+                (&advertiser, Some(403)),
                 (&revoked, Some(401)),
             ];
             for (number, (key, expected)) in expected.into_iter().enumerate() {
@@ -295,21 +332,26 @@ async fn each_role_calls_its_routes_and_no_other() {
     }
     for route in META_ROUTES {
         let path = format!("/v1/meta/{route}");
-        for key in [&network.key, &manager, &reader, &partner] {
+        for key in [&network.key, &manager, &reader, &partner, &advertiser] {
             assert_eq!(barred(&network, key, "GET", &path).await, None, "{path}");
         }
         assert_eq!(barred(&network, &revoked, "GET", &path).await, Some(401), "{path}");
     }
-    for (method, route) in PARTNER_ROUTES {
-        let path = format!("/v1/affiliates/{route}");
-        for (key, expected) in [
-            (&network.key, Some(403)),
-            (&manager, Some(403)),
-            (&reader, Some(403)),
-            (&partner, None),
-            (&revoked, Some(401)),
-        ] {
-            assert_eq!(barred(&network, key, method, &path).await, expected, "{method} {path}");
+    let portals = [
+        ("affiliates", &PARTNER_ROUTES[..], &partner),
+        ("advertisers", &ADVERTISER_ROUTES[..], &advertiser),
+    ];
+    for (portal, routes, own) in portals {
+        for (method, route) in routes {
+            let path = format!("/v1/{portal}/{route}");
+            for key in [&network.key, &manager, &reader, &partner, &advertiser, &revoked] {
+                let expected = match key {
+                    key if key == own => None,
+                    key if *key == revoked => Some(401),
+                    _ => Some(403),
+                };
+                assert_eq!(barred(&network, key, method, &path).await, expected, "{method} {path}");
+            }
         }
     }
 }

@@ -39,6 +39,7 @@ async fn keys_have_budgets_of_their_own_and_partners_smaller_ones() {
     let network = start_with(|config| {
         config.limits.network_requests_per_30s = 50;
         config.limits.partner_requests_per_30s = 2;
+        config.limits.advertiser_requests_per_30s = 1;
     })
     .await;
     network.post("affiliates", json!({"name": "Anna", "account_status": "active"})).await.done();
@@ -52,6 +53,15 @@ async fn keys_have_budgets_of_their_own_and_partners_smaller_ones() {
         statuses.push((answer.status, network_left(&answer)));
     }
     assert_eq!(statuses, [(200, Some((2, 1))), (200, Some((2, 0))), (429, Some((2, 0)))]);
+    let shop = json!({"name": "Shop", "account_status": "active"});
+    network.post("advertisers", shop).await.done();
+    let wanted = json!({"name": "Shop's", "role": "advertiser", "network_advertiser_id": 1});
+    let made = network.post("apikeys", wanted).await.done();
+    let advertiser = made["api_key"].as_str().unwrap();
+    for expected in [(200, Some((1, 0))), (429, Some((1, 0)))] {
+        let answer = network.call_as(advertiser, "GET", "/v1/advertisers/settings", None).await;
+        assert_eq!((answer.status, network_left(&answer)), expected);
+    }
     assert_eq!(network.get("offers").await.status, 200);
 }
 

@@ -41,6 +41,28 @@ fn an_api_key_is_shown_once_rotated_and_revoked() {
 }
 
 #[test]
+fn a_key_of_an_advertiser_names_its_advertiser() {
+    let console = Console::start();
+    console.network.create_winter25();
+    let anna = HttpBrowser::signed_in_as(&console.network, "anna");
+    let form = |advertiser| {
+        [("name", "Shop"), ("role", "advertiser"), ("network_advertiser_id", advertiser)]
+    };
+    let wrong = anna.post("/console/keys/new", &form(""));
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.body.contains(r#"id="network_advertiser_id-error""#), "{}", wrong.body);
+    assert_well_formed(&wrong.body);
+    let made = anna.post("/console/keys/new", &form("1"));
+    let key = input(&made.body, "secret").to_owned();
+    let path = "/v1/advertisers/offers";
+    assert_eq!(http::call(console.network.admin_address, &key, "GET", path, None).status, 200);
+    let list = anna.html("/console/keys?filter.role=advertiser");
+    assert!(list.contains(r#"data-label="Partner or advertiser"><bdi>1 – "#), "{list}");
+    assert_well_formed(&list);
+    assert_well_formed(&anna.html("/console/keys/2/revoke"));
+}
+
+#[test]
 fn settings_are_changed_and_a_wrong_one_is_said_at_its_input() {
     let console = Console::start();
     console.network.create_winter25();

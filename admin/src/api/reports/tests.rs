@@ -45,6 +45,11 @@ const FOR_EVER: Periods =
 const HOUR_MS: u64 = 3_600_000;
 const OTHER: StreamId = StreamId { thread: 1, ..STREAM };
 
+fn network_key(name: &str, role: Role) -> ApiKeyEdit {
+    let (network_affiliate_id, network_advertiser_id) = (None, None);
+    ApiKeyEdit { name: name.into(), role, network_affiliate_id, network_advertiser_id }
+}
+
 struct Api {
     _dir: TempDir,
     _stop: tokio_util::sync::DropGuard,
@@ -85,8 +90,7 @@ impl Api {
                      ('Summer', 'summer', 1, 2, 'active', 1, 1, 1);",
                 )
                 .unwrap();
-            let wanted =
-                ApiKeyEdit { name: "k".into(), role: Role::ReadOnly, network_affiliate_id: None };
+            let wanted = network_key("k", Role::ReadOnly);
             api_keys::create(tx, &wanted)
         });
         let key = key.await.unwrap().now.1.reveal().to_owned();
@@ -1069,7 +1073,7 @@ async fn a_row_of_a_bots_visit_says_click_once_its_conversion_was_approved() {
         api.store.write(move |tx| conversions::insert(tx, &waiting).map(drop)).await;
     kept.unwrap();
     assert_eq!(api.get(&path).await.1["is_bot"], true);
-    let wanted = ApiKeyEdit { name: "a".into(), role: Role::Admin, network_affiliate_id: None };
+    let wanted = network_key("a", Role::Admin);
     let admin = api.store.write(move |tx| api_keys::create(tx, &wanted)).await.unwrap();
     let body = json!({ "conversion_ids": ["07".repeat(16)], "conversion_status": "approved" });
     let request = Request::patch("/v1/networks/reporting/conversions");
@@ -1122,8 +1126,12 @@ async fn a_signed_in_user_needs_no_key_and_is_named_in_audit_and_history() {
         users::insert(tx, mia)
     });
     let id: Result<u32, StoreError> = id.await;
-    let caller =
-        Caller { actor: Actor::User(id.unwrap()), role: Role::Manager, affiliate_id: None };
+    let caller = Caller {
+        actor: Actor::User(id.unwrap()),
+        role: Role::Manager,
+        affiliate_id: None,
+        advertiser_id: None,
+    };
     let send = async |caller: Caller, request: axum::http::request::Builder, body: Value| {
         let request = request
             .header("Content-Type", "application/json")

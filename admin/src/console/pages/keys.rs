@@ -41,6 +41,7 @@ const FIELDS: &[FormField] = &[
     FormField::new("name", Kind::Text),
     FormField::new("role", Kind::Choice),
     FormField::new("network_affiliate_id", Kind::Reference),
+    FormField::new("network_advertiser_id", Kind::Reference),
 ];
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +50,7 @@ struct KeyRow {
     name: String,
     role: String,
     network_affiliate_id: u32,
+    network_advertiser_id: u32,
     hint: String,
     time_created: i64,
     time_saved: i64,
@@ -76,12 +78,30 @@ impl KeyRow {
         format::visible(&self.name)
     }
 
-    /// The partner's label, or a dash.
-    fn partner(&self, partners: &Options) -> String {
-        match self.network_affiliate_id {
-            0 => "-".into(),
-            id => format::visible(&partners.label_of(&id.to_string())),
+    /// The label of the partner or advertiser, or a dash.
+    fn owner(&self, owners: &Owners) -> String {
+        let label =
+            |options: &Options, id: u32| format::visible(&options.label_of(&id.to_string()));
+        match (self.network_affiliate_id, self.network_advertiser_id) {
+            (0, 0) => "-".into(),
+            (0, id) => label(&owners.advertisers, id),
+            (id, _) => label(&owners.partners, id),
         }
+    }
+}
+
+/// The partners and advertisers that keys may have.
+struct Owners {
+    partners: Options,
+    advertisers: Options,
+}
+
+impl Owners {
+    async fn load(state: &ConsoleState, viewer: &Viewer) -> Result<Owners, PageError> {
+        Ok(Owners {
+            partners: Options::load(&state.api, viewer, Referred::Partner).await?,
+            advertisers: Options::load(&state.api, viewer, Referred::Advertiser).await?,
+        })
     }
 }
 
@@ -99,16 +119,16 @@ struct ListPage {
     query: ListQuery,
     keys: Vec<KeyRow>,
     paging: Paging,
-    partners: Options,
+    owners: Owners,
 }
 
 async fn list(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuery) -> PageResult {
     viewer.require(Right::ManageKeys)?;
     let path = format!("{API}{}", query.api_query());
     let KeyList { api_keys: keys, paging } = state.api.get(&viewer, &path).await?;
-    let partners = Options::load(&state.api, &viewer, Referred::Partner).await?;
+    let owners = Owners::load(&state, &viewer).await?;
     let page = Page::new(&viewer, Menu::Keys, "API keys").with_notice(notice_of(query.pairs()));
-    Ok(html(&ListPage { page, query, keys, paging, partners }))
+    Ok(html(&ListPage { page, query, keys, paging, owners }))
 }
 
 #[derive(Template)]
@@ -117,12 +137,14 @@ struct NewPage {
     page: Page,
     form: Form,
     partners: Options,
+    advertisers: Options,
 }
 
 async fn new_page(state: &ConsoleState, viewer: &Viewer, form: Form) -> Result<NewPage, PageError> {
     viewer.require(Right::ManageKeys)?;
-    let partners = Options::load(&state.api, viewer, Referred::Partner).await?;
-    Ok(NewPage { page: Page::new(viewer, Menu::Keys, "New API key"), form, partners })
+    let Owners { partners, advertisers } = Owners::load(state, viewer).await?;
+    let page = Page::new(viewer, Menu::Keys, "New API key");
+    Ok(NewPage { page, form, partners, advertisers })
 }
 
 async fn show_new(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult {
@@ -164,7 +186,7 @@ fn show_secret(viewer: &Viewer, title: &str, answer: &ApiAnswer) -> axum::respon
 struct ConfirmPage {
     page: Page,
     key: KeyRow,
-    partners: Options,
+    owners: Owners,
     is_rotation: bool,
     /// Why the API refused, or empty.
     problem: String,
@@ -178,10 +200,10 @@ async fn confirm_page(
 ) -> Result<ConfirmPage, PageError> {
     viewer.require(Right::ManageKeys)?;
     let key: KeyRow = state.api.get(viewer, &format!("{API}/{id}")).await?;
-    let partners = Options::load(&state.api, viewer, Referred::Partner).await?;
+    let owners = Owners::load(state, viewer).await?;
     let verb = if is_rotation { "Rotate" } else { "Revoke" };
     let page = Page::new(viewer, Menu::Keys, format!("{verb} {} – API keys", key.shown_name()));
-    Ok(ConfirmPage { page, key, partners, is_rotation, problem: String::new() })
+    Ok(ConfirmPage { page, key, owners, is_rotation, problem: String::new() })
 }
 
 async fn show_rotate(

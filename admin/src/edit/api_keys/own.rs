@@ -1,7 +1,6 @@
 //! The key that a partner's users make for the partner's own programs; one for each partner.
 
 use super::{ApiKeyEdit, create, remove, rotate};
-use crate::catalog::Role;
 use crate::edit::{EditError, Saved};
 use crate::keys::Secret;
 use crate::store::api_keys::{self, KeyRow};
@@ -25,11 +24,7 @@ pub fn find(connection: &ReadTx<'_>, partner_id: u32) -> Result<Option<KeyRow>, 
 pub fn replace(tx: &WriteTx<'_>, partner_id: u32) -> Result<Saved<(KeyRow, Secret)>, EditError> {
     match find(tx, partner_id)? {
         Some(key) => rotate(tx, key.id),
-        None => {
-            let role = Role::Partner;
-            let network_affiliate_id = Some(partner_id);
-            create(tx, &ApiKeyEdit { name: NAME.into(), role, network_affiliate_id })
-        }
+        None => create(tx, &ApiKeyEdit::of_partner(NAME.into(), partner_id)),
     }
 }
 

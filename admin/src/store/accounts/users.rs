@@ -93,7 +93,12 @@ impl User {
     /// The user as the caller of a request.
     #[must_use]
     pub fn caller(&self) -> Caller {
-        Caller { actor: Actor::User(self.id), role: self.role, affiliate_id: self.affiliate_id }
+        Caller {
+            actor: Actor::User(self.id),
+            role: self.role,
+            affiliate_id: self.affiliate_id,
+            advertiser_id: None,
+        }
     }
 }
 

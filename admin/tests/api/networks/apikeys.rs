@@ -69,6 +69,42 @@ async fn a_partners_key_has_its_partner_and_no_other_has() {
 }
 
 #[tokio::test]
+async fn an_advertisers_key_has_its_advertiser_and_opens_nothing_without_an_active_one() {
+    let network = start_with_offers().await;
+    for wrong in [
+        json!({"name": "x", "role": "advertiser"}),
+        json!({"name": "x", "role": "advertiser", "network_advertiser_id": 9}),
+        json!({"name": "x", "role": "admin", "network_advertiser_id": 1}),
+        json!({"name": "x", "role": "partner", "network_affiliate_id": 1, "network_advertiser_id": 1}),
+    ] {
+        let refused = network.post("apikeys", wrong.clone()).await;
+        assert_eq!(refused.refusal().2, ["network_advertiser_id"], "{wrong}");
+    }
+    let both = json!({"name": "x", "role": "advertiser", "network_affiliate_id": 1, "network_advertiser_id": 1});
+    assert_eq!(network.post("apikeys", both).await.refusal().2, ["network_affiliate_id"]);
+    let shops = json!({"name": "Shop's", "role": "advertiser", "network_advertiser_id": 1});
+    let made = network.post("apikeys", shops).await.done();
+    assert_eq!(
+        (&made["network_advertiser_id"], &made["network_affiliate_id"]),
+        (&json!(1), &json!(0))
+    );
+    let listed = network.get("apikeys?filter=network_advertiser_id=1").await.done();
+    assert_eq!(listed["paging"]["total_count"], 1);
+    let key = made["api_key"].as_str().unwrap();
+    let status = async || network.call_as(key, "GET", "/v1/advertisers/offers", None).await.status;
+    assert_eq!(status().await, 200);
+    for (account, expected) in [("inactive", 401), ("suspended", 401), ("active", 200)] {
+        network.patch("advertisers/1", json!({"account_status": account})).await.done();
+        assert_eq!(status().await, expected, "{account}");
+    }
+    for offer in [1, 2] {
+        network.delete(&format!("offers/{offer}")).await.done();
+    }
+    network.delete("advertisers/1").await.done();
+    assert_eq!(status().await, 401);
+}
+
+#[tokio::test]
 async fn the_last_use_of_a_key_is_kept_over_a_restart_and_is_no_edit() {
     let network = start().await;
     let made = network.post("apikeys", json!({"name": "robot", "role": "read_only"})).await.done();

@@ -112,6 +112,7 @@ async fn wrong_users_are_refused_with_the_field() {
         (json!({"login": "two words"}), "login"),
         (json!({"login": "a", "name": ""}), "name"),
         (json!({"login": "a", "role": "owner"}), "role"),
+        (json!({"login": "a", "role": "advertiser"}), "role"),
         (json!({"login": "a", "role": "partner"}), "network_affiliate_id"),
         (json!({"login": "a", "password": PASSWORD}), "password"),
     ] {
