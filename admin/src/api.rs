@@ -179,7 +179,7 @@ fn partners() -> OpenApiRouter<AppState> {
 
 /// Routes of advertisers; none of them edits.
 fn advertiser_portal() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(advertiser_offers::routes())
+    OpenApiRouter::new().merge(advertiser_offers::routes()).merge(reports::advertiser_routes())
 }
 
 fn merged(groups: impl IntoIterator<Item = OpenApiRouter<AppState>>) -> OpenApiRouter<AppState> {

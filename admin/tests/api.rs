@@ -16,6 +16,8 @@ mod recorded;
 
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/advertisers/reporting.rs"]
+mod advertisers_reporting;
 #[path = "api/affiliates/apikey.rs"]
 mod affiliates_apikey;
 #[path = "api/affiliates/caps.rs"]

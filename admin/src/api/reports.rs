@@ -1,9 +1,9 @@
-//! `/v1/networks/reporting`, the reports of the network, and `/v1/affiliates/reporting`, the reports
-//! of a partner.
+//! `/v1/networks/reporting`, the reports of the network, `/v1/affiliates/reporting`, the reports of a
+//! partner, and `/v1/advertisers/reporting`, those of an advertiser.
 //!
 //! Handlers parse the request, ask [`crate::reports`], and render the rows. The routes of partners
-//! stand beside the network's: [`crate::reports::view`] decides about visible rows and columns.
-//! Only [`conversion_creation`] and [`conversion_edit`] write.
+//! and advertisers stand beside the network's: [`crate::reports::view`] decides about visible rows
+//! and columns. Only [`conversion_creation`] and [`conversion_edit`] write.
 
 mod absent_parts;
 mod body;
@@ -73,4 +73,19 @@ pub(super) fn partner_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(clicks::partner_stream))
         .routes(routes!(clicks::partner_single))
         .routes(routes!(conversions::partner_report))
+}
+
+/// The reports of advertisers.
+pub(super) fn advertiser_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(entity::advertiser_report))
+        .routes(routes!(entity::advertiser_table))
+        .routes(routes!(entity::advertiser_export))
+        .routes(routes!(entity::advertiser_by_day))
+        .routes(routes!(entity::advertiser_by_offer))
+        .routes(routes!(dashboard::advertiser_summary, dashboard::advertiser_summary_in_zone))
+        .routes(routes!(clicks::advertiser_stream))
+        .routes(routes!(clicks::advertiser_single))
+        .routes(routes!(conversions::advertiser_report))
+        .routes(routes!(conversions::advertiser_single))
 }

@@ -17,6 +17,7 @@ pub struct Column<R: 'static> {
     read: Read<R>,
     description: &'static str,
     partner_description: Option<&'static str>,
+    advertiser_description: Option<&'static str>,
 }
 
 /// The value of a row, by type. The functions' types keep values and [`Kind`]s in agreement.
@@ -66,7 +67,8 @@ pub enum Value<'a> {
 
 impl<R> Column<R> {
     const fn new(name: &'static str, description: &'static str, read: Read<R>) -> Column<R> {
-        Column { name, read, description, partner_description: None }
+        let (partner_description, advertiser_description) = (None, None);
+        Column { name, read, description, partner_description, advertiser_description }
     }
 
     pub(super) const fn text(
@@ -127,8 +129,12 @@ impl<R> Column<R> {
 
     /// The same column with another description for partners.
     pub(super) const fn for_partners(self, description: &'static str) -> Column<R> {
-        let Column { name, read, description: of_network, .. } = self;
-        Column { name, read, description: of_network, partner_description: Some(description) }
+        Column { partner_description: Some(description), ..self }
+    }
+
+    /// The same column with another description for advertisers.
+    pub(super) const fn for_advertisers(self, description: &'static str) -> Column<R> {
+        Column { advertiser_description: Some(description), ..self }
     }
 
     pub(super) fn network_description(&self) -> &'static str {
@@ -137,6 +143,10 @@ impl<R> Column<R> {
 
     pub(super) fn partner_description(&self) -> &'static str {
         self.partner_description.unwrap_or(self.description)
+    }
+
+    pub(super) fn advertiser_description(&self) -> &'static str {
+        self.advertiser_description.unwrap_or(self.description)
     }
 
     /// The type of the column's values.

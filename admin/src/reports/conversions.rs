@@ -6,5 +6,5 @@ mod search;
 pub use row::{COLUMNS, RELATED_COLUMNS, ReportedConversion, complete};
 pub use search::{
     ConversionExtent, ConversionLookupError, ConversionQuery, ConversionSearch,
-    ConversionSearchError, FoundConversions, find, of_click,
+    ConversionSearchError, FoundConversions, find, find_visible, of_click,
 };

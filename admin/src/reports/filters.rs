@@ -122,16 +122,16 @@ impl Filters {
         self.included.iter().chain(&self.excluded).map(|(facet, _)| *facet)
     }
 
-    /// Replaces codes by ids, and confines a partner to its own rows.
+    /// Replaces codes by ids, and confines partners and advertisers to their own rows.
     pub(super) fn resolve(
         &self,
         connection: &ReadTx<'_>,
         viewer: Viewer,
     ) -> Result<Conditions, StoreError> {
         let mut included = resolve(connection, &self.included)?;
-        if let Some(partner_id) = viewer.partner_id() {
-            let ids = BTreeSet::from([partner_id]);
-            included.push(Condition { facet: Facet::Affiliate, ids, texts: Vec::new() });
+        // A condition of its own, because ids of one condition are alternatives.
+        if let Some((facet, id)) = viewer.own_rows() {
+            included.push(Condition { facet, ids: BTreeSet::from([id]), texts: Vec::new() });
         }
         Ok(Conditions { included, excluded: resolve(connection, &self.excluded)? })
     }

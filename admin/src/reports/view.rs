@@ -1,10 +1,12 @@
-//! The parts of reports that the network and a partner may see.
+//! The parts of reports that the network, a partner and an advertiser may see.
 //!
 //! Partners must not learn revenue, profit, sale amounts, advertisers, other partners, visitors'
-//! addresses and browsers, buyers, notes, errors and bots. So a partner sees only the columns on a
-//! list here: a new column stays hidden until a developer adds its name. The same holds for
-//! filters, breakdowns and the order of rows, because an order by a hidden column would tell its
-//! values. The API key decides which rows a partner sees, never the query.
+//! addresses and browsers, buyers, notes, errors and bots. Advertisers must not learn payouts, profit,
+//! other advertisers, visitors' addresses, user agents and emails, notes, errors and bots; the partner
+//! of a sale is named to the advertiser. So both see only the columns on a list here: a new column
+//! stays hidden until a developer adds its name. The same holds for filters, breakdowns and the order
+//! of rows, because an order by a hidden column would tell its values. The API key decides which rows
+//! they see, never the query.
 
 use std::sync::OnceLock;
 
@@ -19,6 +21,8 @@ pub enum View {
     Network,
     /// The part for partners.
     Partner,
+    /// The part for advertisers.
+    Advertiser,
 }
 
 /// The reader of a report, who decides about its rows.
@@ -28,6 +32,8 @@ pub enum Viewer {
     Network,
     /// A partner, by its id, sees its own rows.
     Partner(u32),
+    /// An advertiser, by its id, sees its own rows.
+    Advertiser(u32),
 }
 
 /// A partner's click, in the order of answers and files.
@@ -113,30 +119,146 @@ pub(super) const PARTNER_MEASURES: &[&str] = &[
     "payout",
 ];
 
-/// All columns of the rows `R`, and the names of the columns for partners.
+/// An advertiser's click, in the order of answers and files.
+pub(super) const ADVERTISER_CLICK: &[&str] = &[
+    "transaction_id",
+    "unix_timestamp",
+    "coupon_code",
+    "network_coupon_code_id",
+    "source_id",
+    "sub1",
+    "sub2",
+    "sub3",
+    "sub4",
+    "sub5",
+    "country",
+    "device_type",
+    "has_conversion",
+    "revenue_type",
+    "revenue",
+    "currency_id",
+    "sub6",
+    "sub7",
+    "sub8",
+    "sub9",
+    "sub10",
+    "adv1",
+    "adv2",
+    "adv3",
+    "adv4",
+    "adv5",
+    "adv6",
+    "adv7",
+    "adv8",
+    "adv9",
+    "adv10",
+];
+
+/// An advertiser's conversion, in the order of answers and files.
+pub(super) const ADVERTISER_CONVERSION: &[&str] = &[
+    "conversion_id",
+    "conversion_unix_timestamp",
+    "click_unix_timestamp",
+    "status",
+    "coupon_code",
+    "network_coupon_code_id",
+    "transaction_id",
+    "is_event",
+    "event",
+    "event_id",
+    "order_id",
+    "revenue_type",
+    "revenue",
+    "sale_amount",
+    "amount",
+    "currency_id",
+    "sale_currency_id",
+    "sub1",
+    "sub2",
+    "sub3",
+    "sub4",
+    "sub5",
+    "source_id",
+    "country",
+    "device_type",
+    "adv1",
+    "adv2",
+    "adv3",
+    "adv4",
+    "adv5",
+    "sub6",
+    "sub7",
+    "sub8",
+    "sub9",
+    "sub10",
+    "adv6",
+    "adv7",
+    "adv8",
+    "adv9",
+    "adv10",
+];
+
+/// The ids and names of an advertiser's related objects, which only files have.
+pub(super) const ADVERTISER_RELATED: &[&str] =
+    &["network_offer_id", "offer", "network_affiliate_id", "affiliate"];
+
+/// An advertiser's counts and money.
+pub(super) const ADVERTISER_MEASURES: &[&str] = &[
+    "imp",
+    "total_click",
+    "unique_click",
+    "invalid_click",
+    "duplicate_click",
+    "gross_click",
+    "cv",
+    "total_cv",
+    "event",
+    "pending_cv",
+    "rejected_cv",
+    "cvr",
+    "evr",
+    "rpc",
+    "rpa",
+    "revenue",
+    "event_revenue",
+    "gross_sales",
+    "avg_sale_value",
+];
+
+/// All columns of the rows `R`, and the names of the columns for partners and for advertisers.
 pub struct ColumnMask<R: 'static> {
     all: &'static [Column<R>],
     of_partner: &'static [&'static str],
+    of_advertiser: &'static [&'static str],
     network: OnceLock<Vec<&'static Column<R>>>,
     partner: OnceLock<Vec<&'static Column<R>>>,
+    advertiser: OnceLock<Vec<&'static Column<R>>>,
 }
 
 impl<R> ColumnMask<R> {
     pub(super) const fn new(
         all: &'static [Column<R>],
         of_partner: &'static [&'static str],
+        of_advertiser: &'static [&'static str],
     ) -> ColumnMask<R> {
-        ColumnMask { all, of_partner, network: OnceLock::new(), partner: OnceLock::new() }
+        ColumnMask {
+            all,
+            of_partner,
+            of_advertiser,
+            network: OnceLock::new(),
+            partner: OnceLock::new(),
+            advertiser: OnceLock::new(),
+        }
     }
 
     /// The columns of a view, in the order of its answers.
     pub fn columns(&self, view: View) -> &[&'static Column<R>] {
-        let named = |name: &&str| self.all.iter().find(|column| column.name == *name);
+        let column_of = |name: &&str| self.all.iter().find(|column| column.name == *name);
+        let listed = |names: &[&str]| names.iter().filter_map(column_of).collect();
         match view {
             View::Network => self.network.get_or_init(|| self.all.iter().collect()),
-            View::Partner => {
-                self.partner.get_or_init(|| self.of_partner.iter().filter_map(named).collect())
-            }
+            View::Partner => self.partner.get_or_init(|| listed(self.of_partner)),
+            View::Advertiser => self.advertiser.get_or_init(|| listed(self.of_advertiser)),
         }
     }
 }
@@ -146,13 +268,15 @@ impl View {
     #[must_use]
     pub fn shows(self, facet: Facet) -> bool {
         match facet {
-            Facet::Affiliate
-            | Facet::Advertiser
-            | Facet::OrderId
-            | Facet::Platform
-            | Facet::Browser
-            | Facet::City => self == View::Network,
-            Facet::Further(_) => self == View::Network || PARTNER_CLICK.contains(&facet.name()),
+            Facet::Advertiser | Facet::City => self == View::Network,
+            Facet::Affiliate | Facet::OrderId | Facet::Platform | Facet::Browser => {
+                self != View::Partner
+            }
+            Facet::Further(_) => match self {
+                View::Network => true,
+                View::Partner => PARTNER_CLICK.contains(&facet.name()),
+                View::Advertiser => ADVERTISER_CLICK.contains(&facet.name()),
+            },
             Facet::Offer
             | Facet::CouponCode
             | Facet::Sub(_)
@@ -168,10 +292,17 @@ impl View {
 
     /// The facets of the report, as far as this view shows them.
     pub(super) fn facets(self, report: ReportKind) -> Vec<Facet> {
-        // A filter of single clicks would tell the place of each, which partners do not see.
-        let tells_places = self == View::Network || report == ReportKind::Counts;
-        let is_shown = |facet: &Facet| self.shows(*facet) && (tells_places || !facet.is_place());
-        report.facets().filter(is_shown).collect()
+        // A filter of single clicks tells a value of each, so the value must be a column there.
+        let is_in_rows = |facet: Facet| match self {
+            View::Network => true,
+            View::Partner => !facet.is_place(),
+            View::Advertiser => {
+                !matches!(facet, Facet::Region | Facet::City | Facet::Platform | Facet::Browser)
+            }
+        };
+        let is_counted = report == ReportKind::Counts;
+        let is_known = |facet: &Facet| self.shows(*facet) && (is_counted || is_in_rows(*facet));
+        report.facets().filter(is_known).collect()
     }
 
     /// The statuses of the conversions in this view.
@@ -180,8 +311,11 @@ impl View {
             View::Network => {
                 &[Status::Approved, Status::Pending, Status::Rejected, Status::Invalid]
             }
-            // Postbacks that could not be attributed or read belong to no partner.
-            View::Partner => &[Status::Approved, Status::Pending, Status::Rejected],
+            // Postbacks that could not be attributed or read belong to no partner, and their errors
+            // are the network's.
+            View::Partner | View::Advertiser => {
+                &[Status::Approved, Status::Pending, Status::Rejected]
+            }
         }
     }
 
@@ -191,6 +325,7 @@ impl View {
         match self {
             View::Network => column.network_description(),
             View::Partner => column.partner_description(),
+            View::Advertiser => column.advertiser_description(),
         }
     }
 }
@@ -202,15 +337,16 @@ impl Viewer {
         match self {
             Viewer::Network => View::Network,
             Viewer::Partner(_) => View::Partner,
+            Viewer::Advertiser(_) => View::Advertiser,
         }
     }
 
-    /// The partner whose rows the report has; `None` for all rows.
-    #[must_use]
-    pub fn partner_id(self) -> Option<u32> {
+    /// The facet and the id that each row of the viewer has; `None` for all rows.
+    pub(super) fn own_rows(self) -> Option<(Facet, u32)> {
         match self {
             Viewer::Network => None,
-            Viewer::Partner(id) => Some(id),
+            Viewer::Partner(id) => Some((Facet::Affiliate, id)),
+            Viewer::Advertiser(id) => Some((Facet::Advertiser, id)),
         }
     }
 }
@@ -342,6 +478,74 @@ mod tests {
         );
     }
 
+    /// Names and descriptions of an advertiser's columns. Fails where the list names an unknown column.
+    fn for_advertisers<R>(mask: &'static ColumnMask<R>) -> Vec<(&'static str, &'static str)> {
+        assert_eq!(names(mask, View::Advertiser), mask.of_advertiser, "every name is a column's");
+        let columns = mask.columns(View::Advertiser).iter();
+        columns.map(|column| (column.name, View::Advertiser.description(column))).collect()
+    }
+
+    #[test]
+    fn advertisers_see_no_column_that_is_not_meant_for_them() {
+        let columns = [
+            for_advertisers(&clicks::COLUMNS),
+            for_advertisers(&clicks::RELATED_COLUMNS),
+            for_advertisers(&conversions::COLUMNS),
+            for_advertisers(&conversions::RELATED_COLUMNS),
+            for_advertisers(&entity::MEASURES),
+        ]
+        .concat();
+        let hidden = [
+            "payout",
+            "profit",
+            "margin",
+            "cpa",
+            "cpc",
+            "epc",
+            "advertiser",
+            "ip",
+            "agent",
+            "email",
+            "notes",
+            "error",
+            "bot",
+            "suspicion",
+            "conflict",
+            "uid",
+            "city",
+            "referer",
+        ];
+        for (name, description) in columns {
+            let mut words =
+                name.split('_').chain(description.split(|c: char| !c.is_alphanumeric()));
+            assert!(!words.any(|word| hidden.contains(&word)), "{name}: {description}");
+        }
+    }
+
+    #[test]
+    fn advertisers_filter_rows_by_nothing_that_the_rows_do_not_show() {
+        use Facet::{
+            Affiliate, Browser, Country, CouponCode, DeviceType, Event, Further, Offer, OrderId,
+            Platform, Region, SourceId, Status, Sub, TransactionId,
+        };
+        let facets = |report| View::Advertiser.facets(report);
+        let subs = [1, 2, 3, 4, 5].map(Sub);
+        let objects = [Offer, Affiliate, CouponCode];
+        let values = [DeviceType, Country, SourceId];
+        let further: Vec<Facet> = (0..15).map(Further).collect();
+        assert_eq!(further[14].name(), "adv10");
+        assert_eq!(facets(ReportKind::Clicks), [&objects[..], &subs, &values, &further].concat());
+        assert_eq!(
+            facets(ReportKind::Counts),
+            [&objects[..], &subs, &[DeviceType, Platform, Browser, Country, Region, SourceId]]
+                .concat()
+        );
+        assert_eq!(
+            facets(ReportKind::Conversions),
+            [&objects[..], &subs, &values, &[Status, TransactionId, OrderId, Event]].concat()
+        );
+    }
+
     #[test]
     fn partners_name_no_facet_that_is_not_meant_for_them() {
         let hidden = |report| {
@@ -362,7 +566,7 @@ mod tests {
 
     #[test]
     fn names_of_columns_are_unique_in_every_view() {
-        for view in [View::Network, View::Partner] {
+        for view in [View::Network, View::Partner, View::Advertiser] {
             let of_files = [
                 [names(&clicks::COLUMNS, view), names(&clicks::RELATED_COLUMNS, view)].concat(),
                 [names(&conversions::COLUMNS, view), names(&conversions::RELATED_COLUMNS, view)]

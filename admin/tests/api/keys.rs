@@ -275,8 +275,22 @@ const PARTNER_ROUTES: [(&str, &str); 17] = [
 ];
 
 /// Paths below `/v1/advertisers`.
-const ADVERTISER_ROUTES: [(&str, &str); 3] =
-    [("GET", "offers"), ("GET", "offers/9"), ("GET", "settings")];
+const ADVERTISER_ROUTES: [(&str, &str); 14] = [
+    ("GET", "offers"),
+    ("GET", "offers/9"),
+    ("GET", "settings"),
+    ("GET", "dashboard/summary"),
+    ("POST", "dashboard/summary"),
+    ("POST", "reporting/entity"),
+    ("POST", "reporting/entity/table"),
+    ("POST", "reporting/entity/table/export"),
+    ("POST", "reporting/daily"),
+    ("POST", "reporting/offer"),
+    ("POST", "reporting/clicks/stream"),
+    ("GET", "reporting/clicks/0123"),
+    ("POST", "reporting/conversions"),
+    ("GET", "reporting/conversions/0123"),
+];
 
 /// The error for a wrong key; `None` for a sufficient key.
 async fn barred(network: &Running, key: &str, method: &str, path: &str) -> Option<u16> {

@@ -29,13 +29,15 @@ const STREAM: StreamId = StreamId { node: 0, incarnation: 1, thread: 0 };
 /// 2026-06-15 12:00:00 UTC.
 pub(crate) const NOON_MS: u64 = 1_781_524_800_000;
 
-/// A visit of a code.
+/// A visit of a code, by default on offer 1 of advertiser 1.
 #[derive(Clone)]
 pub(crate) struct Visit {
     pub(crate) unix_ms: u64,
     pub(crate) code: &'static str,
     pub(crate) code_id: u32,
     pub(crate) partner_id: u32,
+    pub(crate) offer_id: u32,
+    pub(crate) advertiser_id: u32,
     pub(crate) reason: Reason,
     pub(crate) kind: VisitKind,
     pub(crate) tags: Vec<(Tag, &'static [u8])>,
@@ -43,13 +45,22 @@ pub(crate) struct Visit {
 
 impl Visit {
     pub(crate) fn new(code: &'static str, code_id: u32, partner_id: u32) -> Visit {
-        let (reason, kind) = (Reason::Redirected, VisitKind::Click);
-        Visit { unix_ms: NOON_MS, code, code_id, partner_id, reason, kind, tags: Vec::new() }
+        Visit {
+            unix_ms: NOON_MS,
+            code,
+            code_id,
+            partner_id,
+            offer_id: 1,
+            advertiser_id: 1,
+            reason: Reason::Redirected,
+            kind: VisitKind::Click,
+            tags: Vec::new(),
+        }
     }
 }
 
 impl Running {
-    /// Feeds these visits of offer 1 to the admin once; returns their transaction ids.
+    /// Feeds these visits to the admin once; returns their transaction ids.
     pub(crate) async fn visit(&self, visits: &[Visit]) -> Vec<String> {
         let store = rusqlite::Connection::open(self.dir().join("admin.db")).unwrap();
         let key = "SELECT click_id_key FROM meta";
@@ -90,9 +101,9 @@ fn block(key: &ClickIdKey, visits: &[Visit]) -> (Vec<u8>, Vec<String>) {
             unix_ms: visit.unix_ms,
             generation: 1,
             code_id: visit.code_id,
-            offer_id: 1,
+            offer_id: visit.offer_id,
             partner_id: visit.partner_id,
-            advertiser_id: 1,
+            advertiser_id: visit.advertiser_id,
             reason: visit.reason,
             kind: visit.kind,
             rule: 0,

@@ -10,8 +10,8 @@ use super::absent_parts::WithAbsentParts;
 use super::body::report_body;
 use super::output::{not_written, send_file};
 use super::paging::{PagingParameters, page_answer};
-use super::request::{PartnerViewer, ReportRequest};
-use super::rows::{ClickObject, PartnerClickObject};
+use super::request::{AdvertiserViewer, PartnerViewer, ReportRequest};
+use super::rows::{AdvertiserClickObject, ClickObject, PartnerClickObject};
 use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::state::Network;
@@ -59,6 +59,7 @@ macro_rules! click_stream {
 }
 click_stream!(Stream of ClickObject as ClickStream);
 click_stream!(PartnerStream of PartnerClickObject as PartnerClickStream);
+click_stream!(AdvertiserStream of AdvertiserClickObject as AdvertiserClickStream);
 
 /// The newest clicks of at most 14 days, 10,000 at most, or a page of them.
 #[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
@@ -85,6 +86,15 @@ pub(super) async fn partner_stream(
     request: ReportRequest<StreamRequest>,
 ) -> Result<Response, ApiError> {
     answer(viewer, ClickKind::All, request, PartnerStream::new).await
+}
+
+/// The newest clicks of your offers within at most 14 days, 5,000 at most, or a page of them.
+#[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((AdvertiserStream = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+pub(super) async fn advertiser_stream(
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request: ReportRequest<StreamRequest>,
+) -> Result<Response, ApiError> {
+    answer(viewer, ClickKind::All, request, AdvertiserStream::new).await
 }
 
 async fn answer<S: Serialize>(
@@ -128,4 +138,16 @@ pub(super) async fn partner_single(
 ) -> Result<Json<PartnerClickObject>, ApiError> {
     let click: ReportedClick = clicks.find(viewer, &id).await?;
     Ok(Json(PartnerClickObject::new(network, click)))
+}
+
+/// One click of your offers.
+#[utoipa::path(get, path = "/reporting/clicks/{transaction_id}", params(("transaction_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), responses((status = 200, body = AdvertiserClickObject)))]
+pub(super) async fn advertiser_single(
+    State(clicks): State<ClickReader>,
+    State(network): State<Network>,
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    Path(id): Path<String>,
+) -> Result<Json<AdvertiserClickObject>, ApiError> {
+    let click: ReportedClick = clicks.find(viewer, &id).await?;
+    Ok(Json(AdvertiserClickObject::new(network, click)))
 }

@@ -11,8 +11,8 @@ use super::absent_parts::WithAbsentParts;
 use super::body::report_body;
 use super::output::send_file;
 use super::paging::{PagingParameters, page_answer};
-use super::request::{PartnerViewer, ReportRequest};
-use super::rows::{ConversionObject, PartnerConversionObject};
+use super::request::{AdvertiserViewer, PartnerViewer, ReportRequest};
+use super::rows::{AdvertiserConversionObject, ConversionObject, PartnerConversionObject};
 use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::state::Network;
@@ -27,8 +27,8 @@ use crate::store::conversions::{ConversionId, HistoryEntry};
 
 report_body! {
     /// Which conversions. The query's filters are by `offer`, `coupon_code`, `status`,
-    /// `transaction_id`, `event`; and where it is not a partner who asks, by `affiliate`,
-    /// `advertiser`, `order_id`.
+    /// `transaction_id`, `event`; where it is not a partner who asks, by `affiliate` and `order_id`;
+    /// and for the network by `advertiser`.
     ConversionRequest as ConversionRequest {
     /// Base conversions.
     #[serde(default = "default_true")]
@@ -38,10 +38,11 @@ report_body! {
     #[serde(default = "default_true")]
     #[schema(default = true)]
     show_events: bool,
-    /// Only those that were reported again with another amount or currency. Not for partners.
+    /// Only those that were reported again with another amount or currency. For the network
+    /// alone.
     #[serde(default)]
     show_only_conflicts: bool,
-    /// Only those whose code may have leaked. Not for partners.
+    /// Only those whose code may have leaked. For the network alone.
     #[serde(default)]
     show_only_suspicious: bool,
     }
@@ -65,17 +66,37 @@ pub(super) struct Report {
     warnings: Vec<FieldWarning>,
 }
 
-/// Your conversions, the newest first.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = PartnerConversionReport)]
-pub(super) struct PartnerReport {
-    conversions: Vec<PartnerConversionObject>,
-    paging: Paging,
-    /// Parts of the request that were ignored.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    warnings: Vec<FieldWarning>,
+/// A page of conversions for a partner or an advertiser.
+macro_rules! own_conversions {
+    ($name:ident of $object:ident as $schema:ident) => {
+        /// Your conversions, the newest first.
+        #[derive(Serialize, utoipa::ToSchema)]
+        #[schema(as = $schema)]
+        pub(super) struct $name {
+            conversions: Vec<$object>,
+            paging: Paging,
+            /// Parts of the request that were ignored.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            #[schema(required = false)]
+            warnings: Vec<FieldWarning>,
+        }
+
+        impl $name {
+            fn json(
+                network: Network,
+                found: FoundConversions,
+                warnings: Vec<FieldWarning>,
+            ) -> Result<Response, ApiError> {
+                let paging = found.page.map(page_answer).ok_or_else(ApiError::inside)?;
+                let conversions = found.conversions.into_iter();
+                let conversions = conversions.map(|row| $object::new(network, row)).collect();
+                Ok(Json($name { conversions, paging, warnings }).into_response())
+            }
+        }
+    };
 }
+own_conversions!(PartnerReport of PartnerConversionObject as PartnerConversionReport);
+own_conversions!(AdvertiserReport of AdvertiserConversionObject as AdvertiserConversionReport);
 
 /// The newest conversions, and whether there are more.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -197,7 +218,17 @@ pub(super) async fn partner_report(
     PartnerViewer(viewer): PartnerViewer,
     request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
-    answer(viewer, request, ConversionExtent::Page, partner_json).await
+    answer(viewer, request, ConversionExtent::Page, PartnerReport::json).await
+}
+
+/// One page of the conversions of your offers, the newest first; as a file all of them, unless a page
+/// is named.
+#[utoipa::path(post, path = "/reporting/conversions", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((AdvertiserReport = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+pub(super) async fn advertiser_report(
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request: ReportRequest<ConversionRequest>,
+) -> Result<Response, ApiError> {
+    answer(viewer, request, ConversionExtent::Page, AdvertiserReport::json).await
 }
 
 async fn answer(
@@ -248,17 +279,6 @@ fn json(
     })
 }
 
-fn partner_json(
-    network: Network,
-    found: FoundConversions,
-    warnings: Vec<FieldWarning>,
-) -> Result<Response, ApiError> {
-    let paging = found.page.map(page_answer).ok_or_else(ApiError::inside)?;
-    let conversions = found.conversions.into_iter();
-    let conversions = conversions.map(|row| PartnerConversionObject::new(network, row)).collect();
-    Ok(Json(PartnerReport { conversions, paging, warnings }).into_response())
-}
-
 /// One conversion, how it was decided and what happened to it.
 #[utoipa::path(get, path = "/reporting/conversions/{conversion_id}", params(("conversion_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), responses((status = 200, body = ConversionWithHistory)))]
 pub(super) async fn single(
@@ -270,6 +290,19 @@ pub(super) async fn single(
     let found = store.read(move |connection| conversions::find(connection, View::Network, id));
     let (conversion, history) = found.await?;
     Ok(Json(ConversionWithHistory::new(network, conversion, history)))
+}
+
+/// One conversion of your offers.
+#[utoipa::path(get, path = "/reporting/conversions/{conversion_id}", params(("conversion_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), responses((status = 200, body = AdvertiserConversionObject)))]
+pub(super) async fn advertiser_single(
+    State(store): State<Store>,
+    State(network): State<Network>,
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    Path(id): Path<String>,
+) -> Result<Json<AdvertiserConversionObject>, ApiError> {
+    let id = parse_id(&id)?;
+    let found = store.read(move |connection| conversions::find_visible(connection, viewer, id));
+    Ok(Json(AdvertiserConversionObject::new(network, found.await?)))
 }
 
 pub(super) fn parse_id(id: &str) -> Result<ConversionId, ApiError> {

@@ -1,19 +1,23 @@
-//! `GET …/dashboard/summary`: the figures of today, yesterday, this month and the last one.
+//! `GET …/dashboard/summary`, for advertisers also as `POST`: the figures of today, yesterday, this
+//! month and the last one.
 
 use axum::Json;
 use axum::extract::State;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::request::PartnerViewer;
+use super::body::number_or_text;
+use super::request::{AdvertiserViewer, PartnerViewer};
 use crate::api::error::ApiError;
+use crate::api::request;
 use crate::catalog::FieldError;
+use crate::catalog::time_zones::zone_name;
 use crate::reports::entity::{self, EntityError, EntityExtent, EntityQuery, MEASURES, Sums};
 use crate::reports::period::PeriodQuery;
 use crate::reports::selection::Selection;
@@ -44,6 +48,10 @@ const FIGURES: [(&str, &str); 20] = [
     ("unique_click", "unique_click"),
 ];
 
+/// Everflow's further names of figures for advertisers.
+const ADVERTISER_FIGURES: [(&str, &str); 3] =
+    [("cost", "revenue"), ("events", "event"), ("imp", "imp")];
+
 /// A figure in four periods. Days and months are those of the network's time zone; money is in the
 /// network's currency.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -71,7 +79,7 @@ impl PartialSchema for Dashboard {
     fn schema() -> RefOr<Schema> {
         let figure: RefOr<Schema> = Ref::from_schema_name(FigureAnswer::name()).into();
         let about = "The figures `click`, `conversion`, `payout` and others; for the network also \
-                     `revenue`, `profit` and `gross_sales`";
+                     `revenue`, `profit` and `gross_sales`. Advertisers have `cost`, the same as `revenue`, and no `payout`";
         ObjectBuilder::new()
             .schema_type(Type::Object)
             .description(Some(about))
@@ -94,7 +102,7 @@ impl ToSchema for Dashboard {
 /// ignored.
 #[utoipa::path(get, path = "/dashboard/summary", responses((status = 200, body = Dashboard)))]
 pub(super) async fn summary(State(store): State<Store>) -> Result<Json<Dashboard>, ApiError> {
-    answer(store, Viewer::Network).await
+    answer(store, Viewer::Network, None).await
 }
 
 /// Your figures of today, yesterday, this month and the last one. Query parameters are ignored.
@@ -103,12 +111,46 @@ pub(super) async fn partner_summary(
     State(store): State<Store>,
     PartnerViewer(viewer): PartnerViewer,
 ) -> Result<Json<Dashboard>, ApiError> {
-    answer(store, viewer).await
+    answer(store, viewer, None).await
 }
 
-async fn answer(store: Store, viewer: Viewer) -> Result<Json<Dashboard>, ApiError> {
+/// Your figures of today, yesterday, this month and the last one. Query parameters are ignored.
+#[utoipa::path(get, path = "/dashboard/summary", responses((status = 200, body = Dashboard)))]
+pub(super) async fn advertiser_summary(
+    State(store): State<Store>,
+    AdvertiserViewer(viewer): AdvertiserViewer,
+) -> Result<Json<Dashboard>, ApiError> {
+    answer(store, viewer, None).await
+}
+
+/// The zone of the days and months.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DashboardRequest {
+    /// Everflow's number of the time zone, also as text; absent: the network's zone.
+    #[serde(default, deserialize_with = "number_or_text")]
+    #[schema(example = 67)]
+    timezone_id: Option<u32>,
+}
+
+/// The same in the time zone of the body.
+#[utoipa::path(post, path = "/dashboard/summary", request_body = DashboardRequest, responses((status = 200, body = Dashboard)))]
+pub(super) async fn advertiser_summary_in_zone(
+    State(store): State<Store>,
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request::Json(request): request::Json<DashboardRequest>,
+) -> Result<Json<Dashboard>, ApiError> {
+    answer(store, viewer, request.timezone_id).await
+}
+
+async fn answer(
+    store: Store,
+    viewer: Viewer,
+    timezone_id: Option<u32>,
+) -> Result<Json<Dashboard>, ApiError> {
     let now = Timestamp::now();
-    let counted = store.read(move |connection| Dashboard::count(connection, viewer, now));
+    let counted =
+        store.read(move |connection| Dashboard::count(connection, viewer, now, timezone_id));
     Ok(Json(counted.await?))
 }
 
@@ -117,15 +159,17 @@ impl Dashboard {
         connection: &ReadTx<'_>,
         viewer: Viewer,
         now: Timestamp,
+        timezone_id: Option<u32>,
     ) -> Result<Dashboard, EntityError> {
         let network = settings::read(connection)?.settings;
-        let zone = TimeZone::get(&network.time_zone).map_err(|error| {
-            let field = "time_zone".into();
-            EntityError::Invalid(vec![FieldError { field, error: error.to_string() }])
-        })?;
+        let zone = match timezone_id {
+            Some(id) => zone_name(id).map_err(|error| invalid("timezone_id", error))?,
+            None => &network.time_zone,
+        };
+        let zone = TimeZone::get(zone).map_err(|error| invalid("time_zone", error))?;
         let periods = Periods::at(zone.to_datetime(now).date());
         let sums = |(from, to): (Date, Date)| {
-            let query = query(from, to, &network.currency);
+            let query = query(from, to, timezone_id, &network.currency);
             Ok(entity::count(connection, viewer, &query, EntityExtent::File)?.summary())
         };
         let [today, yesterday, current_month, last_month] =
@@ -136,7 +180,11 @@ impl Dashboard {
         let sums = [today?, yesterday?, current_month?, last_month?];
         let columns = MEASURES.columns(viewer.view());
         let mut figures = Map::new();
-        for (name, measure) in FIGURES {
+        let more = match viewer {
+            Viewer::Advertiser(_) => &ADVERTISER_FIGURES[..],
+            Viewer::Network | Viewer::Partner(_) => &[],
+        };
+        for (name, measure) in FIGURES.iter().chain(more).copied() {
             if let Some(column) = columns.iter().find(|column| column.name == measure) {
                 let values = sums.each_ref().map(|sums| json!(column.value(sums)));
                 figures.insert(name.into(), json!(FigureAnswer::new(values)));
@@ -181,9 +229,13 @@ impl Periods {
     }
 }
 
-fn query(from: Date, to: Date, currency: &str) -> EntityQuery {
-    let period =
-        PeriodQuery { from: from.to_string(), to: to.to_string(), ..PeriodQuery::default() };
+fn invalid(field: &str, error: impl ToString) -> EntityError {
+    EntityError::Invalid(vec![FieldError { field: field.into(), error: error.to_string() }])
+}
+
+fn query(from: Date, to: Date, timezone_id: Option<u32>, currency: &str) -> EntityQuery {
+    let (from, to) = (from.to_string(), to.to_string());
+    let period = PeriodQuery { from, to, timezone_id, timezone: None };
     EntityQuery {
         selection: Selection { period, ..Selection::default() },
         breakdowns: vec!["date".into()],

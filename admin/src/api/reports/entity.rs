@@ -9,8 +9,8 @@ use super::absent_parts::{FACETS, WithAbsentParts};
 use super::body::report_body;
 use super::output::{not_written, send_file};
 use super::paging::{PagingParameters, page_answer};
-use super::request::{PartnerViewer, ReportRequest};
-use super::rows::{NetworkReporting, PartnerReporting};
+use super::request::{AdvertiserViewer, PartnerViewer, ReportRequest};
+use super::rows::{AdvertiserReporting, NetworkReporting, PartnerReporting};
 use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::catalog::FieldWarning;
@@ -24,7 +24,7 @@ report_body! {
     /// `coupon_code`, `date`, `hour`, `currency`, and one of `country`, `region`, `city`,
     /// `device_type`, `platform`, `browser`, `source_id` and `sub1` to `sub5`. A region is named as
     /// `US-WA`, a city as `Milton, US-WA`. Partners have no `affiliate`, `advertiser`, `city`,
-    /// `platform` and `browser`. Columns that only Everflow knows, such as `adset`, are ignored with
+    /// `platform` and `browser`, advertisers no `advertiser` and `city`. Columns that only Everflow knows, such as `adset`, are ignored with
     /// a warning.
     #[serde(default)]
     columns: Vec<ColumnRequest>,
@@ -201,6 +201,51 @@ pub(super) async fn partner_by_sub(
     request: ReportRequest<EntityRequest>,
 ) -> Result<Response, ApiError> {
     answer::<PartnerReporting>(viewer, request.by("sub1")).await
+}
+
+/// Counts the clicks and conversions of your offers by the columns.
+#[utoipa::path(post, path = "/reporting/entity", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<AdvertiserReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+pub(super) async fn advertiser_report(
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request: ReportRequest<EntityRequest>,
+) -> Result<Response, ApiError> {
+    answer::<AdvertiserReporting>(viewer, request).await
+}
+
+/// The same under another name.
+#[utoipa::path(post, path = "/reporting/entity/table", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<AdvertiserReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+pub(super) async fn advertiser_table(
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request: ReportRequest<EntityRequest>,
+) -> Result<Response, ApiError> {
+    answer::<AdvertiserReporting>(viewer, request).await
+}
+
+/// The same as a file: `format` is csv where it is not said.
+#[utoipa::path(post, path = "/reporting/entity/table/export", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<AdvertiserReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+pub(super) async fn advertiser_export(
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request: ReportRequest<EntityRequest>,
+) -> Result<Response, ApiError> {
+    answer::<AdvertiserReporting>(viewer, request.prefer_file()).await
+}
+
+/// Counts the clicks and conversions of your offers by day; columns of the body are ignored.
+#[utoipa::path(post, path = "/reporting/daily", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<AdvertiserReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+pub(super) async fn advertiser_by_day(
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request: ReportRequest<EntityRequest>,
+) -> Result<Response, ApiError> {
+    answer::<AdvertiserReporting>(viewer, request.by("date")).await
+}
+
+/// Counts the clicks and conversions of your offers by offer; columns of the body are ignored.
+#[utoipa::path(post, path = "/reporting/offer", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<AdvertiserReporting> = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+pub(super) async fn advertiser_by_offer(
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request: ReportRequest<EntityRequest>,
+) -> Result<Response, ApiError> {
+    answer::<AdvertiserReporting>(viewer, request.by("offer")).await
 }
 
 impl ReportRequest<EntityRequest> {

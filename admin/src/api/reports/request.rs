@@ -93,3 +93,16 @@ impl<S: Sync> FromRequestParts<S> for PartnerViewer {
         Ok(PartnerViewer(Viewer::Partner(id)))
     }
 }
+
+/// The advertiser of the request's API key. Any other key is refused, as by [`PartnerViewer`].
+pub(super) struct AdvertiserViewer(pub(super) Viewer);
+
+impl<S: Sync> FromRequestParts<S> for AdvertiserViewer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, state).await?;
+        let id = caller.advertiser_id.ok_or_else(ApiError::inside)?;
+        Ok(AdvertiserViewer(Viewer::Advertiser(id)))
+    }
+}

@@ -112,6 +112,11 @@ row_object!(PartnerClickObject(ReportedClick) as "PartnerClick", "All that a par
     View::Partner, clicks::COLUMNS.columns(View::Partner).iter().copied(),
     relationship: RelatedToPartnerClick);
 
+row_object!(AdvertiserClickObject(ReportedClick) as "AdvertiserClick",
+    "All that an advertiser sees of a click.":
+    View::Advertiser, clicks::COLUMNS.columns(View::Advertiser).iter().copied(),
+    relationship: RelatedToAdvertiserRow);
+
 row_object!(ConversionObject(ReportedConversion) as "Conversion", "A conversion, or an event of one.":
     View::Network, conversions::COLUMNS.columns(View::Network).iter().copied(),
     attribution: Attribution, relationship: RelatedToConversion);
@@ -121,6 +126,11 @@ row_object!(PartnerConversionObject(ReportedConversion) as "PartnerConversion",
     View::Partner, conversions::COLUMNS.columns(View::Partner).iter().copied(),
     relationship: RelatedToPartnerConversion);
 
+row_object!(AdvertiserConversionObject(ReportedConversion) as "AdvertiserConversion",
+    "All that an advertiser sees of a conversion.":
+    View::Advertiser, conversions::COLUMNS.columns(View::Advertiser).iter().copied(),
+    relationship: RelatedToAdvertiserRow);
+
 row_object!(NetworkReporting(Sums) as "Reporting",
     "What the network sees. Ratios of nothing are 0; percentages are of 100.":
     View::Network, reporting_columns(View::Network));
@@ -128,6 +138,10 @@ row_object!(NetworkReporting(Sums) as "Reporting",
 row_object!(PartnerReporting(Sums) as "PartnerReporting",
     "All that a partner sees of his clicks and sales. Ratios of nothing are 0; percentages are of\n100.":
     View::Partner, reporting_columns(View::Partner));
+
+row_object!(AdvertiserReporting(Sums) as "AdvertiserReporting",
+    "All that an advertiser sees of clicks and sales. Ratios of nothing are 0; percentages are of\n100.":
+    View::Advertiser, reporting_columns(View::Advertiser));
 
 row_object!(CodeLeakObject(CodeLeak) as "CodeLeak", "What one code brought by itself, without a click.":
     View::Network, code_leaks::COLUMNS.iter());
@@ -156,6 +170,13 @@ impl PartnerClickObject {
     }
 }
 
+impl AdvertiserClickObject {
+    pub(super) fn new(network: Network, row: ReportedClick) -> AdvertiserClickObject {
+        let relationship = RelatedToAdvertiserRow::new(network, row.related.clone());
+        AdvertiserClickObject { row, relationship }
+    }
+}
+
 impl ConversionObject {
     pub(super) fn new(network: Network, row: ReportedConversion) -> ConversionObject {
         let Related { offer, affiliate, advertiser } = row.related.clone();
@@ -181,6 +202,13 @@ impl PartnerConversionObject {
     }
 }
 
+impl AdvertiserConversionObject {
+    pub(super) fn new(network: Network, row: ReportedConversion) -> AdvertiserConversionObject {
+        let relationship = RelatedToAdvertiserRow::new(network, row.related.clone());
+        AdvertiserConversionObject { row, relationship }
+    }
+}
+
 impl From<Sums> for NetworkReporting {
     fn from(row: Sums) -> NetworkReporting {
         NetworkReporting { row }
@@ -190,6 +218,12 @@ impl From<Sums> for NetworkReporting {
 impl From<Sums> for PartnerReporting {
     fn from(row: Sums) -> PartnerReporting {
         PartnerReporting { row }
+    }
+}
+
+impl From<Sums> for AdvertiserReporting {
+    fn from(row: Sums) -> AdvertiserReporting {
+        AdvertiserReporting { row }
     }
 }
 
@@ -224,6 +258,23 @@ struct RelatedToConversion {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RelatedToPartnerConversion {
     offer: Option<RelatedOffer>,
+}
+
+/// The objects of an advertiser's row; null for none.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct RelatedToAdvertiserRow {
+    offer: Option<RelatedOffer>,
+    affiliate: Option<RelatedAffiliate>,
+}
+
+impl RelatedToAdvertiserRow {
+    fn new(network: Network, related: Related) -> RelatedToAdvertiserRow {
+        let Related { offer, affiliate, .. } = related;
+        RelatedToAdvertiserRow {
+            offer: offer.map(|object| RelatedOffer::new(network, object)),
+            affiliate: affiliate.map(|object| RelatedAffiliate::new(network, object)),
+        }
+    }
 }
 
 macro_rules! related {

@@ -25,7 +25,9 @@ use crate::reports::facet::Facet;
 use crate::reports::filters::{Conditions, FacetValue};
 use crate::reports::related::{self, HasRelated, Related, RelatedIds, RelatedNames};
 use crate::reports::table_export::ColumnExport;
-use crate::reports::view::{ColumnMask, PARTNER_CLICK, PARTNER_RELATED, View};
+use crate::reports::view::{
+    ADVERTISER_CLICK, ADVERTISER_RELATED, ColumnMask, PARTNER_CLICK, PARTNER_RELATED, View, Viewer,
+};
 use crate::store::rollups::Dimension;
 use crate::store::{ReadTx, StoreError, conversions, traffic_controls};
 use crate::table_file::{TableFile, TableWriter};
@@ -109,6 +111,14 @@ impl ArchivedClick {
 /// Whether a click matches the conditions. Runs before the click is copied out of its block.
 pub(super) fn matches(click: &Click<'_>, conditions: &Conditions, databases: &Databases) -> bool {
     conditions.match_row(|facet| facet_value(click, &click.head, databases, facet))
+}
+
+/// Whether a click is among the viewer's rows.
+pub(super) fn belongs_to(head: &ClickHead, viewer: Viewer) -> bool {
+    let own_rows = viewer.own_rows();
+    own_rows.is_none_or(|(facet, id)| {
+        facet.dimension().is_some_and(|dimension| dimension_id(head, dimension) == id)
+    })
 }
 
 /// The detour of a click that fail traffic sent to another offer.
@@ -232,11 +242,12 @@ fn control_of(click: &ArchivedClick) -> Option<u32> {
 }
 
 /// The columns of a click.
-pub static COLUMNS: ColumnMask<ReportedClick> = ColumnMask::new(&ALL, PARTNER_CLICK);
+pub static COLUMNS: ColumnMask<ReportedClick> =
+    ColumnMask::new(&ALL, PARTNER_CLICK, ADVERTISER_CLICK);
 
 /// Further columns of files.
 pub static RELATED_COLUMNS: ColumnMask<ReportedClick> =
-    ColumnMask::new(&FILE_COLUMNS, PARTNER_RELATED);
+    ColumnMask::new(&FILE_COLUMNS, PARTNER_RELATED, ADVERTISER_RELATED);
 
 static FILE_COLUMNS: [Column<ReportedClick>; 6] = related::columns();
 
@@ -372,10 +383,16 @@ static ALL: [Column<ReportedClick>; 60] = [
     .for_partners(
         "What you get for the click itself, where clicks are paid and it is a valid one; else 0.",
     ),
-    Column::text("revenue_type", "What the advertiser pays for.", |row| {
+    Column::text("revenue_type", "What the advertiser pays for.", |row: &ReportedClick| {
         row.click.terms_text(|terms| &terms.revenue_type)
-    }),
-    Column::amount("revenue", "As `payout`.", |row| row.click.amount(|pay| pay.revenue)),
+    })
+    .for_advertisers("What you pay for."),
+    Column::amount("revenue", "As `payout`.", |row: &ReportedClick| {
+        row.click.amount(|pay| pay.revenue)
+    })
+    .for_advertisers(
+        "What you pay for the click itself, where clicks are paid and it is a valid one; else 0.",
+    ),
     Column::text("currency_id", "", |row| row.click.terms_text(|terms| &terms.currency)),
     Column::text("sub6", "Empty where the click gave none, as all columns after it.", |row| {
         row.click.further(Tag::Sub6).into()

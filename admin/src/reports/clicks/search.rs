@@ -29,8 +29,8 @@ use crate::store::rows::Page;
 use crate::store::{ReadTx, Store, StoreError, bot_list, click_archive, meta, settings};
 
 const MAX_DAYS: u64 = 14;
-/// The most clicks of a partner's answer.
-const MAX_PARTNER_ROWS: usize = 5_000;
+/// The most clicks of an answer to a partner or an advertiser.
+const MAX_OWN_ROWS: usize = 5_000;
 /// Blocks of the first read, doubled up to [`MAX_BLOCKS_PER_READ`]: the newest blocks are often
 /// enough.
 const FIRST_BLOCKS: usize = 64;
@@ -154,7 +154,7 @@ impl ClickReader {
         let (period, page, conditions, bots) = checked.await?;
         let limit = match view {
             View::Network => MAX_ROWS,
-            View::Partner => MAX_PARTNER_ROWS,
+            View::Partner | View::Advertiser => MAX_OWN_ROWS,
         };
         let in_force = Arc::clone(&bots);
         let newest = Newest {
@@ -227,8 +227,8 @@ impl ClickReader {
                 ClickLookupError::NotArrived(id)
             });
         };
-        // Another partner's click gets the answer of a missing one, so ids cannot be probed.
-        if viewer.partner_id().is_some_and(|partner_id| partner_id != click.head.partner_id) {
+        // A click of others gets the answer of a missing one, so ids cannot be probed.
+        if !row::belongs_to(&click.head, viewer) {
             return Err(ClickLookupError::NotArrived(id));
         }
         let clicks = self.complete::<ClickLookupError>(viewer.view(), in_force, vec![click]);

@@ -8,7 +8,10 @@ use crate::attribution::postback_fields::url_without_secrets;
 use crate::conversions::change::why_not_approvable;
 use crate::reports::column::Column;
 use crate::reports::related::{self, HasRelated, Related, RelatedIds, RelatedNames};
-use crate::reports::view::{ColumnMask, PARTNER_CONVERSION, PARTNER_RELATED, View};
+use crate::reports::view::{
+    ADVERTISER_CONVERSION, ADVERTISER_RELATED, ColumnMask, PARTNER_CONVERSION, PARTNER_RELATED,
+    View,
+};
 use crate::store::conversions::{Channel, Conversion, ConversionRow, Rank};
 use crate::store::{ReadTx, StoreError};
 
@@ -78,11 +81,12 @@ fn reported<'a>(buyer: &'a str, sender: &'a str) -> Cow<'a, str> {
 }
 
 /// The columns of a conversion.
-pub static COLUMNS: ColumnMask<ReportedConversion> = ColumnMask::new(&ALL, PARTNER_CONVERSION);
+pub static COLUMNS: ColumnMask<ReportedConversion> =
+    ColumnMask::new(&ALL, PARTNER_CONVERSION, ADVERTISER_CONVERSION);
 
 /// Further columns of files.
 pub static RELATED_COLUMNS: ColumnMask<ReportedConversion> =
-    ColumnMask::new(&FILE_COLUMNS, PARTNER_RELATED);
+    ColumnMask::new(&FILE_COLUMNS, PARTNER_RELATED, ADVERTISER_RELATED);
 
 static FILE_COLUMNS: [Column<ReportedConversion>; 7] = {
     let [offer_id, offer, affiliate_id, affiliate, advertiser_id, advertiser] = related::columns();
@@ -100,7 +104,8 @@ static ALL: [Column<ReportedConversion>; 68] = [
     }),
     Column::integer("time_saved", "When it was last changed.", |row| row.conversion.time_saved),
     Column::status("status", "", |row: &ReportedConversion| row.conversion.status)
-        .for_partners("`approved`, `pending` or `rejected`."),
+        .for_partners("`approved`, `pending` or `rejected`.")
+        .for_advertisers("`approved`, `pending` or `rejected`."),
     Column::id(
         "error_code",
         "Why it does not count, or not as yet: Everflow's numbers, and ours from 1001 on; 0 for nothing.",
@@ -123,7 +128,8 @@ static ALL: [Column<ReportedConversion>; 68] = [
     Column::amount("payout", "", |row: &ReportedConversion| row.conversion.payout.into())
         .for_partners("What you get."),
     Column::text("revenue_type", "", |row| row.conversion.revenue_type.as_str().into()),
-    Column::amount("revenue", "", |row| row.conversion.revenue.into()),
+    Column::amount("revenue", "", |row: &ReportedConversion| row.conversion.revenue.into())
+        .for_advertisers("What you pay."),
     Column::amount("sale_amount", "After refunds and adjustments; 0 for a refund.", |row| {
         row.conversion.sale_amount.into()
     }),
@@ -135,7 +141,8 @@ static ALL: [Column<ReportedConversion>; 68] = [
     Column::text("currency_id", "Of payout and revenue.", |row: &ReportedConversion| {
         row.conversion.currency.as_str().into()
     })
-    .for_partners(""),
+    .for_partners("")
+    .for_advertisers("Of `revenue`."),
     Column::text(
         "sale_currency_id",
         "Of `sale_amount` and `amount`: as they were reported.",

@@ -36,9 +36,9 @@ pub struct ConversionQuery {
     pub show_conversions: bool,
     /// Events.
     pub show_events: bool,
-    /// Only conversions that were reported again with another amount or currency. Not for partners.
+    /// Only conversions that were reported again with another amount or currency. For the network alone.
     pub show_only_conflicts: bool,
-    /// Only conversions whose code may have leaked. Not for partners.
+    /// Only conversions whose code may have leaked. For the network alone.
     pub show_only_suspicious: bool,
 }
 
@@ -98,7 +98,7 @@ pub struct ConversionSearch {
 }
 
 impl ConversionSearch {
-    /// Checks the query, and confines a partner to its own conversions.
+    /// Checks the query, and confines partners and advertisers to their own conversions.
     ///
     /// # Errors
     /// When the query is wrong, or the store cannot be read.
@@ -220,6 +220,50 @@ pub fn find(
     Ok((conversion, history))
 }
 
+/// Finds a conversion by its id, if the viewer may see the conversion.
+///
+/// # Errors
+/// When the viewer sees no such conversion, or the store cannot be read.
+pub fn find_visible(
+    connection: &ReadTx<'_>,
+    viewer: Viewer,
+    id: ConversionId,
+) -> Result<ReportedConversion, ConversionLookupError> {
+    let unknown = || ConversionLookupError::Unknown(id);
+    let unix_ms = conversions::get(connection, id)?.ok_or_else(unknown)?.conversion.unix_ms;
+    let view = viewer.view();
+    // The conditions of the list decide, so both always agree.
+    let filters = Filters {
+        unix_ms: Some(unix_ms..unix_ms + 1),
+        statuses: view.statuses().to_vec(),
+        ..visible_to(viewer)
+    };
+    let mut found = None;
+    conversions::each(connection, &filters, |row| {
+        found = Some(row).filter(|row| row.conversion.id == id);
+        found.is_none()
+    })?;
+    let row = found.ok_or_else(unknown)?;
+    complete(connection, view, vec![row])?.pop().ok_or_else(unknown)
+}
+
+/// The conditions that the viewer's conversions meet, beside their status.
+fn visible_to(viewer: Viewer) -> Filters {
+    let own = match viewer {
+        Viewer::Network => return Filters::default(),
+        Viewer::Partner(id) => Filters { affiliates: vec![id], ..Filters::default() },
+        Viewer::Advertiser(id) => Filters { advertisers: vec![id], ..Filters::default() },
+    };
+    Filters {
+        // Partners and advertisers see a refund in the conversion that it reduces, not as a row of
+        // its own.
+        is_refund: Some(false),
+        // Whoever knows a code could fill their lists with these.
+        excluded_error_codes: ErrorCode::UNPROVEN.map(ErrorCode::number).to_vec(),
+        ..own
+    }
+}
+
 /// The conversion of a click and its events, the newest first.
 pub fn of_click(
     connection: &ReadTx<'_>,
@@ -254,21 +298,15 @@ impl ConversionQuery {
     fn check_filters(&self, viewer: Viewer) -> Result<Filters, Vec<FieldError>> {
         let view = viewer.view();
         let mut problems = Problems::default();
+        // Terms of the query are added to these as alternatives, so no view has the facet by which
+        // its rows are confined.
         let mut filters = Filters {
-            affiliates: viewer.partner_id().into_iter().collect(),
-            // Partners see a refund in the conversion that it reduces, not as a row of its own.
-            is_refund: viewer.partner_id().map(|_| false),
-            // Whoever knows a code could fill a partner's list with these.
-            excluded_error_codes: match view {
-                View::Partner => ErrorCode::UNPROVEN.map(ErrorCode::number).to_vec(),
-                View::Network => Vec::new(),
-            },
             is_event: self.is_event().map_err(|error| vec![error])?,
             has_conflict: self.show_only_conflicts.then_some(true),
             is_suspicious: self.show_only_suspicious.then_some(true),
-            ..Filters::default()
+            ..visible_to(viewer)
         };
-        if view == View::Partner {
+        if view != View::Network {
             for (field, is_named) in [
                 ("show_only_conflicts", self.show_only_conflicts),
                 ("show_only_suspicious", self.show_only_suspicious),

@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 
 use crate::reports::amount::{Amount, decimal_from_billionths};
 use crate::reports::column::Column;
-use crate::reports::view::{ColumnMask, PARTNER_MEASURES, View};
+use crate::reports::view::{ADVERTISER_MEASURES, ColumnMask, PARTNER_MEASURES, View};
 use crate::store::rollups::Measures;
 
 /// A kind of money, in billionths.
@@ -24,8 +24,9 @@ type MoneyOf = fn(&Measures) -> i128;
 fn money_of(view: View) -> &'static [&'static [MoneyOf]] {
     match view {
         View::Network => &[&[payout, revenue], &[sale]],
-        // The currency of revenue or sales alone would tell a partner about them.
+        // The currency of money that a view hides would tell about that money.
         View::Partner => &[&[payout]],
+        View::Advertiser => &[&[revenue], &[sale]],
     }
 }
 
@@ -215,7 +216,8 @@ fn sale(money: &Measures) -> i128 {
 }
 
 /// The measures of a group. Ratios of nothing are 0; percentages are of 100.
-pub static MEASURES: ColumnMask<Sums> = ColumnMask::new(&ALL, PARTNER_MEASURES);
+pub static MEASURES: ColumnMask<Sums> =
+    ColumnMask::new(&ALL, PARTNER_MEASURES, ADVERTISER_MEASURES);
 
 /// The currency of a group's money, the last column of every view.
 pub static CURRENCY: Column<Sums> = Column::text(
@@ -232,7 +234,8 @@ static ALL: [Column<Sums>; 28] = [
          `gross_click` − `bot_click` − `invalid_click` − `duplicate_click`.",
         |sums: &Sums| sums.counts.total(),
     )
-    .for_partners("Visits that were sent on to an offer and are neither a bot's nor duplicates."),
+    .for_partners("Visits that were sent on to an offer and are neither a bot's nor duplicates.")
+    .for_advertisers("Visits that were sent on to an offer and are no duplicates."),
     Column::integer(
         "unique_click",
         "Of `total_click`, the first of a visitor on an offer within the offer's session.",
@@ -266,7 +269,8 @@ static ALL: [Column<Sums>; 28] = [
         "As `cv`: Everflow adds conversions after a mere impression, which are not made here.",
         |sums: &Sums| sums.counts.cv,
     )
-    .for_partners("As `cv`."),
+    .for_partners("As `cv`.")
+    .for_advertisers("As `cv`."),
     Column::integer("event", "Approved conversions of events.", |sums| sums.counts.event_cv),
     Column::integer("pending_cv", "Conversions and events that wait for approval.", |sums| {
         sums.counts.pending_cv
@@ -314,7 +318,10 @@ static ALL: [Column<Sums>; 28] = [
     Column::amount(
         "revenue",
         "What advertisers pay for approved conversions and events, and for clicks that are paid.",
-        |sums| sums.money(revenue),
+        |sums: &Sums| sums.money(revenue),
+    )
+    .for_advertisers(
+        "What you pay for approved conversions and events, and for clicks that are paid.",
     ),
     Column::amount("event_revenue", "Of `revenue`, the part for events.", |sums| {
         sums.money(event_revenue)

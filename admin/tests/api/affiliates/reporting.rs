@@ -175,25 +175,23 @@ fn sales(ids: &[String]) -> Vec<Conversion> {
 }
 
 /// A request to a route: path and body.
-type Asked = (String, Option<Value>);
+pub(crate) type Asked = (String, Option<Value>);
 
-fn asked(path: &str, bodies: impl IntoIterator<Item = Value>) -> Vec<Asked> {
+pub(crate) fn asked(path: &str, bodies: impl IntoIterator<Item = Value>) -> Vec<Asked> {
     bodies.into_iter().map(|body| (path.to_owned(), Some(body))).collect()
 }
 
-fn got(paths: impl IntoIterator<Item = String>) -> Vec<Asked> {
+pub(crate) fn got(paths: impl IntoIterator<Item = String>) -> Vec<Asked> {
     paths.into_iter().map(|path| (path, None)).collect()
 }
 
-fn june(over: Value) -> Value {
+pub(crate) fn june(over: Value) -> Value {
     with(json!({"from": "2026-06-10", "to": "2026-06-20"}), over)
 }
 
 /// Requests for data of others: by filter, by exclusion, by column and by order.
 fn tempting() -> Vec<Value> {
-    let filter = |resource: &str, value: Value| json!([{"resource_type": resource, "filter_id_value": value}]);
-    let mut tempting = vec![json!({})];
-    for (resource, value) in [
+    tempting_by(&[
         ("affiliate", json!(2)),
         ("affiliate", json!("2")),
         ("advertiser", json!(1)),
@@ -205,8 +203,15 @@ fn tempting() -> Vec<Value> {
         ("order_id", json!("MARK order")),
         ("sub1", json!("MARK sub")),
         ("email", json!("mark@buyer.example")),
-    ] {
-        tempting.push(json!({"query": {"filters": filter(resource, value.clone())}}));
+    ])
+}
+
+/// Filters and exclusions by these types, and other parts of bodies that may tell of hidden data.
+pub(crate) fn tempting_by(types: &[(&str, Value)]) -> Vec<Value> {
+    let filter = |resource: &str, value: &Value| json!([{"resource_type": resource, "filter_id_value": value}]);
+    let mut tempting = vec![json!({})];
+    for (resource, value) in types {
+        tempting.push(json!({"query": {"filters": filter(resource, value)}}));
         tempting.push(json!({"query": {"exclusions": filter(resource, value)}}));
     }
     tempting.extend([
@@ -220,7 +225,7 @@ fn tempting() -> Vec<Value> {
     tempting
 }
 
-fn entity_bodies() -> Vec<Value> {
+pub(crate) fn entity_bodies(temptations: Vec<Value>) -> Vec<Value> {
     let mut bodies = Vec::new();
     let every = [
         "offer",
@@ -247,12 +252,13 @@ fn entity_bodies() -> Vec<Value> {
         bodies.push(june(json!({"columns": [{"column": column}]})));
         bodies.push(june(json!({"columns": [{"column": "coupon_code"}, {"column": column}]})));
     }
-    for order in ["-revenue", "profit", "gross_sales", "rpc", "advertiser", "-payout"] {
+    for order in ["-revenue", "profit", "gross_sales", "rpc", "advertiser", "-payout", "epc"] {
         bodies.push(june(json!({"columns": [{"column": "offer"}], "order": order})));
     }
-    let temptations = tempting().into_iter();
     bodies.extend(
-        temptations.map(|over| with(june(json!({"columns": [{"column": "coupon_code"}]})), over)),
+        temptations
+            .into_iter()
+            .map(|over| with(june(json!({"columns": [{"column": "coupon_code"}]})), over)),
     );
     bodies
 }
@@ -267,7 +273,7 @@ fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>>
             "post",
             "/reporting/entity" | "/reporting/entity/table" | "/reporting/entity/table/export",
         ) => {
-            let mut questions = asked(template, entity_bodies());
+            let mut questions = asked(template, entity_bodies(tempting()));
             questions.extend(asked(
                 &format!("{template}?order_field=revenue&order_direction=desc"),
                 [june(json!({"columns": [{"column": "offer"}]}))],
@@ -309,7 +315,7 @@ fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>>
             questions
         }
         ("post", "/reporting/daily" | "/reporting/offer" | "/reporting/sub") => {
-            asked(template, entity_bodies())
+            asked(template, entity_bodies(tempting()))
         }
         ("get", "/dashboard/summary") => {
             got(["", "?network_affiliate_id=2"].map(|query| format!("{template}{query}")))
