@@ -136,6 +136,7 @@ fn next_steps(is_dry_run: bool) -> &'static str {
      \u{20}  start makes an admin key.\n\
      2. Set time zone and currency (PATCH /v1/networks/settings, or Control Center, Settings).\n\
      3. Create the tracking domains, point their DNS names at coupond, and import again if offers named one.\n\
+     \u{20}  Targeting by place needs databases of places (geo.databases); without them an offer for some places refuses all.\n\
      4. Give advertisers the new postback URL if its host changes: https://TRACKING-DOMAIN/?nid=1&…; set their\n\
      \u{20}  verification tokens.\n\
      5. Make API keys and users for partners and staff; those of the other network do not work here.\n\
