@@ -356,18 +356,17 @@ pub fn append_fitting<'a>(
     mut len: usize,
     tags: impl Iterator<Item = (Tag, &'a [u8])>,
 ) -> usize {
+    let room = &mut out[..MAX_RECORD_LEN];
     for (tag, value) in tags {
         let value = &value[..value.len().min(tag.max_len())];
-        let (at, end) = (len + TAG_HEAD_LEN, len + TAG_HEAD_LEN + value.len());
-        if end > MAX_RECORD_LEN {
-            continue;
-        }
-        out[len] = tag as u8;
-        out[len + 1..at].copy_from_slice(&(value.len() as u16).to_le_bytes());
-        out[at..end].copy_from_slice(value);
+        let end = len + TAG_HEAD_LEN + value.len();
+        let Some(field) = room.get_mut(len..end) else { continue };
+        field[0] = tag as u8;
+        field[1..TAG_HEAD_LEN].copy_from_slice(&(value.len() as u16).to_le_bytes());
+        field[TAG_HEAD_LEN..].copy_from_slice(value);
         len = end;
     }
-    out[..2].copy_from_slice(&(len as u16).to_le_bytes());
+    room[..2].copy_from_slice(&(len as u16).to_le_bytes());
     len
 }
 
