@@ -16,6 +16,11 @@ impl FurtherTexts {
         self.0.get(name).map_or("", String::as_str)
     }
 
+    /// All texts.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(String::as_str)
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

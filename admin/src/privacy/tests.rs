@@ -35,6 +35,7 @@ struct Visitor {
     agent: &'static str,
     referer: &'static str,
     email: &'static str,
+    ad_click_id: &'static str,
 }
 
 const ANNA: Visitor = Visitor {
@@ -42,12 +43,14 @@ const ANNA: Visitor = Visitor {
     agent: "AnnasBrowser/1.0",
     referer: "https://annas-blog.example/?page=7",
     email: "anna.smith@mail.example",
+    ad_click_id: "AnnasGclid77",
 };
 const BOB: Visitor = Visitor {
     address: [198, 51, 100, 12],
     agent: "BobsBrowser/2.0",
     referer: "https://bobs-page.example/",
     email: "bob@mail.example",
+    ad_click_id: "BobsGclid12",
 };
 
 struct Admin {
@@ -111,7 +114,8 @@ impl Admin {
                 kind: VisitKind::Click,
                 rule: 0,
             };
-            let tags: [(Tag, &[u8]); 5] = [
+            let tags: [(Tag, &[u8]); 6] = [
+                (Tag::Gclid, visitor.ad_click_id.as_bytes()),
                 (Tag::Sub1, b"newsletter"),
                 (Tag::Address, &visitor.address),
                 (Tag::UserAgent, visitor.agent.as_bytes()),
@@ -217,6 +221,10 @@ impl Admin {
                 ("click_user_agent", &agent),
                 ("click_referer", &referer),
                 ("click_language", "'de-AT'"),
+                ("buyer_address", &address),
+                ("buyer_user_agent", &agent),
+                ("buyer_id", "'U-7'"),
+                ("ad_click_ids", &text(&format!("{{\"gclid\":\"{}\"}}", visitor.ad_click_id))),
                 ("sub1", "'newsletter'"),
                 ("sale_amount", "'12.5'"),
                 ("payout", "'1'"),
@@ -291,7 +299,8 @@ impl Admin {
         let address = std::net::Ipv4Addr::from(visitor.address).to_string();
         let encoded = visitor.email.replace('@', "%40");
         let tagged = [&[128, 4, 0][..], &visitor.address].concat();
-        let needles: [&[u8]; 6] = [
+        let needles: [&[u8]; 7] = [
+            visitor.ad_click_id.as_bytes(),
             address.as_bytes(),
             visitor.agent.as_bytes(),
             visitor.referer.as_bytes(),
@@ -369,9 +378,22 @@ async fn shop() -> (Admin, TransactionId, TransactionId) {
 #[tokio::test]
 async fn what_is_erased_by_address_stands_in_no_byte_and_all_else_stays() {
     let (admin, ..) = shop().await;
-    assert_eq!(admin.knows(ANNA).len(), 6, "the test looks in the wrong places");
+    admin.row("affiliate", &[("account_status", "'active'")]).await;
+    let all = [("affiliate_id", "1"), ("offer_id", "NULL"), ("entry_id", "NULL")];
+    let postback = [("pixel_status", "'active'"), ("pixel_type", "'conversion'")];
+    admin.row("pixel", &[&all[..], &postback].concat()).await;
+    let anna = format!("'https://p.example/?g={}'", ANNA.ad_click_id);
+    for (id, url) in [("0a", anna.as_str()), ("0b", "'https://p.example/'")] {
+        let id = format!("'{}'", id.repeat(16));
+        let delivery =
+            [("pixel_id", "1"), ("conversion_id", &*id), ("url", url), ("state", "'pending'")];
+        admin.row("pixel_delivery", &delivery).await;
+    }
+    assert_eq!(admin.knows(ANNA).len(), 7, "the test looks in the wrong places");
     let (reports, bobs) = (admin.reports().await, admin.knows(BOB).len());
     let done = admin.erase(ip(ANNA)).await;
+    let states = "SELECT group_concat(state) FROM pixel_delivery";
+    assert_eq!(admin.text(states).await, "dead,pending", "what names nobody is still sent");
     assert_eq!(done.stage, Stage::Done);
     let found = done.found;
     assert_eq!((found.clicks, found.postbacks, found.conversions), (Some(3), Some(1), Some(1)));

@@ -265,11 +265,11 @@ pub const DELIVERY_FILTERS: &[Filterable] = &[
     Filterable { field: "time_attempted", column: "time_attempted", kind: Compared::Time },
 ];
 
-/// Blanks the URLs of a conversion's deliveries that contain an e-mail address, which advertiser
-/// macros may have brought in. Pending deliveries among these become dead.
-pub fn erase_email(tx: &WriteTx<'_>, conversion: i64, email: &str) -> Result<(), StoreError> {
+/// Blanks the URLs of a conversion's deliveries that contain a personal text, which a macro brought
+/// in. Pending deliveries among these become dead.
+pub fn erase_text(tx: &WriteTx<'_>, conversion: i64, text: &str) -> Result<(), StoreError> {
     let mut encoded = Vec::new();
-    MacroSink::new(&mut encoded).push(email.as_bytes());
+    MacroSink::new(&mut encoded).push(text.as_bytes());
     let encoded = String::from_utf8_lossy(&encoded).to_ascii_lowercase();
     let sql = "UPDATE pixel_delivery SET url = '', state = iif(state = 'pending', 'dead', state), \
                last_error = iif(state = 'pending', 'erased before it was sent', last_error) \
@@ -329,7 +329,7 @@ mod tests {
         let tx = connection.transaction().unwrap();
         for number in 1..=3 {
             let writer = WriteTx::within(&tx, 1, Origin::new(Actor::Program));
-            erase_email(&writer, number, "anna+X@mail.example").unwrap();
+            erase_text(&writer, number, "anna+X@mail.example").unwrap();
         }
         tx.commit().unwrap();
         let left = |id| {

@@ -15,6 +15,7 @@ use rusqlite::params_from_iter;
 
 use super::Selector;
 use super::with_secure_delete;
+use crate::attribution::further_texts::FurtherTexts;
 use crate::store::{ReadTx, StoreError, WriteTx, partner_postbacks};
 
 /// Rows per transaction.
@@ -174,10 +175,15 @@ fn blank_conversions(
         without("steps", &said),
         without("notes", &said),
     );
+    for number in numbers {
+        for id in ad_click_ids(tx, *number)?.texts() {
+            partner_postbacks::erase_text(tx, *number, id)?;
+        }
+    }
     let blanked = each(tx, &sql, numbers)?;
     if let Selector::Email(email) = selector {
         for number in numbers {
-            partner_postbacks::erase_email(tx, *number, email)?;
+            partner_postbacks::erase_text(tx, *number, email)?;
         }
         let [plain, encoded] = values(selector);
         for column in ["adv1", "adv2", "adv3", "adv4", "adv5", "further"] {
@@ -192,6 +198,12 @@ fn blank_conversions(
         }
     }
     Ok(blanked)
+}
+
+/// The ids that ad networks gave a conversion's click.
+fn ad_click_ids(tx: &WriteTx<'_>, number: i64) -> Result<FurtherTexts, StoreError> {
+    let sql = "SELECT ad_click_ids FROM conversion WHERE number = ?1";
+    Ok(tx.prepare_cached(sql)?.query_row([number], |row| row.get(0))?)
 }
 
 /// SQL for a column's text without the texts of other columns.
