@@ -18,11 +18,12 @@ use crate::catalog::{AccountStatus, Advertiser, CouponStatus, Offer, PartnerVisi
 /// All known facts about the named objects. No `Debug`: advertisers hold secrets.
 #[derive(Clone)]
 pub struct Evidence {
-    /// When the postback was received, in Unix milliseconds.
+    /// When the postback was received, in Unix milliseconds; when the sale was made, where that
+    /// decides.
     pub received_ms: u64,
     /// When the sale was made, as the postback says; `None` if that was just before the receipt.
     pub sale_time: Option<SaleTime>,
-    /// The network's civil day at the receipt, for comparison with dates of codes and offers.
+    /// The network's civil day at that time, for comparison with dates of codes and offers.
     pub today: Date,
     pub network_id: u32,
     /// The currency of offers without a currency.
