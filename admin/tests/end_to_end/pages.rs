@@ -187,7 +187,8 @@ fn api_routes_named_in_pages_exist() {
             let is_prefix = routes.iter().any(|route| route.starts_with(&format!("{path}/")));
             let is_route = routes.contains(&without_names(path));
             let area = path.strip_suffix("/reporting").unwrap_or(path);
-            let is_area = ["/v1/networks", "/v1/affiliates", "/v1/advertisers"].contains(&area);
+            let is_area =
+                ["/v1/networks", "/v1/affiliates", "/v1/advertisers", "/v1/meta"].contains(&area);
             assert!(is_route || (is_area && is_prefix), "{}: no route `{span}`", page.name());
         }
     }
