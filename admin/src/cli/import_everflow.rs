@@ -17,7 +17,7 @@ use crate::store::{self, DedicatedConnection, Store, copy};
 
 #[derive(Debug, Args)]
 pub(super) struct ImportEverflowArgs {
-    /// The API: https://api.eflow.team, https://api-eu.eflow.team, or another installation's address
+    /// The API: `https://api.eflow.team`, `https://api-eu.eflow.team`, or another installation
     #[arg(long)]
     url: String,
     /// A file with the API key of the network to read, and nothing else
