@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::catalog::{TrackingDomain, parse_base_url, time_zones};
+use crate::catalog::time_zones::zone_name;
+use crate::catalog::{TrackingDomain, parse_base_url};
 use crate::outgoing::address::Addresses;
 use crate::store::rows::{self, Query};
 use crate::store::{DedicatedConnection, StoreError, settings};
@@ -177,16 +178,14 @@ impl<'p> EverflowImport<'p> {
         let number = ["timezone_id", "reporting_timezone_id"]
             .iter()
             .find_map(|name| network.get(name)?.as_u64());
-        let numbered = number
-            .and_then(|number| usize::try_from(number).ok()?.checked_sub(1))
-            .and_then(|index| time_zones::NUMBERED.get(index));
+        let numbered = number.and_then(|number| zone_name(u32::try_from(number).ok()?).ok());
         let time_zone = text(&["timezone", "time_zone"]);
         let id = network.get("network_id").and_then(Value::as_u64);
         self.report.network = NetworkFacts {
             network_id: id.and_then(|id| u32::try_from(id).ok()).unwrap_or(0),
             name: text(&["name", "displayed_name"]),
             time_zone: match numbered {
-                Some(name) if time_zone.is_empty() => (*name).to_owned(),
+                Some(name) if time_zone.is_empty() => name.to_owned(),
                 _ => time_zone,
             },
             currency: text(&["currency_id", "default_currency_id", "currency"]),
