@@ -115,9 +115,10 @@ async fn create(
     parameters: UploadParameters,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let staged = incoming::stage(&uploads, parameters, request).await?;
+    let (staged, layout) = incoming::stage(&uploads, parameters, request).await?;
     let register = move |tx: &WriteTx<'_>| Ok(Saved { now: staged.register(tx)?, sequence: None });
-    edits.create(Wait::Saved, register, Upload::from).await
+    let render = move |counted| Upload::from(counted).with_layout(layout);
+    edits.create(Wait::Saved, register, render).await
 }
 
 /// Lists uploads.

@@ -118,23 +118,39 @@ fn a_file_is_read_in_another_way_without_scripts_and_on_a_phone() {
 
     // Days of another form, and a column without a field.
     page.set_size(360, 780);
-    page.goto(&console.url("/console/coupon-codes/bulk-add"));
-    let summaries = page.all_by_role("DisclosureTriangle");
-    summaries.iter().find(|summary| summary.name() == "Days and sheets").unwrap().click();
-    page.by_role("combobox", "Days in the file").choose("Day first, 31/12/2026");
+    let choose = || {
+        page.goto(&console.url("/console/coupon-codes/bulk-add"));
+        let summaries = page.all_by_role("DisclosureTriangle");
+        summaries.iter().find(|summary| summary.name() == "Days and sheets").unwrap().click();
+        page.by_role("combobox", "Days in the file").choose("Day first, 31/12/2026");
+    };
+    choose();
     let fits = || page.evaluate("document.documentElement.scrollWidth <= innerWidth");
     assert_eq!(fits(), true, "the page is wider than a phone");
     page.assert_accessible();
     page.screenshot("bulk-add-phone.png");
     let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+    let send = |text: &str| {
+        std::fs::write(file.path(), text).unwrap();
+        page.by_role("button", "File").upload(file.path());
+        page.by_role("button", "Upload").click();
+    };
     let text = format!("{},end_date,Colour\n1,1,DAY1,active,31/12/2030,red\n", HEADER.trim_end());
-    std::fs::write(file.path(), text).unwrap();
-    page.by_role("button", "File").upload(file.path());
-    page.by_role("button", "Upload").click();
+    send(&text);
     page.wait_for_text("The one row is right.");
     page.wait_for_text("\"Colour\": no field has this name, so the column was left out.");
     assert_eq!(page.by_role("textbox", "End, row 1").value(), "2030-12-31");
     assert_eq!(fits(), true, "the page is wider than a phone");
+    // Choices of the form are still chosen on the page that asks for the columns.
+    choose();
+    page.by_role("textbox", "Sheet (optional)").fill("March & April");
+    send(&text.replace("coupon_code", "Word"));
+    page.wait_for_text("No field has the name “Word”.");
+    assert_eq!(page.by_role("textbox", "Sheet of a workbook (optional)").value(), "March & April");
+    page.by_role("combobox", "Field of column 3, Word").choose("Coupon code");
+    page.by_role("button", "Read the rows so").click();
+    page.wait_for_text("The one row is right.");
+    assert_eq!(page.by_role("textbox", "End, row 1").value(), "2030-12-31");
     upload(&page, &console, "bulk-add", &workbook(), "The one row is right.");
     page.by_role("button", "Create 1 code").click();
     page.wait_for_text("1 created");

@@ -21,12 +21,12 @@ use crate::api::error::ApiError;
 use crate::import::Layout;
 use crate::uploads::{Bounds, Piece, Staged, Uploads, pieces};
 
-/// Stages the file of a request.
+/// Stages the file of a request; also returns the layout as the request describes it.
 pub(super) async fn stage(
     uploads: &Uploads,
     mut parameters: UploadParameters,
     request: Request,
-) -> Result<Staged, ApiError> {
+) -> Result<(Staged, Layout), ApiError> {
     let source = open(request, uploads.bounds(), &mut parameters).await?;
     let UploadParameters { intent, layout, keeps_unclear } = parameters;
     let (to, from) = pieces();
@@ -43,9 +43,9 @@ pub(super) async fn stage(
         let _ = to.send(last).await;
         brought
     };
-    match tokio::join!(bring, uploads.stage(intent, layout, keeps_unclear, from)) {
+    match tokio::join!(bring, uploads.stage(intent, layout.clone(), keeps_unclear, from)) {
         (Err(error), _) => Err(error),
-        (Ok(()), staged) => Ok(staged?),
+        (Ok(()), staged) => Ok((staged?, layout)),
     }
 }
 

@@ -17,8 +17,8 @@ use crate::api::answer::{Answer, Paging};
 use crate::api::error::ApiError;
 use crate::api::schema::{Row, field, merged};
 use crate::catalog::{BulkMode, COLUMNS, Cells};
-use crate::import::CommitPhase;
 use crate::import::edit::{CellEdit, NamedCells};
+use crate::import::{CommitPhase, Layout, Separator};
 use crate::store::rows::{Listed, Page};
 use crate::store::staging::{self, Counts, FaultGroup, Summary};
 use crate::store::uploads::Outcome;
@@ -46,6 +46,31 @@ pub(super) struct Upload {
     /// The result of the commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     committed: Option<UploadOutcome>,
+    /// The layout that the request described, in the answer to an upload with the status `unread`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layout: Option<UploadLayout>,
+}
+
+/// The parameters of an upload for the whole file. The next requests repeat them, since a file that
+/// is not read yet is kept without them.
+#[derive(Serialize, utoipa::ToSchema)]
+struct UploadLayout {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    delimiter: Option<Separator>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    sheet: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    date_format: Option<String>,
+}
+
+impl From<Layout> for UploadLayout {
+    fn from(layout: Layout) -> UploadLayout {
+        let date_format = layout.date_format.map(|format| format.to_string());
+        UploadLayout { delimiter: layout.separator, sheet: layout.sheet, date_format }
+    }
 }
 
 /// The progress of a commit.
@@ -78,6 +103,7 @@ impl PartialSchema for Upload {
         let mut upload = field::<Vec<String>>(field::<String>(upload, "status"), "warnings");
         upload.properties.insert("saving".into(), SavingProgress::schema());
         upload.properties.insert("committed".into(), UploadOutcome::schema());
+        upload.properties.insert("layout".into(), UploadLayout::schema());
         upload.into()
     }
 }
@@ -89,6 +115,7 @@ impl ToSchema for Upload {
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         SavingProgress::schemas(schemas);
+        UploadLayout::schemas(schemas);
     }
 }
 
@@ -115,11 +142,20 @@ impl From<Counted> for Upload {
             time_expires: upload.time_expires,
             saving: None,
             committed: upload.outcome.map(UploadOutcome::from),
+            layout: None,
         }
     }
 }
 
 impl Upload {
+    /// Adds the layout of the request to an upload that is not read yet.
+    pub(super) fn with_layout(mut self, layout: Layout) -> Upload {
+        if self.status == "unread" {
+            self.layout = Some(layout.into());
+        }
+        self
+    }
+
     pub(super) fn with_saving(mut self, uploads: &Uploads) -> Upload {
         if self.committed.is_none()
             && let Some(progress) = uploads.commit_progress(self.upload_id)

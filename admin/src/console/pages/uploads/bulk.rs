@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde_json::json;
 
-use super::{API, page_of, rows_page};
+use super::{API, columns, rows_page};
 use crate::access::Right;
 use crate::catalog::BulkMode;
 use crate::console::ConsoleState;
@@ -189,8 +189,7 @@ async fn receive(
     let forwarded = forwarded.body(body).map_err(|_| PageError::not_found())?;
     let answer = match state.api.answer(viewer, forwarded).await {
         Ok(answer) if answer.body["status"] == "unread" => {
-            let path = format!("{}/columns", page_of(upload_id(&answer)));
-            return Ok(lead_to(&parts.headers, &path));
+            return Ok(lead_to(&parts.headers, &columns::page_after(&answer)));
         }
         Ok(answer) if answer.number("rows") == 0 => {
             discard_empty(state, viewer, &answer).await?;
@@ -243,10 +242,6 @@ fn refuse(headers: &HeaderMap, viewer: &Viewer, mode: BulkMode, error: &str) -> 
     }
     let form = Form::wrong(&Submitted::default(), "file", error);
     refused(&BulkPage::new(viewer, mode, form))
-}
-
-fn upload_id(answer: &ApiAnswer) -> u32 {
-    u32::try_from(answer.number("upload_id")).unwrap_or_default()
 }
 
 fn lead_to(headers: &HeaderMap, path: &str) -> Response {

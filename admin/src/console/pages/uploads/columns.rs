@@ -14,7 +14,7 @@ use super::{API, page_of, rows_page};
 use crate::access::Right;
 use crate::catalog::COLUMNS;
 use crate::console::ConsoleState;
-use crate::console::api_client::{ApiRequest, Refusal};
+use crate::console::api_client::{ApiAnswer, ApiRequest, Refusal};
 use crate::console::error_page::PageError;
 use crate::console::form::{Form, FormField, Kind, Submitted};
 use crate::console::format;
@@ -180,6 +180,16 @@ pub(super) async fn show(
 
 /// Parameters of the whole file, which are the names of inputs, too.
 const SAID: [&str; 4] = ["encoding", "delimiter", "date_format", "sheet"];
+
+/// The address of the page for a file that the API keeps unread. Choices of the form that brought
+/// the file are chosen there again.
+pub(super) fn page_after(answer: &ApiAnswer) -> String {
+    let id = u32::try_from(answer.number("upload_id")).unwrap_or_default();
+    let mut path = format!("{}/columns", page_of(id));
+    let layout = &answer.body["layout"];
+    push_all(&mut path, SAID.into_iter().filter_map(|name| Some((name, layout[name].as_str()?))));
+    path
+}
 
 /// The form as the beginning of the file fills it.
 fn form_of(preview: &FilePreview) -> Form {
