@@ -52,7 +52,7 @@ pub use validation::validate_rows;
 pub use header::{FileColumn, needed};
 pub use layout::{ColumnChoice, ColumnRef, FieldValue, Layout, Separator, field_place};
 pub use preview::{Preview, PreviewRow, doubtful_encoding, preview};
-pub use read_error::ReadError;
+pub use read_error::{HeaderProblem, ReadError};
 pub use workbook::WorkbookError;
 
 use rows::{FileRow, Rows};

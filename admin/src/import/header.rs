@@ -3,7 +3,7 @@
 use csv::ByteRecord;
 
 use super::layout::{ColumnChoice, Layout, alias_place, field_place};
-use super::read_error::ReadError;
+use super::read_error::{HeaderProblem, ReadError};
 use crate::catalog::text::trim_invisible;
 use crate::catalog::{BulkMode, COLUMNS, Cells};
 
@@ -61,9 +61,10 @@ impl Header {
         mode: BulkMode,
         layout: &Layout,
         columns: &[FileColumn],
+        line: u64,
     ) -> Result<Header, ReadError> {
         if let Some(problem) = problems(mode, layout, columns).into_iter().next() {
-            return Err(problem);
+            return Err(ReadError::Header { line, problem });
         }
         let mut header = Header {
             places: [None; COLUMNS.len()],
@@ -92,17 +93,22 @@ impl Header {
     }
 }
 
-/// The columns of a header with their fields.
+/// The columns of the header at `line`, with their fields.
 ///
 /// # Errors
 /// When the header is not text.
-pub(super) fn columns(layout: &Layout, record: &ByteRecord) -> Result<Vec<FileColumn>, ReadError> {
+pub(super) fn columns(
+    layout: &Layout,
+    record: &ByteRecord,
+    line: u64,
+) -> Result<Vec<FileColumn>, ReadError> {
     let is_blank =
         |cell: &[u8]| std::str::from_utf8(cell).is_ok_and(|name| trim_invisible(name).is_empty());
     let count = record.iter().collect::<Vec<_>>().iter().rposition(|cell| !is_blank(cell));
     let cells = record.iter().take(count.map_or(0, |last| last + 1));
     let columns = cells.enumerate().map(|(place, cell)| column(layout, place + 1, cell));
-    let mut columns = columns.collect::<Result<Vec<FileColumn>, ReadError>>()?;
+    let columns: Option<Vec<FileColumn>> = columns.collect();
+    let mut columns = columns.ok_or(ReadError::NotUtf8 { line })?;
     let documented: Vec<usize> = columns.iter().filter_map(|column| column.field).collect();
     for column in columns.iter_mut().filter(|column| column.is_unknown()) {
         // The documented name of a field comes first, whatever its other names hold.
@@ -131,24 +137,29 @@ pub(super) fn unknown_columns(columns: &[FileColumn]) -> Option<String> {
     Some(format!("{}: {left_out}", names.join(", ")))
 }
 
-fn column(layout: &Layout, position: usize, cell: &[u8]) -> Result<FileColumn, ReadError> {
+/// `None` for a cell that is not text.
+fn column(layout: &Layout, position: usize, cell: &[u8]) -> Option<FileColumn> {
     let name = std::str::from_utf8(cell).ok().filter(|name| !name.contains('\0'));
-    let name = trim_invisible(name.ok_or(ReadError::NotUtf8 { line: 1 })?);
+    let name = trim_invisible(name?);
     let chosen = layout.columns.iter().find(|choice| choice.column.is_of(position, name));
     let field = chosen.map_or_else(|| field_place(name), |choice| choice.field);
     let is_ignored = field.is_none() && (chosen.is_some() || OWN_COLUMNS.contains(&name));
     let name = name.chars().take(MAX_NAME_CHARACTERS).collect();
-    Ok(FileColumn { name, field, is_ignored })
+    Some(FileColumn { name, field, is_ignored })
 }
 
 /// All reasons why rows cannot be read under this header.
-pub(super) fn problems(mode: BulkMode, layout: &Layout, columns: &[FileColumn]) -> Vec<ReadError> {
+pub(super) fn problems(
+    mode: BulkMode,
+    layout: &Layout,
+    columns: &[FileColumn],
+) -> Vec<HeaderProblem> {
     let mut problems = Vec::new();
     for (place, column) in columns.iter().enumerate() {
         let is_same = |other: &FileColumn| column.field.is_some() && other.field == column.field;
         match column.field {
             Some(field) if columns[..place].iter().any(is_same) => {
-                problems.push(ReadError::Twice(COLUMNS[field]));
+                problems.push(HeaderProblem::Twice(COLUMNS[field]));
             }
             _ => {}
         }
@@ -157,18 +168,18 @@ pub(super) fn problems(mode: BulkMode, layout: &Layout, columns: &[FileColumn]) 
         !columns.iter().zip(1..).any(|(column, at)| choice.column.is_of(at, &column.name))
     };
     let absent = layout.columns.iter().filter(is_absent);
-    problems.extend(absent.map(|choice| ReadError::NoSuchColumn(choice.column.text())));
+    problems.extend(absent.map(|choice| HeaderProblem::NoSuchColumn(choice.column.text())));
     let has_column =
         |name: &str| columns.iter().any(|column| column.field.map(|at| COLUMNS[at]) == Some(name));
     let has_value = |name: &str| layout.values.iter().any(|value| COLUMNS[value.field] == name);
     let both = COLUMNS.into_iter().filter(|name| has_column(name) && has_value(name));
-    problems.extend(both.map(ReadError::ColumnAndValue));
+    problems.extend(both.map(HeaderProblem::ColumnAndValue));
     let has = |name: &str| has_column(name) || has_value(name);
     let missing: Vec<&str> = needed(mode).iter().copied().filter(|name| !has(name)).collect();
     if !missing.is_empty() {
-        problems.push(ReadError::Missing { missing, needed: needed(mode).join(", ") });
+        problems.push(HeaderProblem::Missing { missing, needed: needed(mode).join(", ") });
     } else if mode == BulkMode::Update && !COLUMNS[2..10].iter().any(|name| has(name)) {
-        problems.push(ReadError::NothingToSet);
+        problems.push(HeaderProblem::NothingToSet);
     }
     problems
 }

@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use super::encoding::first_line_not_utf8;
 use super::header::{self, FileColumn};
 use super::layout::{Layout, Separator};
-use super::read_error::ReadError;
+use super::read_error::{HeaderProblem, ReadError};
 use super::table::Table;
 use super::workbook::ARCHIVE_MARK;
 use crate::catalog::{BulkMode, COLUMNS, Encoding};
@@ -50,7 +50,8 @@ pub struct PreviewRow {
 /// When the file is no table.
 pub fn preview(mode: BulkMode, layout: &Layout, file: impl Read) -> Result<Preview, ReadError> {
     let mut table = Table::open(layout, file)?;
-    let columns = header::columns(layout, &table.record)?;
+    let line = table.header_line;
+    let columns = header::columns(layout, &table.record, line)?;
     let mut rows = Vec::new();
     while rows.len() < ROWS
         && let Some(line) = table.next_record()?
@@ -61,15 +62,17 @@ pub fn preview(mode: BulkMode, layout: &Layout, file: impl Read) -> Result<Previ
     }
     let problems = header::problems(mode, layout, &columns);
     let missing = problems.iter().find_map(|problem| match problem {
-        ReadError::Missing { missing, .. } => Some(missing.clone()),
+        HeaderProblem::Missing { missing, .. } => Some(missing.clone()),
         _ => None,
     });
+    let sentences =
+        problems.into_iter().map(|problem| ReadError::Header { line, problem }.to_string());
     Ok(Preview {
         encoding: table.encoding,
         separator: table.separator,
         rows,
         missing: missing.unwrap_or_default(),
-        problems: problems.iter().map(ToString::to_string).collect(),
+        problems: sentences.collect(),
         warnings: table.warning.iter().cloned().chain(header::unknown_columns(&columns)).collect(),
         columns,
     })

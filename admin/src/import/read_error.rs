@@ -37,28 +37,14 @@ pub enum ReadError {
         "line 1: the lines end with CR alone; save the file with lines that end with LF or CRLF"
     )]
     OnlyCr,
-    /// Required columns are missing.
-    #[error("line 1: there is no column {}; these must be there: {needed}", missing.join(", "))]
-    Missing {
-        /// The missing columns.
-        missing: Vec<&'static str>,
-        /// All required columns.
-        needed: String,
+    /// Rows cannot be read under the header.
+    #[error("line {line}: {problem}")]
+    Header {
+        /// First line of the header.
+        line: u64,
+        /// The first reason.
+        problem: HeaderProblem,
     },
-    /// An update has no column to set.
-    #[error("line 1: coupon_code only selects; at least one more column must say what to set")]
-    NothingToSet,
-    /// The request names a column that the file does not have.
-    #[error("line 1: the file has no column `{0}`, which the request names")]
-    NoSuchColumn(String),
-    /// The request gives a value for all rows to a field that has a column.
-    #[error(
-        "line 1: the file has a column for {0}; leave out the value for all rows, or ignore the column"
-    )]
-    ColumnAndValue(&'static str),
-    /// A column occurs twice.
-    #[error("line 1: the column {0} stands there twice")]
-    Twice(&'static str),
     /// The file ends within quotes.
     #[error("line {line}: a quote is opened in this row and never closed")]
     OpenQuote {
@@ -73,4 +59,31 @@ pub enum ReadError {
         /// The cause.
         source: std::io::Error,
     },
+}
+
+/// Why rows cannot be read under a header.
+#[derive(Debug, thiserror::Error)]
+pub enum HeaderProblem {
+    /// Required columns are missing.
+    #[error("there is no column {}; these must be there: {needed}", missing.join(", "))]
+    Missing {
+        /// The missing columns.
+        missing: Vec<&'static str>,
+        /// All required columns.
+        needed: String,
+    },
+    /// An update has no column to set.
+    #[error("coupon_code only selects; at least one more column must say what to set")]
+    NothingToSet,
+    /// The request names a column that the file does not have.
+    #[error("the file has no column `{0}`, which the request names")]
+    NoSuchColumn(String),
+    /// The request gives a value for all rows to a field that has a column.
+    #[error(
+        "the file has a column for {0}; leave out the value for all rows, or ignore the column"
+    )]
+    ColumnAndValue(&'static str),
+    /// A column occurs twice.
+    #[error("the column {0} stands there twice")]
+    Twice(&'static str),
 }

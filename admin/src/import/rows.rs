@@ -48,8 +48,9 @@ pub(super) struct FileRow {
 impl<R: Read> Rows<R> {
     pub(super) fn open(mode: BulkMode, layout: &Layout, file: R) -> Result<Rows<R>, ReadError> {
         let table = Table::open(layout, file)?;
-        let columns = header::columns(layout, &table.record)?;
-        let header = Header::new(mode, layout, &columns)?;
+        let line = table.header_line;
+        let columns = header::columns(layout, &table.record, line)?;
+        let header = Header::new(mode, layout, &columns, line)?;
         let warnings = table.warning.iter().cloned().chain(header::unknown_columns(&columns));
         let warnings = warnings.collect();
         let date_format = layout.date_format;
@@ -220,6 +221,8 @@ mod tests {
 
     use super::*;
     use crate::catalog::{CellChange, Encoding};
+    use crate::import::preview;
+    use crate::import::read_error::HeaderProblem;
     use csv::Terminator;
 
     fn read(file: &[u8]) -> Result<Vec<(u64, Row)>, ReadError> {
@@ -416,9 +419,13 @@ mod tests {
         let open = |header: &str| {
             Rows::open(BulkMode::Update, &Layout::default(), header.as_bytes()).map(drop)
         };
-        assert!(matches!(open("status\n"), Err(ReadError::Missing { .. })));
-        assert!(matches!(open("coupon_code\n"), Err(ReadError::NothingToSet)));
-        assert!(matches!(open("coupon_code,coupon_code_id\n"), Err(ReadError::NothingToSet)));
+        let problem = |header: &str| match open(header) {
+            Err(ReadError::Header { line: 1, problem }) => problem,
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(problem("status\n"), HeaderProblem::Missing { .. }));
+        assert!(matches!(problem("coupon_code\n"), HeaderProblem::NothingToSet));
+        assert!(matches!(problem("coupon_code,coupon_code_id\n"), HeaderProblem::NothingToSet));
         assert!(open("coupon_code,Notes\n").is_ok());
     }
 
@@ -433,9 +440,27 @@ mod tests {
             (b"offer_id,affiliate_id,coupon_code,status,internal_notes,notes\n", "Twice"),
         ];
         for (file, expected) in cases {
-            let error = read(file).unwrap_err();
-            assert!(format!("{error:?}").starts_with(expected), "{error:?} instead of {expected}");
+            let error = format!("{:?}", read(file).unwrap_err());
+            let error = error.strip_prefix("Header { line: 1, problem: ").unwrap_or(&error);
+            assert!(error.starts_with(expected), "{error} instead of {expected}");
         }
+    }
+
+    #[test]
+    fn errors_of_a_header_name_its_line() {
+        let lines = |file: &[u8]| {
+            let preview = preview(BulkMode::Add, &Layout::default(), file);
+            let shown =
+                preview.map_or_else(|error| error.to_string(), |found| found.problems.concat());
+            let refusal = read(file).unwrap_err().to_string();
+            assert_eq!(shown, refusal);
+            refusal.split(':').next().unwrap().to_owned()
+        };
+        assert_eq!(lines(b"sep=;\r\noffer_id;affiliate_id;coupon_code\r\n"), "line 2");
+        assert_eq!(lines(b"sep=;\noffer_id;affiliate_id;coupon_code;status;Status\n"), "line 2");
+        assert_eq!(lines(b"sep=;\n\xffffer_id;affiliate_id\n"), "line 2");
+        assert_eq!(lines(b"\n\noffer_id,\"affiliate\nid\",coupon_code\n1,,AAA\n"), "line 3");
+        assert_eq!(lines(b"offer_id,affiliate_id,coupon_code"), "line 1");
     }
 
     #[test]
@@ -455,7 +480,8 @@ mod tests {
         assert_eq!(rows[0].1.as_ref().unwrap().code, "AAA");
         assert!(warnings.len() == 1 && warnings[0].starts_with("`Code`: "), "{warnings:?}");
         let twice = "Code,Coupon,offer_id,affiliate_id,status\n";
-        assert!(matches!(read(twice.as_bytes()), Err(ReadError::Twice("coupon_code"))));
+        let refusal = read(twice.as_bytes()).unwrap_err().to_string();
+        assert_eq!(refusal, "line 1: the column coupon_code stands there twice");
     }
 
     #[test]

@@ -26,6 +26,8 @@ type Again<R> = Chain<Cursor<Vec<u8>>, R>;
 pub(super) struct Table<R> {
     records: Records<R>,
     pub(super) record: ByteRecord,
+    /// First line of the header; 1 in an empty file.
+    pub(super) header_line: u64,
     pub(super) encoding: Encoding,
     pub(super) separator: Separator,
     /// What was left out of a workbook.
@@ -66,20 +68,21 @@ impl<R: Read> Table<R> {
         let text = Cursor::new(start).chain(text);
         let lines_before = named.map_or(0, |_| 1);
         let mut records = Box::new(TextRecords::new(text, separator, lines_before));
-        let record = records.header()?;
+        let (header_line, record) = records.header()?;
         let records = Records::Text(records);
-        Ok(Table { records, record, encoding, separator, warning: None })
+        Ok(Table { records, record, header_line, encoding, separator, warning: None })
     }
 
     fn open_workbook(layout: &Layout, file: Again<R>) -> Result<Table<R>, ReadError> {
         let mut file = CountedRead { file, bytes: 0 };
         let mut workbook = Workbook::open(&mut file, layout.sheet.as_deref())?;
         let header = workbook.next_row()?;
-        let record = header.map(|header| header.cells).unwrap_or_default();
+        let (header_line, record) =
+            header.map_or((1, ByteRecord::new()), |header| (header.number, header.cells));
         let warning = workbook.warning.take();
         let records = Records::Workbook { workbook, bytes: file.bytes };
         let (encoding, separator) = (Encoding::Utf8, Separator::Comma);
-        Ok(Table { records, record, encoding, separator, warning })
+        Ok(Table { records, record, header_line, encoding, separator, warning })
     }
 
     pub(super) fn bytes_read(&self) -> u64 {
@@ -121,14 +124,16 @@ impl<R: Read> TextRecords<R> {
         TextRecords { reader, counts, lines_before }
     }
 
-    /// The first record; empty in an empty file.
-    fn header(&mut self) -> Result<ByteRecord, ReadError> {
+    /// The first record with its first line; empty in an empty file.
+    fn header(&mut self) -> Result<(u64, ByteRecord), ReadError> {
         let mut record = ByteRecord::new();
-        self.reader.read_byte_record(&mut record).map_err(|error| broken(1, error))?;
+        let line = self.lines_before + 1;
+        self.reader.read_byte_record(&mut record).map_err(|error| broken(line, error))?;
         if self.is_past_end() {
             record.clear();
+            return Ok((line, record));
         }
-        Ok(record)
+        Ok((self.first_line(&record), record))
     }
 
     fn is_past_end(&self) -> bool {
