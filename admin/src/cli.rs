@@ -115,8 +115,14 @@ enum Command {
         after_help = "Examples:\n  coupon-admin import-everflow --url https://api.eflow.team --key-file key.txt --dry-run --report report.json\n  sudo -u coupon-admin coupon-admin import-everflow --url https://api.eflow.team --key-file key.txt --config /etc/coupon/coupon-admin.toml\n  coupon-admin import-everflow --url http://127.0.0.1:8090 --key-file old/admin.key --data ./new"
     )]
     ImportEverflow(import_everflow::ImportEverflowArgs),
-    /// Write all coupon codes to a CSV file that can be imported again
-    #[command(after_help = "Example:\n  coupon-admin export codes.csv --data ./data")]
+    /// Write all coupon codes to a file that can be imported again: CSV, or a workbook of Excel
+    ///
+    /// The ending of the file's name chooses the format: .xlsx is a workbook. A sheet of a workbook
+    /// has at most 1,048,576 rows, so more codes need CSV. No cell is a formula. After edits,
+    /// `coupon-admin import --mode update` takes both formats back. Works while coupon-admin runs.
+    #[command(
+        after_help = "Examples:\n  coupon-admin export codes.csv --data ./data\n  coupon-admin export codes.xlsx --data ./data\n  coupon-admin export codes.csv --bom --force\n  coupon-admin export --format xlsx | ssh shop.example.com 'cat > codes.xlsx'"
+    )]
     Export(export::ExportArgs),
     /// Show where a visit of a code is redirected, and why; records nothing
     ///

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::private_file::NewFile;
+use crate::private_file::{NewFile, folder_of};
 
 /// The name of the standard output.
 pub(super) const STANDARD: &str = "-";
@@ -54,6 +54,14 @@ impl Output {
             Output::New(_, path, _) | Output::Device(_, path) => {
                 format!("cannot write {}", path.display())
             }
+        }
+    }
+
+    /// A folder for temporary files: that of a new file, which has room for them, else the system's.
+    pub(super) fn folder(&self) -> PathBuf {
+        match self {
+            Output::New(_, path, _) => folder_of(path).to_owned(),
+            Output::Standard | Output::Device(..) => std::env::temp_dir(),
         }
     }
 

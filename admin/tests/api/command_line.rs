@@ -72,6 +72,34 @@ async fn an_export_can_be_edited_and_imported_as_an_update() {
         "{}",
         said(&output)
     );
+    // The same codes as a workbook: by the ending of the name, and by name to the standard output.
+    let export = |arguments: &[&str]| {
+        let mut export = program(network.dir());
+        export.arg("export").args(arguments).current_dir(network.dir());
+        export
+    };
+    assert!(run(export(&["codes.XLSX"])).await.status.success());
+    let piped = run(export(&["--format", "xlsx"])).await;
+    assert!(piped.status.success(), "{}", said(&piped));
+    let book = std::fs::read(network.dir().join("codes.XLSX")).unwrap();
+    assert!(book.starts_with(b"PK") && piped.stdout.starts_with(b"PK"));
+    std::fs::write(network.dir().join("piped.xlsx"), piped.stdout).unwrap();
+    for book in ["codes.XLSX", "piped.xlsx"] {
+        let mut update = program(network.dir());
+        update.arg("import").arg(network.dir().join(book)).args(["--mode", "update"]);
+        let output = run(update).await;
+        let said = said(&output);
+        assert!(said.contains("0 coupon codes updated, 3 were so already"), "{said}");
+    }
+    let marked = run(export(&["--bom"])).await;
+    assert!(marked.stdout.starts_with(b"\xef\xbb\xbfcoupon_code_id,"), "{}", said(&marked));
+    let refused = run(export(&["other.xlsx", "--bom"])).await;
+    assert!(!refused.status.success() && said(&refused).contains("leave out --bom"));
+    let plain = run(export(&["other.xlsx", "--bom", "--format", "csv"])).await;
+    assert!(plain.status.success(), "{}", said(&plain));
+    let plain = std::fs::read(network.dir().join("other.xlsx")).unwrap();
+    assert_eq!(plain, marked.stdout);
+
     let mut wrong = program(network.dir());
     std::fs::write(&file, "coupon_code,status\nBULK000001,active\nNOBODYS,active\n").unwrap();
     wrong.arg("import").arg(&file).args(["--mode", "update", "--skip-invalid"]);
