@@ -6,6 +6,7 @@ use coupon_shared::postback::{Verdict, VerdictStatus};
 use coupon_shared::transaction_id::TransactionId;
 use serde::{Deserialize, Serialize};
 
+use super::body::number_or_text;
 use crate::api::error::ApiError;
 use crate::api::request;
 use crate::attribution::postback_fields::ByNetwork;
@@ -37,8 +38,8 @@ pub(super) struct CreationRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>, required = false)]
     date: Option<String>,
-    /// The zone of `date`; else the network's.
-    #[serde(default)]
+    /// The zone of `date`; else the network's. A number as text is read, too.
+    #[serde(default, deserialize_with = "number_or_text")]
     #[schema(value_type = Option<u32>, required = false)]
     timezone_id: Option<u32>,
     /// Paid to the partner for each conversion, instead of the offer's terms; taken only with

@@ -62,8 +62,8 @@ async fn each_click_gets_one_conversion_with_the_amounts_of_the_request_or_of_th
         }
         assert_eq!(row["relationship"]["affiliate"]["network_affiliate_id"], 1);
     }
-    // The same request again finds both sales and makes none.
-    let again = create(&network, wanted(&ids, json!({}))).await.done();
+    // The same request again, with the zone as text, finds both sales and makes none.
+    let again = create(&network, wanted(&ids, json!({"timezone_id": "67"}))).await.done();
     assert_eq!(again["result"], true, "{again}");
     let of = |answer: &Value| answer["conversions"][0]["conversion_id"].clone();
     assert_eq!(of(&again), of(&made));
@@ -88,6 +88,7 @@ async fn nothing_is_created_where_any_click_or_field_is_wrong() {
         (wanted(&ids, json!({"date": "20 June"})), "date"),
         (wanted(&ids, json!({"date": "2999-01-01"})), "date"),
         (wanted(&ids, json!({"timezone_id": 1000})), "timezone_id"),
+        (wanted(&ids, json!({"timezone_id": "Paris"})), "timezone_id"),
         (wanted(&ids, json!({"order_id": "A-1"})), "order_id"),
         (wanted(&ids, json!({"is_payout_amount_submitted": true})), "payout_amount"),
         (wanted(&ids, json!({"sale_amount": -1})), "sale_amount"),
