@@ -53,6 +53,7 @@ mod meta;
 mod network;
 mod offer_copies;
 mod offer_groups;
+mod offer_urls;
 mod offers;
 mod partner_api_key;
 mod partner_blocked_values;
@@ -96,6 +97,7 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 10] {
         .merge(tracking_domains::routes())
         .merge(advertisers::routes())
         .merge(offers::routes())
+        .merge(offer_urls::routes())
         .merge(affiliates::routes())
         .merge(visibility::routes())
         .merge(bulk_edits::routes())

@@ -37,7 +37,9 @@ mod money;
 mod nullable;
 mod offer;
 mod offer_group;
+mod offer_url;
 mod own_hosts;
+mod partner_list;
 mod pixel;
 pub(crate) mod placeholder;
 mod postback_url;
@@ -83,9 +85,12 @@ pub use kept_fields::KeepsFields;
 pub use money::{LARGEST as LARGEST_AMOUNT, Money};
 pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
+    empty_macro_warnings,
 };
 pub use offer_group::{OfferGroup, OfferGroupStatus};
+pub use offer_url::{OfferUrl, OfferUrlStatus};
 pub use own_hosts::{OwnHosts, OwnTrackingDomain};
+pub use partner_list::PARTNER_LIST;
 pub use pixel::{DeliveryMethod, DeliveryState, Pixel, PixelLevel, PixelStatus, PixelType};
 pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
 pub use preferences::{DecimalMark, Density, ListName, Preferences, Theme};

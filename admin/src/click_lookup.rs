@@ -55,6 +55,11 @@ impl FoundClick {
         VisitorKey::from_bytes(self.bytes(Tag::VisitorKey))
     }
 
+    /// The offer's URL that the visit was sent to; 0 for the offer's destination.
+    pub(crate) fn offer_url_id(&self) -> u32 {
+        self.as_click(|click| click.offer_url_id()).unwrap_or_default()
+    }
+
     pub(crate) fn agent(&self) -> Option<Agent> {
         self.as_click(classification::agent)
     }

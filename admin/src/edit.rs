@@ -7,6 +7,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::catalog::{Affiliate, PARTNER_LIST, Problems};
 use crate::store::meta::Sequence;
 use crate::store::rows::{self, Entity, Stored, Times};
 use crate::store::{StoreError, WriteTx};
@@ -29,6 +30,7 @@ pub mod jobs;
 pub mod moved;
 pub mod offer_copies;
 mod offer_groups;
+mod offer_urls;
 mod offers;
 mod own_address;
 pub mod pixels;
@@ -256,4 +258,17 @@ pub(crate) fn check_reference<T: Editable>(
         return Ok(());
     }
     Err(EditError::field(field, format!("there is no {} {id}", T::NAME)))
+}
+
+/// Checks the partners of an object's list that it did not name before: one that is deleted since
+/// may stay.
+fn check_partners(tx: &WriteTx<'_>, partners: &[u32], before: &[u32]) -> Result<(), EditError> {
+    let mut problems = Problems::default();
+    for (index, partner) in partners.iter().enumerate() {
+        if !before.contains(partner) && !rows::exists::<Affiliate>(tx, *partner)? {
+            let field = format!("{PARTNER_LIST}[{index}]");
+            problems.add(field, format!("there is no affiliate {partner}"));
+        }
+    }
+    problems.finish().map_err(EditError::Invalid)
 }

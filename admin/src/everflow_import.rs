@@ -159,10 +159,22 @@ impl<'p> EverflowImport<'p> {
         self.import_list(connection, ObjectKind::Advertisers).await?;
         self.import_list(connection, ObjectKind::Partners).await?;
         self.import_list(connection, ObjectKind::Offers).await?;
+        self.import_offer_urls(connection).await?;
         self.set_redirects(connection)?;
         self.import_access(connection).await?;
         self.import_list(connection, ObjectKind::CouponCodes).await?;
         self.import_list(connection, ObjectKind::PartnerPostbacks).await
+    }
+
+    /// An older installation of this program has no URLs of offers.
+    async fn import_offer_urls(
+        &mut self,
+        connection: &mut DedicatedConnection,
+    ) -> Result<(), EverflowImportError> {
+        match self.import_list(connection, ObjectKind::OfferUrls).await {
+            Err(EverflowImportError::Source(error)) if error.is_missing_route() => Ok(()),
+            imported => imported,
+        }
     }
 
     /// Sends the first request.

@@ -208,8 +208,10 @@ pub fn explain(
             }
             explanation.add_step("code", format!("it is compared as {code}"));
             let visitor = Visitor::Link(&visitor);
-            let (rows, offer_id) = (index.lookup(&code), parameters.offer_id());
-            explanation.add_decision(&sample, &Visit { rows, offer_id, domain, visitor });
+            let rows = index.lookup(&code);
+            let (offer_id, offer_url_id) = (parameters.offer_id(), parameters.offer_url_id());
+            let visit = Visit { rows, offer_id, offer_url_id, domain, visitor };
+            explanation.add_decision(&sample, &visit);
         }
     }
     explanation
@@ -378,6 +380,7 @@ impl Sample<'_> {
             offer_id: click.map_or(0, |click| click.row.offer_id),
             partner_id: click.map_or(0, |click| click.row.partner_id),
             advertiser_id: click.map_or(0, |click| click.advertiser_id),
+            offer_url_id: click.map_or(0, |click| click.offer_url_id),
             unix_seconds: u64::try_from(self.time).unwrap_or_default(),
             parameters: self.parameters,
             language: self.visitor.language,

@@ -50,6 +50,7 @@ pub mod events;
 pub mod forwarding_rules;
 pub mod offer_groups;
 pub mod offer_links;
+pub mod offer_urls;
 pub mod offers;
 pub mod outbox;
 pub mod partner_postbacks;

@@ -96,6 +96,8 @@ mod networks_lists_at_scale;
 mod networks_objects;
 #[path = "api/networks/offers.rs"]
 mod networks_offers;
+#[path = "api/networks/offerurls.rs"]
+mod networks_offerurls;
 #[path = "api/networks/own_addresses.rs"]
 mod networks_own_addresses;
 #[path = "api/networks/pixels.rs"]

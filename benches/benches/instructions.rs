@@ -191,7 +191,7 @@ fn ruled<'a>(rules: Rules, is_agent_seen: bool) -> Call<'a> {
     Box::new(move |_| {
         let visitor = American::new(None, is_agent_seen.then_some(&agents));
         let visitor = Visitor::Link(&visitor);
-        let visit = Visit { rows, offer_id: None, domain: None, visitor };
+        let visit = Visit { rows, offer_id: None, offer_url_id: None, domain: None, visitor };
         let decision = decide(index.catalog(), black_box(&visit), NOW);
         assert!(matches!(decision.answer, Answer::Redirect(_)));
     })

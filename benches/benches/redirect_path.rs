@@ -111,7 +111,8 @@ fn rules(c: &mut Criterion) {
             b.iter(|| {
                 let visitor = American::new(Some(&databases), is_agent_seen.then_some(&agents));
                 let visitor = Visitor::Link(&visitor);
-                let visit = Visit { rows, offer_id: None, domain: None, visitor };
+                let visit =
+                    Visit { rows, offer_id: None, offer_url_id: None, domain: None, visitor };
                 let decision = decide(index.catalog(), black_box(&visit), NOW);
                 assert!(matches!(decision.answer, Answer::Redirect(_)));
             });

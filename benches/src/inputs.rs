@@ -31,6 +31,7 @@ pub fn macros() -> ClickMacros<'static> {
         network_id: 1,
         offer_id: 16,
         partner_id: 2,
+        offer_url_id: 0,
         advertiser_id: 3,
         unix_seconds: NOW as u64,
         parameters: &PARAMETERS,
@@ -71,7 +72,7 @@ impl VisitorFacts for Phone {
 
 /// A visit of a code's rows.
 pub fn visit(rows: Option<CodeRows<'_>>) -> Visit<'_, 'static, Phone> {
-    Visit { rows, offer_id: None, domain: None, visitor: Visitor::Link(&Phone) }
+    Visit { rows, offer_id: None, offer_url_id: None, domain: None, visitor: Visitor::Link(&Phone) }
 }
 
 /// Headers of a phone's browser, besides `Host`.

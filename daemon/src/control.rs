@@ -232,6 +232,7 @@ fn served_json(served: Option<ServedIndexInfo>) -> Value {
         "features": [
             coupon_shared::snapshot::catalog::rules::FEATURE,
             coupon_shared::further_values::FEATURE,
+            coupon_shared::snapshot::catalog::offer_urls::FEATURE,
         ],
     })
 }

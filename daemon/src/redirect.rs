@@ -18,7 +18,7 @@ use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{
-    Answer, DecidedClick, Decision, Visit, Visitor, decide, decide_partner_link, not_a_code,
+    Answer, DecidedClick, Decision, Visit, Visitor, decide, decide_without_code, not_a_code,
 };
 use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::snapshot::catalog::{ArchivedDomain, CatalogFile};
@@ -303,11 +303,12 @@ impl RedirectContext {
         code: &FoldedCode,
     ) -> Reply {
         let offer_id = self.parameters.offer_id();
+        let offer_url_id = self.parameters.offer_url_id();
         // No rows is a valid input: the decision names the fallback of an unknown code.
         let rows = self.hot_codes.lookup(index, code);
         let facts = request.facts(index, &self.parameters, typed, &self.visit_state);
         let visitor = Visitor::Link(&facts);
-        let visit = Visit { rows, offer_id, domain: request.domain, visitor };
+        let visit = Visit { rows, offer_id, offer_url_id, domain: request.domain, visitor };
         let kind = request.kind();
         let is_counted = request.parts.method == Method::GET && kind == VisitKind::Click;
         let (decision, marks) = self.decide_and_commit(
@@ -333,13 +334,14 @@ impl RedirectContext {
         let facts = request.facts(index, &self.parameters, b"", &self.visit_state);
         let visitor = Visitor::Link(&facts);
         let offer_id = Some(link.offer_id);
-        let visit = Visit { rows: None, offer_id, domain: request.domain, visitor };
+        let offer_url_id = self.parameters.offer_url_id();
+        let visit = Visit { rows: None, offer_id, offer_url_id, domain: request.domain, visitor };
         let kind = request.kind();
         let is_counted = request.parts.method == Method::GET && kind == VisitKind::Click;
         let (decision, marks) = self.decide_and_commit(
             &facts,
             is_counted.then_some(kind),
-            || decide_partner_link(index.catalog(), &visit, link.partner_id, facts.unix_seconds),
+            || decide_without_code(index.catalog(), &visit, link.partner_id, facts.unix_seconds),
             |decision| decision.click,
         );
         if decision.click.is_none() {
@@ -417,6 +419,7 @@ impl RedirectContext {
             offer_id: click.map_or(0, |click| click.row.offer_id),
             partner_id: click.map_or(0, |click| click.row.partner_id),
             advertiser_id: click.map_or(0, |click| click.advertiser_id),
+            offer_url_id: click.map_or(0, |click| click.offer_url_id),
             unix_seconds: request.unix_ms / 1000,
             parameters: &self.parameters,
             language: request.headers.language,
@@ -465,6 +468,7 @@ impl Recorder {
         let address = request.address_octets(&mut octets);
         let detour = click.detour.map(|detour| detour.to_bytes());
         let visitor_key = marks.visitor.map(VisitorKey::to_bytes);
+        let offer_url = click.offer_url_id.to_le_bytes();
         let parameter = |parameter| parameters.get(parameter);
         let mut tags = [
             (Tag::Sub1, parameter(Parameter::Sub1)),
@@ -477,6 +481,7 @@ impl Recorder {
             (Tag::Host, request.host.as_bytes()),
             (Tag::Detour, detour.as_ref().map_or(b"", |bytes| bytes)),
             (Tag::CountedCaps, marks.counted.as_bytes()),
+            (Tag::OfferUrl, if click.offer_url_id == 0 { b"" } else { &offer_url }),
             (Tag::Address, address),
             (Tag::UserAgent, request.headers.user_agent),
             (Tag::Referer, request.headers.referer),

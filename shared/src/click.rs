@@ -158,6 +158,9 @@ pub enum Tag {
     Adv9 = 26,
     /// `adv10`
     Adv10 = 27,
+    /// The id of the offer's URL that the visit was sent to, 4 bytes. Absent where the visit went to
+    /// the offer's destination.
+    OfferUrl = 28,
     /// The client's address: 4 or 16 bytes, network order.
     Address = 128,
     /// `User-Agent`
@@ -181,7 +184,7 @@ pub enum Tag {
 
 impl Tag {
     /// The tags with room in every record.
-    pub const ALWAYS_FIT: [Tag; 15] = [
+    pub const ALWAYS_FIT: [Tag; 16] = [
         Tag::Sub1,
         Tag::Sub2,
         Tag::Sub3,
@@ -192,6 +195,7 @@ impl Tag {
         Tag::Host,
         Tag::Detour,
         Tag::CountedCaps,
+        Tag::OfferUrl,
         Tag::Address,
         Tag::UserAgent,
         Tag::Referer,
@@ -230,6 +234,7 @@ impl Tag {
     /// Longest value in bytes; the rest is cut off.
     pub const fn max_len(self) -> usize {
         match self {
+            Tag::OfferUrl => 4,
             Tag::VisitorKey => 8,
             Tag::Detour => Detour::LEN,
             Tag::Address => 16,
@@ -419,6 +424,12 @@ impl<'a> Click<'a> {
     /// How the visit came to another offer than the one the code stands on.
     pub fn detour(&self) -> Option<Detour> {
         Detour::from_bytes(self.tag(Tag::Detour)?.try_into().ok()?)
+    }
+
+    /// The offer's URL that the visit was sent to; 0 for the offer's destination.
+    pub fn offer_url_id(&self) -> u32 {
+        let bytes = self.tag(Tag::OfferUrl).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_le_bytes)
     }
 
     /// The client's address; `None` where it was not recorded or was erased.

@@ -22,6 +22,8 @@ pub struct ClickMacros<'a> {
     pub partner_id: u32,
     /// Advertiser; 0 stands for absent.
     pub advertiser_id: u32,
+    /// The offer's URL that the visit is sent to; 0 for the offer's destination.
+    pub offer_url_id: u32,
     /// Time of the click.
     pub unix_seconds: u64,
     /// The parameters of the query.
@@ -56,6 +58,7 @@ impl MacroValues for ClickMacros<'_> {
             Macro::AffiliateId => push_id(self.partner_id, sink),
             Macro::AdvertiserId => push_id(self.advertiser_id, sink),
             Macro::NetworkId => push_id(self.network_id, sink),
+            Macro::OfferUrlId => push_id(self.offer_url_id, sink),
             Macro::SourceId => sink.push(self.parameters.get(Parameter::SourceId)),
             Macro::Sub1 => sink.push(self.parameters.get(Parameter::Sub1)),
             Macro::Sub2 => sink.push(self.parameters.get(Parameter::Sub2)),
@@ -113,6 +116,7 @@ mod tests {
             offer_id: 16,
             partner_id: 2,
             advertiser_id: 3,
+            offer_url_id: 4,
             unix_seconds: 1_763_000_000,
             parameters,
             language: b" de-DE;q=0.9, en",
@@ -170,13 +174,13 @@ mod tests {
     #[test]
     fn every_macro_has_its_value() {
         let url = "https://s.example/?{transaction_id}|{coupon_code}|{offer_id}|{affiliate_id}|\
-                   {advertiser_id}|{network_id}|{source_id}|{sub1}{sub2}{sub3}{sub4}{sub5}|{uid}|\
+                   {advertiser_id}|{offer_url_id}|{network_id}|{source_id}|{sub1}{sub2}{sub3}{sub4}{sub5}|{uid}|\
                    {timestamp}|{random}|{country}|{region}|{city}|{device_type}|{language}|{referer}";
         let parameters = read("sub1=a&sub2=b&sub3=c&sub4=d&sub5=e&source_id=src&uid=u");
         let expanded = expand(url, &sample(&parameters)).replace("%7C", "|");
         assert_eq!(
             expanded,
-            "https://s.example/?abababababababababababababababab|WiNtEr25|16|2|3|1|src|abcde|u|\
+            "https://s.example/?abababababababababababababababab|WiNtEr25|16|2|3|4|1|src|abcde|u|\
              1763000000|2880154539|DE|Land%20Berlin|Berlin|mobile|de-DE|https%3A%2F%2Fr.example%2F"
         );
     }

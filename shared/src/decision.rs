@@ -13,8 +13,11 @@
 //! let no other row stand in ([`Reason::is_final`]). Two kinds of rules lead to another offer
 //! ([`detour`]): forwarding before an offer is checked, and fail traffic after it refused.
 //!
-//! A click without a code names offer and partner itself. [`decide_direct`] and
-//! [`decide_partner_link`] check these two and skip the code's terms.
+//! A click without a code names offer and partner itself. [`decide_without_code`] checks these two
+//! and skips the code's terms.
+//!
+//! A redirected visit goes to the offer's destination, or to another URL of the offer that the link
+//! or the detour asks for ([`crate::snapshot::catalog::offer_urls`]).
 
 mod detour;
 mod reason;
@@ -25,6 +28,7 @@ use coupon_rules::facts::VisitorFacts;
 use crate::civil_day::Day;
 use crate::destination::ArchivedDestination;
 use crate::eligibility::{AccessCheck, CodeTerms, Ineligibility, RunTerms};
+use crate::snapshot::catalog::offer_urls::LeadingRule;
 use crate::snapshot::catalog::rules::{OfferRule, VisitorRule};
 use crate::snapshot::catalog::{
     ArchivedDomain, ArchivedOffer, ArchivedPartner, CatalogFile, VisitorRules,
@@ -41,6 +45,8 @@ pub struct Visit<'a, 'f, F> {
     pub rows: Option<CodeRows<'a>>,
     /// The requested offer (`oid`).
     pub offer_id: Option<u32>,
+    /// The requested URL of the offer (`uid`).
+    pub offer_url_id: Option<u32>,
     /// The tracking domain of the request's host, if known.
     pub domain: Option<&'a ArchivedDomain>,
     /// Whom the rules ask about.
@@ -123,6 +129,8 @@ pub struct DecidedClick {
     pub rule: u32,
     /// How the visit came to another offer than the row's.
     pub detour: Option<Detour>,
+    /// The offer's URL that the visit is sent to; 0 for the offer's destination, or none.
+    pub offer_url_id: u32,
 }
 
 impl DecidedClick {
@@ -157,22 +165,10 @@ pub fn decide<'a, F: VisitorFacts>(
     }
 }
 
-/// Decides a click that names its offer and partner instead of a code, at a moment in Unix seconds.
-/// `None` if the catalog lacks one of them: such a click is not recorded, so invented ids cannot
-/// reach any partner's counts.
-pub fn decide_direct<F: VisitorFacts>(
-    catalog: &CatalogFile,
-    offer_id: u32,
-    partner_id: u32,
-    visitor: Visitor<'_, F>,
-    now: i64,
-) -> Option<DecidedClick> {
-    direct_candidate(catalog, offer_id, partner_id, visitor, now).map(|candidate| candidate.click())
-}
-
-/// Decides a visit of a link that names its partner, and its offer in [`Visit::offer_id`], instead
-/// of a code. Invented ids get no click and the answer of an unknown code.
-pub fn decide_partner_link<'a, F: VisitorFacts>(
+/// Decides a click that names its partner, and its offer in [`Visit::offer_id`], instead of a code,
+/// at a moment in Unix seconds. Where the catalog lacks one of them there is no click, so invented
+/// ids cannot reach any partner's counts, and the answer is that of an unknown code.
+pub fn decide_without_code<'a, F: VisitorFacts>(
     catalog: &'a CatalogFile,
     visit: &Visit<'a, '_, F>,
     partner_id: u32,
@@ -360,17 +356,32 @@ impl<'a> Candidate<'a> {
         visit: &Visit<'a, '_, F>,
         now: i64,
     ) -> Decision<'a> {
-        let destination = self.reached.offer.and_then(|offer| offer.destinations.first());
-        if let Some(first) = destination.filter(|_| self.reason == Reason::Redirected) {
-            return Decision {
-                click: Some(self.click()),
-                answer: Answer::Redirect(&first.destination),
-            };
+        let reached = self.reached.offer.filter(|_| self.reason == Reason::Redirected);
+        if let Some(offer) = reached
+            && let Some(landing) = self.landing(catalog, offer, visit.offer_url_id)
+        {
+            let click = DecidedClick { offer_url_id: landing.offer_url_id, ..self.click() };
+            return Decision { click: Some(click), answer: Answer::Redirect(landing.destination) };
         }
         self.fail_over(catalog, visit, now).unwrap_or_else(|| Decision {
             click: Some(self.click()),
             answer: fallback(catalog, visit.domain, self.fallback_offer()),
         })
+    }
+
+    /// Where the reached offer sends a redirected visit.
+    #[inline]
+    fn landing(
+        &self,
+        catalog: &'a CatalogFile,
+        offer: &'a ArchivedOffer,
+        requested: Option<u32>,
+    ) -> Option<Landing<'a>> {
+        if requested.is_none() && self.reached.forwarded_by == 0 {
+            return Landing::destination(offer);
+        }
+        let by_rule = catalog.url_of_detour(LeadingRule::Forwarding, self.reached.forwarded_by);
+        Landing::choose(catalog, offer, self.row.partner_id, by_rule.or(requested))
     }
 
     /// The decision by the fail traffic of the offer that refused; `None` without any.
@@ -391,7 +402,9 @@ impl<'a> Candidate<'a> {
             failed_reason: Some(self.reason),
         };
         match checks.fail_over(&self.row, group, facts)? {
-            FailedOver::Offer { redirect_id, offer, destination } => {
+            FailedOver::Offer { redirect_id, offer } => {
+                let by_redirect = catalog.url_of_detour(LeadingRule::Redirect, redirect_id);
+                let landing = Landing::choose(catalog, offer, self.row.partner_id, by_redirect)?;
                 let row = CodeRecord { offer_id: offer.id.to_native(), ..self.row };
                 let click = DecidedClick {
                     row,
@@ -399,8 +412,9 @@ impl<'a> Candidate<'a> {
                     reason: Reason::Redirected,
                     rule: redirect_id,
                     detour: Some(detour(DetourKind::FailTraffic)),
+                    offer_url_id: landing.offer_url_id,
                 };
-                Some(Decision { click: Some(click), answer: Answer::Redirect(destination) })
+                Some(Decision { click: Some(click), answer: Answer::Redirect(landing.destination) })
             }
             FailedOver::NetworkUrl(url) => {
                 let click =
@@ -410,13 +424,15 @@ impl<'a> Candidate<'a> {
         }
     }
 
+    /// The click without the URL that it is sent to.
     fn click(&self) -> DecidedClick {
         let Self { row, reason, rule, reached, .. } = *self;
         // The row's offer is not the requested one, so the click belongs to the code's partner and
         // to no offer.
         if reason == Reason::NotOnOffer {
             let row = CodeRecord { offer_id: 0, ..row };
-            return DecidedClick { row, advertiser_id: 0, reason, rule: 0, detour: None };
+            let (advertiser_id, rule, detour, offer_url_id) = (0, 0, None, 0);
+            return DecidedClick { row, advertiser_id, reason, rule, detour, offer_url_id };
         }
         let row = CodeRecord { offer_id: reached.offer_id, ..row };
         let detour = (reached.forwarded_by != 0).then_some(Detour {
@@ -425,7 +441,40 @@ impl<'a> Candidate<'a> {
             previous_advertiser_id: self.advertiser_id(),
             failed_reason: None,
         });
-        DecidedClick { row, advertiser_id: reached.advertiser_id(), reason, rule, detour }
+        let (advertiser_id, offer_url_id) = (reached.advertiser_id(), 0);
+        DecidedClick { row, advertiser_id, reason, rule, detour, offer_url_id }
+    }
+}
+
+/// Where a visit of an offer is sent.
+struct Landing<'a> {
+    destination: &'a ArchivedDestination,
+    /// The offer's URL; 0 for the offer's destination.
+    offer_url_id: u32,
+}
+
+impl<'a> Landing<'a> {
+    #[inline]
+    fn destination(offer: &'a ArchivedOffer) -> Option<Landing<'a>> {
+        let first = offer.destinations.first()?;
+        Some(Landing { destination: &first.destination, offer_url_id: 0 })
+    }
+
+    /// The wanted URL, if the offer has it for the partner, else the offer's destination.
+    fn choose(
+        catalog: &'a CatalogFile,
+        offer: &'a ArchivedOffer,
+        partner_id: u32,
+        wanted: Option<u32>,
+    ) -> Option<Landing<'a>> {
+        let url = wanted.and_then(|id| catalog.offer_url(id, offer.id.to_native(), partner_id));
+        match url {
+            Some(url) => {
+                let offer_url_id = url.id.to_native();
+                Some(Landing { destination: &url.destination, offer_url_id })
+            }
+            None => Landing::destination(offer),
+        }
     }
 }
 

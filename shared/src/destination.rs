@@ -111,19 +111,23 @@ pub enum Macro {
     Ttclid = 39,
     /// `{page_referer}`
     PageReferer = 40,
+    /// `{offer_url_id}`: the offer's URL that the visit was sent to. Newer than the macros before.
+    OfferUrlId = 41,
 }
 
-/// The first macro of the further values.
-const FIRST_FURTHER: usize = Macro::Sub6 as usize;
+/// The first and the last macro of the further values.
+const FURTHER: (usize, usize) = (Macro::Sub6 as usize, Macro::PageReferer as usize);
 
 impl Macro {
     /// The position of the value in [`crate::further_values::FURTHER_VALUES`].
     pub(crate) fn further_value(self) -> Option<usize> {
-        (self as usize).checked_sub(FIRST_FURTHER)
+        let (first, last) = FURTHER;
+        let position = (self as usize).checked_sub(first)?;
+        (self as usize <= last).then_some(position)
     }
 }
 
-const FILLED: [(&str, Macro); 40] = [
+const FILLED: [(&str, Macro); 41] = [
     ("transaction_id", Macro::TransactionId),
     ("coupon_code", Macro::CouponCode),
     ("offer_id", Macro::OfferId),
@@ -164,10 +168,11 @@ const FILLED: [(&str, Macro); 40] = [
     ("gclid", Macro::Gclid),
     ("ttclid", Macro::Ttclid),
     ("page_referer", Macro::PageReferer),
+    ("offer_url_id", Macro::OfferUrlId),
 ];
 
 /// Macros of Everflow's users that have no value here at the time of a click.
-const LEFT_EMPTY: [&str; 28] = [
+const LEFT_EMPTY: [&str; 27] = [
     "event_id",
     "event_name",
     "adv_event_id",
@@ -177,7 +182,6 @@ const LEFT_EMPTY: [&str; 28] = [
     "sale_amount",
     "revenue",
     "creative_id",
-    "offer_url_id",
     "payout_amount",
     "currency",
     "dma",
@@ -319,10 +323,10 @@ impl Destination {
         Ok(ParsedDestination { destination: Destination { literals, pieces }, left_empty })
     }
 
-    /// Leaves macros empty that a daemon of before the further values does not know. Such a daemon
-    /// would refuse the whole catalog.
-    pub fn leave_further_values_empty(&mut self) {
-        self.pieces.retain(|piece| piece.filled_by.further_value().is_none());
+    /// Leaves macros empty that are newer than the last one that a daemon knows. Such a daemon would
+    /// refuse the whole catalog.
+    pub fn leave_newer_macros_empty(&mut self, last_known: Macro) {
+        self.pieces.retain(|piece| piece.filled_by as u8 <= last_known as u8);
     }
 
     /// `url` with the transaction id as a further query parameter, for an offer that appends it. A
@@ -661,7 +665,7 @@ mod tests {
     fn further_values_are_left_empty_for_a_daemon_that_does_not_know_them() {
         let url = "https://s.example/?a={sub6}&b={sub5}&c={page_referer}#{gclid}";
         let mut older = Destination::parse(url).unwrap().destination;
-        older.leave_further_values_empty();
+        older.leave_newer_macros_empty(Macro::Referer);
         let bare = Destination::parse("https://s.example/?a=&b={sub5}&c=#").unwrap().destination;
         assert_eq!(older, bare);
     }

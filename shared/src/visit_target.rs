@@ -335,6 +335,12 @@ impl Parameters {
         self.id(Parameter::Affid)
     }
 
+    /// The requested URL of the offer. `None` where the value is not a number: partners may send ids
+    /// of their own.
+    pub fn offer_url_id(&self) -> Option<u32> {
+        self.id(Parameter::Uid)
+    }
+
     /// The code, where the path has none; empty without one. Surrounding blanks are cut.
     pub fn code(&self) -> &[u8] {
         match self.get(Parameter::Cc).trim_ascii() {

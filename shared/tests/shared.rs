@@ -272,7 +272,8 @@ fn version_1_snapshot_files_still_decide_a_visit() {
         let code = FoldedCode::fold(code.as_bytes()).unwrap();
         let domain = index.catalog().domain("go.example.com");
         let visitor = Visitor::<Nobody>::Unchecked;
-        let visit = Visit { rows: index.lookup(&code), offer_id, domain, visitor };
+        let rows = index.lookup(&code);
+        let visit = Visit { rows, offer_id, offer_url_id: None, domain, visitor };
         let decision = decide(index.catalog(), &visit, 1_781_524_800);
         let origin = match decision.answer {
             Answer::Redirect(to) | Answer::Fallback(to) => to.origin().to_owned(),

@@ -6,6 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::answer::{Object, Resource, label, labels};
 use super::cap_relationships::{REMAINING, USED, relate_caps};
 use super::crud::{self, CatalogResource};
+use super::offer_urls::related_urls;
 use super::request::{ListSpec, Relationships, RemovalOptions, RuleOptions, RuleRemovalOptions};
 use super::ruleset_data::{MissingFacts, RulesetData};
 use super::schema::field;
@@ -103,6 +104,7 @@ impl CatalogResource for Offer {
             "targeting",
             "internal_redirects",
             "redirects",
+            "urls",
             REMAINING,
             USED,
         ],
@@ -174,6 +176,12 @@ impl CatalogResource for Offer {
                 let entries = &offer.content().internal_redirects;
                 let related = json!({"total": entries.len(), "entries": entries});
                 offer.relate(name, related);
+            }
+        }
+        if wanted.has("urls") {
+            for offer in offers.iter_mut() {
+                let urls = related_urls(connection, network, offer.id())?;
+                offer.relate("urls", urls);
             }
         }
         if !wanted.has("advertiser") {

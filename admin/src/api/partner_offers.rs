@@ -23,12 +23,12 @@ use super::settings::ReportingSettings;
 use super::state::{AppState, Network};
 use super::tracking_links::{self, LinkParameters};
 use crate::catalog::{
-    AccountStatus, Affiliate, Money, Offer, OfferStatus, PayoutRevenue, PayoutType, Visibility,
-    today,
+    AccountStatus, Affiliate, Money, Offer, OfferStatus, OfferUrl, PayoutRevenue, PayoutType,
+    Visibility, today,
 };
 use crate::edit::EditError;
 use crate::store::rows::{self, Page, Stored};
-use crate::store::{ReadTx, Store, StoreError, offer_links, settings};
+use crate::store::{ReadTx, Store, StoreError, offer_links, offer_urls, settings};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -75,6 +75,24 @@ struct RelatedToPartnerOffer {
     /// `public`, or `approved` for an offer that is visible for this partner.
     offer_affiliate_status: &'static str,
     payouts: PartnerPayouts,
+    urls: PartnerOfferUrls,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct PartnerOfferUrls {
+    total: usize,
+    entries: Vec<OfferedUrl>,
+}
+
+/// Another page of the offer that the partner may send visitors to.
+#[derive(Serialize, utoipa::ToSchema)]
+struct OfferedUrl {
+    network_offer_url_id: u32,
+    name: String,
+    /// A page that shows what the URL leads to; may be empty.
+    preview_url: String,
+    /// The link that names partner, offer and URL; empty if the network has no tracking domain.
+    tracking_url: String,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -114,7 +132,12 @@ impl From<PayoutRevenue> for PartnerPayout {
 }
 
 impl PartnerOffer {
-    fn new(network: Network, row: Stored<Offer>, tracking_url: String) -> PartnerOffer {
+    fn new(
+        network: Network,
+        row: Stored<Offer>,
+        tracking_url: String,
+        urls: Vec<OfferedUrl>,
+    ) -> PartnerOffer {
         let Stored { id, object: offer, times } = row;
         let is_shown = |entry: &PayoutRevenue| entry.kept.get("is_private") != Some(&true.into());
         let entries: Vec<PartnerPayout> =
@@ -134,6 +157,7 @@ impl PartnerOffer {
             relationship: RelatedToPartnerOffer {
                 offer_affiliate_status: if is_public { "public" } else { "approved" },
                 payouts: PartnerPayouts { total: entries.len(), entries },
+                urls: PartnerOfferUrls { total: urls.len(), entries: urls },
             },
         }
     }
@@ -149,8 +173,17 @@ impl PartnerOffer {
         else {
             return Ok(None);
         };
+        let offered = offer_urls::of_offer(connection, id)?;
+        let offered = offered.into_iter().filter(|row| row.object.is_offered_to(partner_id));
+        let urls = offered.map(|row| OfferedUrl {
+            network_offer_url_id: row.id,
+            name: row.object.name,
+            preview_url: row.object.preview_url,
+            tracking_url: tracking_links::with_offer_url(url.clone(), row.id),
+        });
+        let urls = urls.collect();
         let row = rows::find::<Offer>(connection, id)?;
-        Ok(row.map(|row| PartnerOffer::new(network, row, url)))
+        Ok(row.map(|row| PartnerOffer::new(network, row, url, urls)))
     }
 }
 
@@ -273,7 +306,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OfferAndUrl {
 
 impl IntoParams for OfferAndUrl {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let about = "0: the offer's only URL";
+        let about = "0: the offer's destination";
         let url = parameter("url_id", ParameterIn::Path, about, u32::schema());
         let mut described = Id::into_params(|| None);
         described.push(url);
@@ -281,8 +314,8 @@ impl IntoParams for OfferAndUrl {
     }
 }
 
-/// Your link of an offer, with `sub1` to `sub5` and `source_id` of the query. Other parameters are
-/// ignored. Offers here have one URL, number 0.
+/// Your link of a URL of an offer, with `sub1` to `sub5` and `source_id` of the query. Other
+/// parameters are ignored. The URLs stand in the offer's `relationship.urls`; 0 is its destination.
 #[utoipa::path(get, path = "/offers/{id}/url/{url_id}", params(OfferAndUrl, LinkParameters), responses((status = 200, body = PartnerOfferUrl)))]
 async fn read_url(
     State(store): State<Store>,
@@ -290,14 +323,20 @@ async fn read_url(
     OfferAndUrl(id, url_id): OfferAndUrl,
     carried: LinkParameters,
 ) -> Result<JsonAnswer<PartnerOfferUrl>, ApiError> {
-    if url_id != 0 {
-        return Err(EditError::NotFound { what: "offer URL", id: url_id }.into());
-    }
     let partner_id = caller.affiliate_id.unwrap_or_default();
-    let found =
-        store.read(move |connection| runnable_url(connection, partner_id, id, &carried)).await?;
-    let url = found.ok_or_else(|| not_found(id))?;
-    Ok(JsonAnswer(PartnerOfferUrl { url }))
+    let found = store.read(move |connection| {
+        let Some(link) = runnable_url(connection, partner_id, id, &carried)? else {
+            return Err(not_found(id));
+        };
+        if url_id == 0 {
+            return Ok(link);
+        }
+        let row = rows::find::<OfferUrl>(connection, url_id)?.map(|row| row.object);
+        row.filter(|url| url.network_offer_id == id && url.is_offered_to(partner_id))
+            .map(|_| tracking_links::with_offer_url(link, url_id))
+            .ok_or(EditError::NotFound { what: "offer URL", id: url_id })
+    });
+    Ok(JsonAnswer(PartnerOfferUrl { url: found.await? }))
 }
 
 impl<S: Sync> FromRequestParts<S> for LinkParameters {

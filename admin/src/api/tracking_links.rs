@@ -15,8 +15,8 @@ use super::error::ApiError;
 use super::request::{Id, Json};
 use super::state::AppState;
 use crate::catalog::{
-    Affiliate, FieldError, FieldWarning, LinkState, Offer, TrackingDomain, TrackingLink, today,
-    tracking_link,
+    Affiliate, FieldError, FieldWarning, LinkState, Offer, OfferUrl, TrackingDomain, TrackingLink,
+    today, tracking_link,
 };
 use crate::edit::EditError;
 use crate::store::{ReadTx, Store, coupon_codes, offer_links, rows, settings};
@@ -45,6 +45,10 @@ struct LinkRequest {
     #[serde(default, deserialize_with = "optional_id_or_text")]
     #[schema(value_type = Option<u32>, required = false)]
     network_tracking_domain_id: Option<u32>,
+    /// A URL of the offer; 0 for the offer's destination.
+    #[serde(default, deserialize_with = "optional_id_or_text")]
+    #[schema(value_type = Option<u32>, required = false)]
+    network_offer_url_id: Option<u32>,
     #[serde(flatten)]
     carried: LinkParameters,
     /// Other fields, such as `creative_id`, which are ignored with a warning.
@@ -225,7 +229,12 @@ impl LinkRequest {
             }
             LinkKind::Click => click_link(&base_url, offer_id, partner_id),
         };
-        Ok(LinkAnswer { url: self.carried.added_to(url), warnings })
+        let url = self.carried.added_to(url);
+        let url = match self.network_offer_url_id {
+            Some(id) => with_offer_url(url, id),
+            None => url,
+        };
+        Ok(LinkAnswer { url, warnings })
     }
 
     fn check_references(&self, connection: &ReadTx<'_>) -> Result<(), EditError> {
@@ -245,8 +254,20 @@ impl LinkRequest {
             let exists = rows::exists::<TrackingDomain>(connection, id)?;
             check("network_tracking_domain_id", exists, "tracking domain", id);
         }
+        if let Some(id) = self.network_offer_url_id {
+            let url = rows::find::<OfferUrl>(connection, id)?;
+            let is_of_offer = url.is_some_and(|url| url.object.network_offer_id == offer_id);
+            check("network_offer_url_id", is_of_offer, "URL of this offer with the id", id);
+        }
         if wrong.is_empty() { Ok(()) } else { Err(EditError::Invalid(wrong)) }
     }
+}
+
+/// A link that asks for a URL of its offer.
+pub(super) fn with_offer_url(link: String, offer_url_id: u32) -> String {
+    let separator = if link.contains('?') { '&' } else { '?' };
+    // A network without a tracking domain has no links.
+    if link.is_empty() { link } else { format!("{link}{separator}uid={offer_url_id}") }
 }
 
 /// The click link of an offer for a partner on a tracking domain.

@@ -75,7 +75,7 @@ pub struct InternalRedirect {
     #[serde(default)]
     #[schema(required = true)]
     pub redirect_network_offer_id: u32,
-    /// Always 0: an offer has one destination URL.
+    /// A URL of that offer; 0: the offer's destination.
     #[serde(default, with = "id")]
     #[schema(value_type = Option<u32>)]
     pub redirect_network_offer_url_id: Option<u32>,
@@ -106,9 +106,6 @@ impl InternalRedirect {
         } else if self.redirect_network_offer_id == 0 {
             problems.add("redirect_network_offer_id", "is missing; name the offer");
         }
-        if self.redirect_network_offer_url_id.is_some() {
-            problems.add("redirect_network_offer_url_id", ONE_URL);
-        }
         if self.routing_value > MAX_WEIGHT {
             problems.add("routing_value", format!("is more than {MAX_WEIGHT}"));
         }
@@ -122,8 +119,6 @@ impl InternalRedirect {
         problems.finish()
     }
 }
-
-pub(super) const ONE_URL: &str = "must be 0, because an offer has one destination URL here";
 
 /// Checks the redirects of an offer with one another.
 pub(super) fn check_redirects(

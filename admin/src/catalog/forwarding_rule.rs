@@ -5,14 +5,12 @@ use std::collections::HashSet;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::fail_traffic::ONE_URL;
 use super::problems::{FieldError, Problems};
 use super::ruleset::{self, Ruleset};
 use super::traffic_variable::{ComparisonMethod, TrafficVariable};
 use super::words::words;
-use super::{day, id, nullable, text};
+use super::{day, id, nullable, partner_list, text};
 
-const MAX_PARTNERS: usize = 1_000;
 const MAX_VARIABLES: usize = 20;
 const MAX_VALUE_BYTES: usize = 256;
 
@@ -88,7 +86,7 @@ pub struct ForwardingRule {
     /// The offer that takes the visits.
     #[schema(example = 2)]
     pub destination_network_offer_id: u32,
-    /// Always 0: an offer has one destination URL.
+    /// A URL of that offer; 0: the offer's destination.
     #[serde(default, with = "id")]
     #[schema(value_type = Option<u32>)]
     pub destination_network_offer_url_id: Option<u32>,
@@ -118,10 +116,7 @@ impl ForwardingRule {
     pub fn check(&self) -> Result<(), Vec<FieldError>> {
         let mut problems = Problems::default();
         problems.take("name", text::name(&self.name));
-        self.check_partners(&mut problems);
-        if self.destination_network_offer_url_id.is_some() {
-            problems.add("destination_network_offer_url_id", ONE_URL);
-        }
+        partner_list::check(&mut problems, &self.network_affiliate_ids);
         problems.add_nested("ruleset", self.ruleset.check().err().unwrap_or_default());
         self.check_variables(&mut problems);
         if let (Some(from), Some(to)) = (self.date_valid_from, self.date_valid_to)
@@ -130,21 +125,6 @@ impl ForwardingRule {
             problems.add("date_valid_to", format!("is before date_valid_from, {from}"));
         }
         problems.finish()
-    }
-
-    fn check_partners(&self, problems: &mut Problems) {
-        const LIST: &str = "network_affiliate_ids";
-        let partners = &self.network_affiliate_ids;
-        if partners.len() > MAX_PARTNERS {
-            let error = format!("has {} partners; at most {MAX_PARTNERS} fit", partners.len());
-            problems.add(LIST, error);
-        }
-        let mut seen = HashSet::new();
-        for (index, id) in partners.iter().enumerate() {
-            if !seen.insert(id) {
-                problems.add(format!("{LIST}[{index}]"), "stands twice in the list");
-            }
-        }
     }
 
     fn check_variables(&self, problems: &mut Problems) {

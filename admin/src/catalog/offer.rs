@@ -664,8 +664,8 @@ impl PayoutRevenue {
     }
 }
 
-/// Warnings about macros in the destination that Everflow fills and this service leaves empty.
-fn empty_macro_warnings(destination_url: &str) -> Vec<String> {
+/// Warnings about macros in a destination that Everflow fills and this service leaves empty.
+pub fn empty_macro_warnings(destination_url: &str) -> Vec<String> {
     let left_empty =
         Destination::parse(destination_url).map(|parsed| parsed.left_empty).unwrap_or_default();
     left_empty

@@ -248,6 +248,7 @@ pub(crate) mod tests {
         let visit = Visit {
             rows,
             offer_id: None,
+            offer_url_id: None,
             domain: Some(domain),
             visitor: Visitor::<Nobody>::Unchecked,
         };

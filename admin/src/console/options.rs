@@ -22,6 +22,7 @@ pub(crate) enum Referred {
     Advertiser,
     Domain,
     OfferGroup,
+    OfferUrl,
 }
 
 impl Referred {
@@ -34,6 +35,7 @@ impl Referred {
             Referred::OfferGroup => {
                 ("offergroups", "offer_groups", "network_offer_group_id", "name")
             }
+            Referred::OfferUrl => ("offerurls", "urls", "network_offer_url_id", "name"),
             Referred::Domain => {
                 ("trackingdomains", "tracking_domains", "network_tracking_domain_id", "base_url")
             }
@@ -48,6 +50,7 @@ impl Referred {
             Referred::Advertiser => "advertisers",
             Referred::Domain => "domains",
             Referred::OfferGroup => "offer-groups",
+            Referred::OfferUrl => "offer-urls",
         }
     }
 
@@ -58,6 +61,7 @@ impl Referred {
             Referred::Advertiser,
             Referred::Domain,
             Referred::OfferGroup,
+            Referred::OfferUrl,
         ];
         all.into_iter().find(|referred| referred.word() == word)
     }

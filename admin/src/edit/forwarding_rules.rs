@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::{
-    Change, EditError, Editable, Removal, Saved, audit, check_if_match, check_reference, existing,
-    target_values,
+    Change, EditError, Editable, Removal, Saved, audit, check_if_match, check_partners,
+    check_reference, existing, offer_urls::problem_with_url, target_values,
 };
-use crate::catalog::{Affiliate, ForwardingRule, ForwardingRuleStatus, Offer, Problems};
+use crate::catalog::{ForwardingRule, ForwardingRuleStatus, Offer, Problems};
 use crate::store::rows::{self, Stored};
 use crate::store::{ReadTx, StoreError, WriteTx, forwarding_rules, offers};
 
@@ -39,26 +39,14 @@ impl Editable for ForwardingRule {
             return Err(EditError::field("destination_network_offer_id", error));
         }
         check_reference::<Offer>(tx, "destination_network_offer_id", destination)?;
-        check_partners(self, tx, id)
-    }
-}
-
-/// Checks the partners that the rule did not name before: one that is deleted since may stay.
-fn check_partners(
-    rule: &ForwardingRule,
-    tx: &WriteTx<'_>,
-    id: Option<u32>,
-) -> Result<(), EditError> {
-    let before = id.map(|id| rows::find::<ForwardingRule>(tx, id)).transpose()?.flatten();
-    let before = before.map(|row| row.object.network_affiliate_ids).unwrap_or_default();
-    let mut problems = Problems::default();
-    for (index, partner) in rule.network_affiliate_ids.iter().enumerate() {
-        if !before.contains(partner) && !rows::exists::<Affiliate>(tx, *partner)? {
-            let field = format!("network_affiliate_ids[{index}]");
-            problems.add(field, format!("there is no affiliate {partner}"));
+        let url_id = self.destination_network_offer_url_id;
+        if let Some(error) = problem_with_url(tx, destination, url_id)? {
+            return Err(EditError::field("destination_network_offer_url_id", error));
         }
+        let before = id.map(|id| rows::find::<ForwardingRule>(tx, id)).transpose()?.flatten();
+        let before = before.map(|row| row.object.network_affiliate_ids).unwrap_or_default();
+        check_partners(tx, &self.network_affiliate_ids, &before)
     }
-    problems.finish().map_err(EditError::Invalid)
 }
 
 /// The rules of an offer in their order, and the offer's revision.

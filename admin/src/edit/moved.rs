@@ -3,7 +3,7 @@
 //! or if the caller overwrites.
 
 use super::{EditError, Editable, audit, next_sequence};
-use crate::catalog::{Advertiser, Affiliate, InternalRedirect, Offer, Pixel};
+use crate::catalog::{Advertiser, Affiliate, InternalRedirect, Offer, OfferUrl, Pixel};
 use crate::edit::visibility::{self, OfferVisibility, PartnerEntry};
 use crate::store::audit::{ImportHistory, import_history};
 use crate::store::rows;
@@ -26,6 +26,7 @@ pub trait Movable: Editable {
 
 impl Movable for Advertiser {}
 impl Movable for Affiliate {}
+impl Movable for OfferUrl {}
 impl Movable for Pixel {}
 
 impl Movable for Offer {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::offer_urls::problem_with_url;
 use super::own_address::OwnAddresses;
 use super::{EditError, Editable, Removal, check_live_codes, check_reference, target_values};
 use crate::catalog::{
@@ -174,6 +175,10 @@ fn check_redirects(offer: &Offer, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(
         } else if !rows::exists::<Offer>(tx, destination)? {
             let error = format!("there is no offer {destination}");
             problems.add(path("redirect_network_offer_id"), error);
+        }
+        let url_id = redirect.redirect_network_offer_url_id;
+        if let Some(error) = problem_with_url(tx, destination, url_id)? {
+            problems.add(path("redirect_network_offer_url_id"), error);
         }
         let Some(redirect_id) = redirect.network_offer_redirect_id else { continue };
         let is_own = match id {

@@ -6,16 +6,18 @@ pub(super) enum ObjectKind {
     Advertisers,
     Partners,
     Offers,
+    OfferUrls,
     Access,
     CouponCodes,
     PartnerPostbacks,
 }
 
 impl ObjectKind {
-    pub(super) const ALL: [ObjectKind; 6] = [
+    pub(super) const ALL: [ObjectKind; 7] = [
         ObjectKind::Advertisers,
         ObjectKind::Partners,
         ObjectKind::Offers,
+        ObjectKind::OfferUrls,
         ObjectKind::Access,
         ObjectKind::CouponCodes,
         ObjectKind::PartnerPostbacks,
@@ -27,6 +29,7 @@ impl ObjectKind {
             ObjectKind::Advertisers => "advertisers",
             ObjectKind::Partners => "partners",
             ObjectKind::Offers => "offers",
+            ObjectKind::OfferUrls => "offer URLs",
             ObjectKind::Access => "access of partners",
             ObjectKind::CouponCodes => "coupon codes",
             ObjectKind::PartnerPostbacks => "partner postbacks",
@@ -39,6 +42,7 @@ impl ObjectKind {
             ObjectKind::Advertisers => "advertisers",
             ObjectKind::Partners => "affiliates",
             ObjectKind::Offers | ObjectKind::Access => "offers",
+            ObjectKind::OfferUrls => "offerurls",
             ObjectKind::CouponCodes => "couponcodes",
             ObjectKind::PartnerPostbacks => "pixels",
         }
@@ -50,6 +54,7 @@ impl ObjectKind {
             ObjectKind::Advertisers => &["advertisers"],
             ObjectKind::Partners => &["affiliates"],
             ObjectKind::Offers | ObjectKind::Access => &["offers"],
+            ObjectKind::OfferUrls => &["urls"],
             ObjectKind::CouponCodes => &["coupon_codes", "couponcodes"],
             ObjectKind::PartnerPostbacks => &["pixels"],
         }
@@ -60,6 +65,7 @@ impl ObjectKind {
             ObjectKind::Advertisers => "network_advertiser_id",
             ObjectKind::Partners => "network_affiliate_id",
             ObjectKind::Offers | ObjectKind::Access => "network_offer_id",
+            ObjectKind::OfferUrls => "network_offer_url_id",
             ObjectKind::CouponCodes => "network_coupon_code_id",
             ObjectKind::PartnerPostbacks => "network_pixel_id",
         }
@@ -80,6 +86,14 @@ impl ObjectKind {
                 "date_live_until",
                 "currency_id",
                 "payout_revenue",
+            ],
+            ObjectKind::OfferUrls => &[
+                "network_offer_id",
+                "name",
+                "destination_url",
+                "url_status",
+                "is_apply_specific_affiliates",
+                "network_affiliate_ids",
             ],
             ObjectKind::CouponCodes => &[
                 "coupon_code",

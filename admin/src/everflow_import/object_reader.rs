@@ -87,7 +87,8 @@ impl ObjectReader {
     /// Whether the source has deleted the object.
     pub(super) fn is_deleted(&self) -> bool {
         let is_marked = self.fields.get("time_deleted").is_some_and(|time| !asks_nothing(time));
-        let statuses = ["offer_status", "account_status", "coupon_status", "pixel_status"];
+        let statuses =
+            ["offer_status", "account_status", "coupon_status", "pixel_status", "url_status"];
         is_marked || statuses.iter().any(|field| self.text_in(field) == "deleted")
     }
 

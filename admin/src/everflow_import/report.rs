@@ -18,7 +18,7 @@ const MAX_SHOWN_ROWS: usize = 20;
 const MAX_REMARKS: usize = 2_000;
 /// Parts of a network outside of this import.
 const NOT_READ: &str = "forwarding rules, traffic controls, custom caps, groups of offers, smart links, creatives, \
-     further URLs of offers, users, API keys, clicks and conversions";
+     users, API keys, clicks and conversions";
 
 /// The result for one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use super::object_reader::{ObjectReader, Remark};
 use super::report::RowOutcome;
 use super::{EverflowImport, RedirectingOffer};
 use crate::catalog::{
-    Advertiser, Affiliate, CouponCodeEdit, FieldError, Offer, PartnerVisibility, PayoutRevenue,
-    Pixel,
+    Advertiser, Affiliate, CouponCodeEdit, FieldError, Offer, OfferUrl, PartnerVisibility,
+    PayoutRevenue, Pixel,
 };
 use crate::edit::moved::{self, Movable, MoveConflict, Moved};
 use crate::edit::visibility::PartnerEntry;
@@ -34,6 +34,7 @@ impl EverflowImport<'_> {
             ObjectKind::Advertisers => self.write_advertiser(tx, id, reader),
             ObjectKind::Partners => self.write_partner(tx, id, reader),
             ObjectKind::Offers => self.write_offer(tx, id, reader),
+            ObjectKind::OfferUrls => self.write_offer_url(tx, id, reader),
             ObjectKind::PartnerPostbacks => self.write_postback(tx, id, reader),
             // Neither comes row by row.
             ObjectKind::Access | ObjectKind::CouponCodes => Ok(()),
@@ -66,6 +67,7 @@ impl EverflowImport<'_> {
     fn unmoved_reference(&self, kind: ObjectKind, reader: &ObjectReader) -> Option<String> {
         let references: &[ObjectKind] = match kind {
             ObjectKind::Offers => &[ObjectKind::Advertisers],
+            ObjectKind::OfferUrls => &[ObjectKind::Offers],
             ObjectKind::CouponCodes | ObjectKind::PartnerPostbacks => {
                 &[ObjectKind::Offers, ObjectKind::Partners]
             }
@@ -147,6 +149,19 @@ impl EverflowImport<'_> {
             self.redirecting.pop();
         }
         self.count_offer(id, moved);
+        Ok(())
+    }
+
+    fn write_offer_url(
+        &mut self,
+        tx: &WriteTx<'_>,
+        id: u32,
+        mut reader: ObjectReader,
+    ) -> Result<(), StoreError> {
+        let kind = ObjectKind::OfferUrls;
+        reader.normalize::<OfferUrl>(OfferUrl::READ_ONLY_FIELDS);
+        let moved = self.put::<OfferUrl>(tx, kind, id, reader, |_, _| {})?;
+        self.count_moved(kind, id, moved);
         Ok(())
     }
 

@@ -10,12 +10,14 @@
 //! A rule that cannot be read any more leaves its offer out: an offer must not be open to everybody
 //! because its rules are broken.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use coupon_rules::ruleset::addresses::AddressRanges;
-use coupon_shared::destination::Destination;
+use coupon_shared::destination::{Destination, Macro};
 use coupon_shared::snapshot::catalog::acme::AcmeDomains;
+use coupon_shared::snapshot::catalog::offer_urls::{DetourUrl, LeadingRule, OfferUrl, OfferUrls};
 use coupon_shared::snapshot::catalog::rules::{NetworkLeads, Zone};
 use coupon_shared::snapshot::catalog::{
     Access, Approval, Catalog, CatalogFile, CatalogMeta, Domain, Offer, Partner, Rule, Visibility,
@@ -29,10 +31,10 @@ use super::blocked_values::KnownBlocks;
 use super::controls::KnownControls;
 use super::error::ContentError;
 use super::offer_rules::{PublishedRules, ZonesNeeded};
-use super::older_daemon::{CatalogForm, close_bound_offers, leave_further_values_empty};
+use super::older_daemon::{CatalogForm, close_bound_offers, leave_newer_macros_empty};
 use super::visit_rules::VisitRules;
 use crate::catalog::{ip_blocklist, without_port};
-use crate::store::publication::{self, DomainRow, NetworkRow, OfferRow};
+use crate::store::publication::{self, DomainRow, NetworkRow, OfferRow, OfferUrlRow};
 use crate::store::{ReadTx, StoreError, certificates};
 
 /// A stored object missing from the published catalog.
@@ -52,6 +54,8 @@ pub(super) struct CatalogRows {
     domains: Vec<DomainRow>,
     acme_thumbprint: String,
     visit_rules: VisitRules,
+    offer_urls: Vec<OfferUrlRow>,
+    detour_urls: Vec<(LeadingRule, u32, u32)>,
 }
 
 impl CatalogRows {
@@ -63,6 +67,8 @@ impl CatalogRows {
             domains: publication::domains(connection)?,
             acme_thumbprint: certificates::thumbprint(connection)?,
             visit_rules: VisitRules::read(connection)?,
+            offer_urls: publication::offer_urls(connection)?,
+            detour_urls: publication::detour_urls(connection)?,
         })
     }
 }
@@ -186,8 +192,8 @@ fn all_zones() -> Result<Rule, ContentError> {
 #[derive(Default)]
 struct Urls {
     left_out: Vec<LeftOut>,
-    /// For a daemon that does not know their macros.
-    leaves_further_values_empty: bool,
+    /// The last macro that the daemon knows; newer ones are left empty. `None`: it knows all.
+    last_macro: Option<Macro>,
 }
 
 /// A catalog file.
@@ -207,30 +213,30 @@ pub(super) fn to_file(
     click_id_key: [u8; 16],
     meta: &CatalogMeta,
 ) -> Result<BuiltCatalog, ContentError> {
-    let mut urls = Urls {
-        left_out: offers.all_left_out(),
-        leaves_further_values_empty: form != CatalogForm::Whole,
-    };
+    let mut urls = Urls { left_out: offers.all_left_out(), last_macro: form.last_macro() };
     let partners = rows.partners.iter().map(|&(id, active)| Partner { id, active });
     let mut rules = offers.rules()?;
     rules.extend(network_leads(&rows.network, &mut urls)?);
     rules.extend(blocked_addresses(&rows.network, &mut urls)?);
+    if form == CatalogForm::Whole {
+        rules.extend(offer_urls(rows, &mut urls)?);
+    }
     rows.visit_rules.add_to(&mut rules, &mut offers.offers);
     sort_by_check(&rules, &mut offers.offers);
     let mut published = match form {
         CatalogForm::Whole => std::mem::take(&mut offers.offers),
         // A copy: the offers are as they were in the next whole catalog.
-        CatalogForm::WithoutFurtherValues | CatalogForm::WithoutRules => offers.offers.clone(),
+        _ => offers.offers.clone(),
     };
-    if urls.leaves_further_values_empty {
-        published.iter_mut().for_each(leave_further_values_empty);
+    if let Some(last) = urls.last_macro {
+        published.iter_mut().for_each(|offer| leave_newer_macros_empty(offer, last));
     }
     let closed_offers = match form {
-        CatalogForm::Whole | CatalogForm::WithoutFurtherValues => 0,
         CatalogForm::WithoutRules => {
             let capped = rows.visit_rules.offers_of_unlisted_caps();
             close_bound_offers(&mut rules, &mut published, &capped)
         }
+        _ => 0,
     };
     let catalog = Catalog {
         click_id_key,
@@ -274,6 +280,35 @@ fn blocked_addresses(row: &NetworkRow, urls: &mut Urls) -> Result<Option<Rule>, 
     Ok(has_ranges.then(|| Rule::blocked_addresses(&ranges)).transpose()?)
 }
 
+/// The URLs of offers, and the detours that lead to one; `None` without any.
+fn offer_urls(rows: &CatalogRows, urls: &mut Urls) -> Result<Option<Rule>, ContentError> {
+    let published = rows.offer_urls.iter().filter_map(|row| {
+        let destination = urls
+            .parse(&destination_url(row.append_transaction_id, &row.destination_url), || {
+                format!("offer URL {}", row.id)
+            })?;
+        let mut partners = row.partners.clone();
+        partners.sort_unstable();
+        Some(OfferUrl { id: row.id, offer_id: row.offer_id, partners, destination })
+    });
+    let urls: Vec<OfferUrl> = published.collect();
+    let detours = rows.detour_urls.iter();
+    let detours = detours
+        .map(|&(kind, rule_id, url_id)| DetourUrl { kind: kind as u8, rule_id, url_id })
+        .collect();
+    let offer_urls = OfferUrls { urls, detours };
+    let has_urls = !offer_urls.is_empty();
+    Ok(has_urls.then(|| Rule::offer_urls(&offer_urls)).transpose()?)
+}
+
+/// A URL as typed, with the transaction id where the offer appends it.
+fn destination_url(append_transaction_id: bool, url: &str) -> Cow<'_, str> {
+    match append_transaction_id {
+        true => Destination::append_transaction_id(url).into(),
+        false => url.into(),
+    }
+}
+
 /// Opcodes in the order of the checks: controls, ruleset, caps, already converted, duplicates,
 /// session, forwarding, fail traffic.
 const CHECKS: [u16; 8] = [4, 1, 6, 7, 8, 11, 9, 10];
@@ -290,11 +325,8 @@ fn sort_by_check(rules: &[Rule], offers: &mut [Offer]) {
 }
 
 fn offer(row: &OfferRow, urls: &mut Urls) -> Option<Offer> {
-    let url = match row.append_transaction_id {
-        true => &Destination::append_transaction_id(&row.destination_url),
-        false => &row.destination_url,
-    };
-    let destination = urls.parse(url, || format!("offer {}", row.id))?;
+    let url = destination_url(row.append_transaction_id, &row.destination_url);
+    let destination = urls.parse(&url, || format!("offer {}", row.id))?;
     Some(Offer {
         id: row.id,
         advertiser_id: row.advertiser_id,
@@ -359,8 +391,8 @@ impl Urls {
             self.left_out.push(LeftOut { what: what(), error: error.to_string() });
         });
         let mut destination = parsed.ok()?.destination;
-        if self.leaves_further_values_empty {
-            destination.leave_further_values_empty();
+        if let Some(last) = self.last_macro {
+            destination.leave_newer_macros_empty(last);
         }
         Some(destination)
     }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use coupon_rules::place::PlaceParts;
-use coupon_shared::further_values;
 use coupon_shared::snapshot::Lineage;
-use coupon_shared::snapshot::catalog::rules;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::handle::{PublicationStatus, PublisherHandle};
+use super::older_daemon::CatalogForm;
 use crate::daemon_client::{Abilities, DaemonClient, DaemonError, Reloaded};
 use crate::worker::{RetryDelays, Worker};
 
@@ -93,9 +92,7 @@ fn show_answer(
         status.daemon_ahead = ahead.map(|served| (lineage, served.generation));
         status.daemon_error.clone_from(&error);
         if let Some(Abilities { features, geo_parts }) = abilities {
-            let lacks = |feature: &str| !features.iter().any(|name| name == feature);
-            status.is_daemon_too_old_for_rules = lacks(rules::FEATURE);
-            status.is_daemon_too_old_for_further_values = lacks(further_values::FEATURE);
+            status.set_catalog_form(CatalogForm::for_features(&features));
             status.daemon_place_parts =
                 geo_parts.map(|names| PlaceParts::from_names(names.iter().map(String::as_str)));
         }

@@ -51,10 +51,9 @@ pub struct PublicationStatus {
     /// Whether the daemon, as of its last answer, would refuse a catalog with rules. Edits that need
     /// rules are refused then.
     pub is_daemon_too_old_for_rules: bool,
-    /// Whether the daemon, as of its last answer, would refuse a catalog with macros of further
-    /// values. Such macros are left empty then.
+    /// The form of catalog that the daemon can serve, as of its last answer.
     #[serde(skip)]
-    pub(super) is_daemon_too_old_for_further_values: bool,
+    catalog_form: CatalogForm,
     /// Active offers that are closed, because the daemon does not know the rules that bind them:
     /// their visits get the fallback. They open when a newer daemon runs.
     pub offers_closed_for_old_daemon: u64,
@@ -68,6 +67,11 @@ pub struct PublicationStatus {
 }
 
 impl PublicationStatus {
+    pub(super) fn set_catalog_form(&mut self, form: CatalogForm) {
+        self.catalog_form = form;
+        self.is_daemon_too_old_for_rules = form == CatalogForm::WithoutRules;
+    }
+
     /// The served generation, if it contains the change `wanted`.
     fn live(&self, wanted: Sequence) -> Option<u64> {
         self.served_generation.filter(|_| self.served_sequence >= Some(wanted))
@@ -179,12 +183,7 @@ impl PublisherHandle {
 
     /// The form of catalog that the daemon can serve.
     pub(super) fn catalog_form(&self) -> CatalogForm {
-        let status = self.status.borrow();
-        match (status.is_daemon_too_old_for_rules, status.is_daemon_too_old_for_further_values) {
-            (true, _) => CatalogForm::WithoutRules,
-            (false, true) => CatalogForm::WithoutFurtherValues,
-            (false, false) => CatalogForm::Whole,
-        }
+        self.status.borrow().catalog_form
     }
 
     /// The facts that the daemon's databases of places know; `None` if the daemon never said.

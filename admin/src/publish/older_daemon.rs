@@ -1,7 +1,8 @@
 //! The catalog for an older daemon.
 //!
-//! A daemon that does not know the macros of further values gets URLs with these macros left empty,
-//! as it would have left them itself.
+//! A daemon that does not know the URLs of offers gets a catalog without them: its visits go to the
+//! offers' destinations, as they went before. A daemon that does not know a macro gets URLs with the
+//! macro left empty, as it would have left the macro itself.
 //!
 //! A daemon that does not know rules refuses a catalog with rules, and serves nothing at all if it has just been started:
 //! every link of the network would be dead. So its catalog has no rules, and the offers that rules
@@ -10,24 +11,51 @@
 
 use std::collections::BTreeSet;
 
-use coupon_shared::destination::Destination;
-use coupon_shared::snapshot::catalog::{Offer, Rule};
+use coupon_shared::destination::{Destination, Macro};
+use coupon_shared::further_values;
+use coupon_shared::snapshot::catalog::{Offer, Rule, offer_urls, rules};
 
-/// The form of a catalog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The form of a catalog. A greater form is for newer daemons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum CatalogForm {
+    /// For a daemon that does not know rules, nor anything newer.
+    WithoutRules,
+    /// For a daemon that does not know the macros of further values, nor anything newer.
+    WithoutFurtherValues,
+    /// For a daemon that does not know the URLs of offers.
+    WithoutOfferUrls,
     #[default]
     Whole,
-    /// For a daemon that does not know the macros of further values.
-    WithoutFurtherValues,
-    /// For a daemon that does not know rules, nor these macros.
-    WithoutRules,
 }
 
-/// Leaves the macros of further values in an offer's URLs empty.
-pub(super) fn leave_further_values_empty(offer: &mut Offer) {
+impl CatalogForm {
+    /// The form for a daemon with these features.
+    pub(super) fn for_features(features: &[String]) -> CatalogForm {
+        let lacks = |feature: &str| !features.iter().any(|name| name == feature);
+        let forms = [
+            (rules::FEATURE, CatalogForm::WithoutRules),
+            (further_values::FEATURE, CatalogForm::WithoutFurtherValues),
+            (offer_urls::FEATURE, CatalogForm::WithoutOfferUrls),
+        ];
+        let first_missing = forms.into_iter().find(|(feature, _)| lacks(feature));
+        first_missing.map_or(CatalogForm::Whole, |(_, form)| form)
+    }
+
+    /// The last macro that the daemon knows; `None`: it knows all.
+    pub(super) fn last_macro(self) -> Option<Macro> {
+        match self {
+            CatalogForm::WithoutRules | CatalogForm::WithoutFurtherValues => Some(Macro::Referer),
+            CatalogForm::WithoutOfferUrls => Some(Macro::PageReferer),
+            CatalogForm::Whole => None,
+        }
+    }
+}
+
+/// Leaves macros in an offer's URLs empty that are newer than the last one that the daemon knows.
+pub(super) fn leave_newer_macros_empty(offer: &mut Offer, last_known: Macro) {
     let to = offer.destinations.iter_mut().map(|weighted| &mut weighted.destination);
-    to.chain(&mut offer.fallback).for_each(Destination::leave_further_values_empty);
+    to.chain(&mut offer.fallback)
+        .for_each(|destination: &mut Destination| destination.leave_newer_macros_empty(last_known));
 }
 
 /// Takes the rules out of a catalog, and closes the offers that they bind, with the offers of caps

@@ -21,6 +21,7 @@ use super::content::{self, LevelContext};
 use super::folder::{IndexFolder, Unsynced};
 use super::garbage::{KEEP_UNREFERENCED, MAX_REMOVED_PER_ROUND};
 use super::level_policy::LevelInfo;
+use super::older_daemon::CatalogForm;
 use super::syncing::MAX_UNSYNCED;
 use super::*;
 use crate::daemon_client::fake_daemon::FakeDaemon;
@@ -141,6 +142,23 @@ impl Network {
         IndexFolder::open(self.index_dir()).unwrap().index(self.manifest()).unwrap()
     }
 
+    /// Where a visit that asks for a URL of the offer is redirected.
+    fn redirected(&self, code: &str, offer_url_id: Option<u32>) -> String {
+        let index = self.index();
+        let code = FoldedCode::fold(code.as_bytes()).unwrap();
+        let visitor = Visitor::<Nobody>::Unchecked;
+        let rows = index.lookup(&code);
+        let visit = Visit { rows, offer_id: None, offer_url_id, domain: None, visitor };
+        match decide(index.catalog(), &visit, NOW).answer {
+            Answer::Redirect(to) => {
+                let mut url = Vec::new();
+                to.expand(&AllX, &mut url);
+                String::from_utf8(url).unwrap()
+            }
+            Answer::Fallback(_) | Answer::NotFound => "nowhere".into(),
+        }
+    }
+
     /// Decides a visit; `None` for an unknown code.
     fn visit(&self, code: &str) -> Option<Reason> {
         let index = self.index();
@@ -148,7 +166,13 @@ impl Network {
         let domain = index.catalog().domain("go.example.com");
         assert!(domain.is_some());
         let visitor = Visitor::<Nobody>::Unchecked;
-        let visit = Visit { rows: index.lookup(&code), offer_id: None, domain, visitor };
+        let visit = Visit {
+            rows: index.lookup(&code),
+            offer_id: None,
+            offer_url_id: None,
+            domain,
+            visitor,
+        };
         let decision = decide(index.catalog(), &visit, NOW);
         let reason = decision.click.map(|click| click.reason);
         assert_eq!(
@@ -270,7 +294,8 @@ async fn an_older_daemon_gets_offers_with_rules_closed_until_a_newer_one_runs() 
     let whole = network.publish().await;
     let set_age = |network: &Network, is_old: bool| {
         let handle = &network.publisher.handle;
-        handle.update(|status| status.is_daemon_too_old_for_rules = is_old);
+        let form = if is_old { CatalogForm::WithoutRules } else { CatalogForm::Whole };
+        handle.update(|status| status.set_catalog_form(form));
     };
     let closed = |network: &Network| network.publisher.handle.status().offers_closed_for_old_daemon;
     assert_eq!((network.visit("winter25"), closed(&network)), (Some(Reason::Redirected), 0));
@@ -303,9 +328,9 @@ async fn an_older_daemon_gets_urls_without_macros_that_it_does_not_know() {
         })
         .await;
     let whole = network.publish().await;
-    let set_age = |network: &Network, is_old: bool| {
+    let set_form = |network: &Network, form| {
         let handle = &network.publisher.handle;
-        handle.update(|status| status.is_daemon_too_old_for_further_values = is_old);
+        handle.update(|status| status.set_catalog_form(form));
     };
     let urls = |network: &Network| {
         let index = network.index();
@@ -321,13 +346,55 @@ async fn an_older_daemon_gets_urls_without_macros_that_it_does_not_know() {
     let id = "&_ef_transaction_id=x";
     let filled = (format!("https://s.example/?a=x&b=x{id}"), "https://s.example/?c=x".into());
     assert_eq!(urls(&network), filled);
-    set_age(&network, true);
+    set_form(&network, CatalogForm::WithoutFurtherValues);
     network.publish().await;
     let empty = (format!("https://s.example/?a=&b=x{id}"), "https://s.example/?c=".into());
     assert_eq!(urls(&network), empty);
-    set_age(&network, false);
+    set_form(&network, CatalogForm::Whole);
     assert_eq!(network.publish().await.catalog, whole.catalog);
     assert_eq!(urls(&network), filled);
+}
+
+#[tokio::test]
+async fn urls_of_offers_are_published_for_daemons_that_know_them() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    network
+        .edit(|tx| {
+            tx.next_catalog_sequence()?;
+            let connection = tx.raw_connection();
+            connection.execute_batch(
+                "UPDATE offer SET destination_url = 'https://s.example/?u={offer_url_id}'",
+            )?;
+            for (url, status, affiliates) in [
+                ("https://active.example/?u={offer_url_id}", "active", "[]"),
+                ("https://paused.example/", "paused", "[]"),
+                ("https://others.example/", "active", "[9]"),
+                ("ftp://broken.example/", "active", "[]"),
+            ] {
+                let sql = "INSERT INTO offer_url (offer_id, name, destination_url, preview_url, \
+                           url_status, is_apply_specific_affiliates, affiliate_ids, \
+                           is_hidden_affiliate, time_created, time_saved) \
+                           VALUES (1, 'A', ?1, '', ?2, ?3 <> '[]', ?3, 0, 1, 1)";
+                connection.execute(sql, (url, status, affiliates))?;
+            }
+            Ok(())
+        })
+        .await;
+    network.publish().await;
+    let left_out = network.publisher.handle.status().left_out;
+    assert_eq!(left_out.iter().map(|it| it.what.as_str()).collect::<Vec<_>>(), ["offer URL 4"]);
+    let appended = "&_ef_transaction_id=x";
+    let target = |network: &Network, uid| network.redirected("winter25", Some(uid));
+    assert_eq!(target(&network, 1), format!("https://active.example/?u=x{appended}"));
+    let destination = format!("https://s.example/?u=x{appended}");
+    for uid in [0, 2, 3, 4, 5] {
+        assert_eq!(target(&network, uid), destination, "{uid}");
+    }
+    let handle = &network.publisher.handle;
+    handle.update(|status| status.set_catalog_form(CatalogForm::WithoutOfferUrls));
+    network.publish().await;
+    assert_eq!(target(&network, 1), format!("https://s.example/?u={appended}"));
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ audit_words! {
     /// Kinds of objects.
     AuditObjects:
         "address" "advertiser" "affiliate" "api_key" "blocked_value" "bot_list" "certificate" "click" "click_archive"
-        "conversion" "coupon_code" "custom_cap" "forwarding_rule" "job" "offer" "offer_group" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
+        "conversion" "coupon_code" "custom_cap" "forwarding_rule" "job" "offer" "offer_group" "offer_url" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
         "postback" "settings" "smart_switch_rule" "store" "tracking_domain" "traffic_control" "unidentified_postback" "user" "webhook" "webhook_delivery"
 }
 

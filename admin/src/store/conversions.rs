@@ -262,6 +262,8 @@ columns! {
         source_id: String,
         /// Of the click.
         uid: String,
+        /// The offer's URL that the click was sent to; 0 for the offer's destination.
+        offer_url_id: u32,
         /// Of the click: two upper-case letters; empty if unknown.
         country: String,
         /// Of the click: ISO 3166-2 without the country, else the name; empty if unknown.

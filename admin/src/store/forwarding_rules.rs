@@ -12,7 +12,8 @@ use crate::catalog::ForwardingRule;
 impl Entity for ForwardingRule {
     const TABLE: &'static str = "forwarding_rule";
     const SELECT: &'static str = "offer_id, name, status, affiliate_ids, destination_offer_id, \
-                                  ruleset, variables, date_valid_from, date_valid_to";
+                                  ruleset, variables, date_valid_from, date_valid_to, \
+                                  destination_offer_url_id";
     const FILTERS: &'static [Filterable] = &[];
 
     fn read(row: &Row<'_>) -> rusqlite::Result<ForwardingRule> {
@@ -22,7 +23,7 @@ impl Entity for ForwardingRule {
             forwarding_rule_status: word(row, FIRST + 2)?,
             network_affiliate_ids: from_json(row, FIRST + 3)?,
             destination_network_offer_id: row.get(FIRST + 4)?,
-            destination_network_offer_url_id: None,
+            destination_network_offer_url_id: row.get(FIRST + 9)?,
             ruleset: from_json(row, FIRST + 5)?,
             variables: from_json(row, FIRST + 6)?,
             date_valid_from: day(row, FIRST + 7)?,
@@ -37,6 +38,7 @@ impl Entity for ForwardingRule {
             ("status", self.forwarding_rule_status.as_str().to_owned().into()),
             ("affiliate_ids", json_column(&self.network_affiliate_ids)),
             ("destination_offer_id", self.destination_network_offer_id.into()),
+            ("destination_offer_url_id", self.destination_network_offer_url_id.into()),
             ("ruleset", rulesets::column(&self.ruleset)),
             ("variables", json_column(&self.variables)),
             ("date_valid_from", day_text(self.date_valid_from).into()),

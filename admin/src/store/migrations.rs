@@ -59,6 +59,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0043_kept_fields.sql"),
     include_str!("migrations/0044_further_values.sql"),
     include_str!("migrations/0045_keys_of_advertisers.sql"),
+    include_str!("migrations/0046_offer_urls.sql"),
 ];
 
 /// Migrates the database to this program's schema, after a copy of one with an older schema.

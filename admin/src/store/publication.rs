@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use coupon_shared::civil_day::Day;
 use coupon_shared::code::FoldedCode;
+use coupon_shared::snapshot::catalog::offer_urls::LeadingRule;
 use coupon_shared::snapshot::level::CodeRecord;
 use jiff::civil::Date;
 use rusqlite::types::Type;
@@ -286,6 +287,60 @@ fn redirects(connection: &ReadTx<'_>, offer_id: u32) -> Result<Vec<RedirectRow>,
         })
     })?;
     Ok(redirects.collect::<Result<_, _>>()?)
+}
+
+/// An active URL of an offer, as stored.
+#[derive(Debug, Clone)]
+pub struct OfferUrlRow {
+    /// Offer URL id.
+    pub id: u32,
+    /// The offer.
+    pub offer_id: u32,
+    /// The partners that may use the URL; empty for all.
+    pub partners: Vec<u32>,
+    /// Target, as typed.
+    pub destination_url: String,
+    /// Whether the transaction id is appended to the destinations of the offer.
+    pub append_transaction_id: bool,
+}
+
+/// The active URLs of offers by id.
+pub fn offer_urls(connection: &ReadTx<'_>) -> Result<Vec<OfferUrlRow>, StoreError> {
+    let sql = "SELECT url.id, url.offer_id, \
+               iif(url.is_apply_specific_affiliates, url.affiliate_ids, '[]'), \
+               url.destination_url, offer.append_transaction_id \
+               FROM offer_url url JOIN offer ON offer.id = url.offer_id \
+               WHERE url.time_deleted = 0 AND url.url_status = 'active' ORDER BY url.id";
+    all(connection, sql, |row| {
+        Ok(OfferUrlRow {
+            id: row.get(0)?,
+            offer_id: row.get(1)?,
+            partners: from_json(row, 2)?,
+            destination_url: row.get(3)?,
+            append_transaction_id: row.get(4)?,
+        })
+    })
+}
+
+/// The forwarding rules and the redirects that name a URL of the offer they lead to: kind, id of the
+/// rule, id of the URL.
+pub fn detour_urls(connection: &ReadTx<'_>) -> Result<Vec<(LeadingRule, u32, u32)>, StoreError> {
+    let mut detours = Vec::new();
+    for (kind, sql) in [
+        (
+            LeadingRule::Forwarding,
+            "SELECT id, destination_offer_url_id FROM forwarding_rule \
+             WHERE destination_offer_url_id IS NOT NULL AND time_deleted = 0 ORDER BY id",
+        ),
+        (
+            LeadingRule::Redirect,
+            "SELECT id, destination_offer_url_id FROM offer_redirect \
+             WHERE destination_offer_url_id IS NOT NULL ORDER BY id",
+        ),
+    ] {
+        detours.extend(all(connection, sql, |row| Ok((kind, row.get(0)?, row.get(1)?)))?);
+    }
+    Ok(detours)
 }
 
 /// The session of an offer, and its rules on earlier visits.

@@ -14,7 +14,8 @@ pub(super) fn save(
 ) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM offer_redirect WHERE offer_id = ?1")?.execute([offer_id])?;
     let sql = "INSERT INTO offer_redirect (id, offer_id, position, destination_offer_id, \
-               routing_value, fail_reasons, ruleset) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+               routing_value, fail_reasons, ruleset, destination_offer_url_id) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut insert = tx.prepare_cached(sql)?;
     for (position, redirect) in (0_u32..).zip(redirects) {
         insert.execute((
@@ -25,6 +26,7 @@ pub(super) fn save(
             redirect.routing_value,
             json_column(&redirect.fail_reasons),
             rulesets::column(&redirect.ruleset),
+            redirect.redirect_network_offer_url_id,
         ))?;
     }
     Ok(())
@@ -35,14 +37,14 @@ pub(super) fn find(
     connection: &ReadTx<'_>,
     offer_id: u32,
 ) -> Result<Vec<InternalRedirect>, StoreError> {
-    let sql = "SELECT id, destination_offer_id, routing_value, fail_reasons, ruleset \
-               FROM offer_redirect WHERE offer_id = ?1 ORDER BY position";
+    let sql = "SELECT id, destination_offer_id, routing_value, fail_reasons, ruleset, \
+               destination_offer_url_id FROM offer_redirect WHERE offer_id = ?1 ORDER BY position";
     let mut statement = connection.prepare_cached(sql)?;
     let redirects = statement.query_map([offer_id], |row| {
         Ok(InternalRedirect {
             network_offer_redirect_id: Some(row.get(0)?),
             redirect_network_offer_id: row.get(1)?,
-            redirect_network_offer_url_id: None,
+            redirect_network_offer_url_id: row.get(5)?,
             redirect_network_offer_group_id: None,
             routing_value: row.get(2)?,
             fail_reasons: from_json(row, 3)?,

@@ -657,8 +657,29 @@ async fn a_partner_sees_the_offers_that_it_may_run() {
     assert_eq!(approved["relationship"]["offer_affiliate_status"], "approved");
     let url = ask("offers/1/url/0?sub1=a%20b&colour=red").await.done();
     assert_eq!(url, json!({"url": "https://go.example.com/1/1/?sub1=a%20b"}));
+    for (name, over) in [
+        ("Boots", json!({})),
+        ("For Ben", json!({"is_apply_specific_affiliates": true, "network_affiliate_ids": [2]})),
+        ("Hidden", json!({"is_hidden_affiliate": true})),
+        ("Paused", json!({"url_status": "paused"})),
+        ("Of offer 2", json!({"network_offer_id": 2})),
+    ] {
+        let url = json!({"network_offer_id": 1, "name": name, "preview_url": "https://p.example/",
+            "destination_url": "https://shop.example.com/SECRET"});
+        network.post("offerurls", with(url, over)).await.done();
+    }
+    let first = ask("offers/1").await.done();
+    let boots = json!({"network_offer_url_id": 1, "name": "Boots", "preview_url": "https://p.example/",
+        "tracking_url": "https://go.example.com/1/1/?uid=1"});
+    assert_eq!(first["relationship"]["urls"], json!({"total": 1, "entries": [boots]}));
+    assert!(!first.to_string().contains("SECRET"), "{first}");
+    let url = ask("offers/1/url/1?sub1=a").await.done();
+    assert_eq!(url, json!({"url": "https://go.example.com/1/1/?sub1=a&uid=1"}));
+    for path in ["offers/1/url/2", "offers/1/url/3", "offers/1/url/4", "offers/1/url/5"] {
+        assert_eq!(ask(path).await.refusal(), (404, "not_found", vec![]), "{path}");
+    }
     for path in
-        ["offers/3", "offers/5", "offers/9", "offers/3/url/0", "offers/1/url/1", "offers/1/url/x"]
+        ["offers/3", "offers/5", "offers/9", "offers/3/url/0", "offers/1/url/9", "offers/1/url/x"]
     {
         assert_eq!(ask(path).await.refusal(), (404, "not_found", vec![]), "{path}");
     }

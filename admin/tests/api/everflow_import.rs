@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::client::{Running, code, offer, start, start_with, with};
 
-const KINDS: [&str; 5] = ["advertisers", "affiliates", "offers", "couponcodes", "pixels"];
+const KINDS: [&str; 6] =
+    ["advertisers", "affiliates", "offers", "offerurls", "couponcodes", "pixels"];
 
 /// Runs the import with a report; returns the output and the report.
 pub(crate) fn import(url: &str, key: &str, data: &Path, flags: &[&str]) -> (Output, Value) {
@@ -107,8 +108,19 @@ async fn fill_offers(network: &Running) {
     // An entry that goes leaves a gap in the event ids.
     let first = network.get("offers/1").await.done()["payout_revenue"][0].clone();
     network.patch("offers/1", json!({"payout_revenue": [first]})).await.done();
+    for number in 1..=6_u64 {
+        let url = json!({
+            "network_offer_id": number / 2 + 1, "name": format!("Page {number}"),
+            "destination_url": format!("https://shop.example/{number}?t={{transaction_id}}"),
+            "url_status": if number == 2 { "paused" } else { "active" },
+            "is_apply_specific_affiliates": number == 4, "network_affiliate_ids": [4, 2],
+            "is_hidden_affiliate": number == 5, "preview_url": "https://shop.example/",
+        });
+        network.post("offerurls", url).await.done();
+    }
+    network.delete("offerurls/6").await.done();
     let region = json!({"country_code": "US", "region_code": "CA", "targeting_type": "include"});
-    let redirects = json!([{"redirect_network_offer_id": 2}]);
+    let redirects = json!([{"redirect_network_offer_id": 2, "redirect_network_offer_url_id": 3}]);
     let targeted = json!({
         "ruleset": {"countries": [{"country_code": "DE", "targeting_type": "exclude"}], "regions": [region]},
         "is_fail_traffic_enabled": true, "internal_redirects": redirects,

@@ -104,7 +104,7 @@ async fn each_portal_names_the_key_that_opens_it() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 126] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 129] = [
     ("dashboard/summary", &["GET"]),
     ("tracking/offers/clicks", &["POST"]),
     ("tracking/offers/impressions", &["POST"]),
@@ -141,6 +141,9 @@ const NETWORK_ROUTES: [(&str, &[&str]); 126] = [
     ("offers/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("offers/9/restore", &["POST"]),
     ("offers/9/visibility", &["GET", "PUT"]),
+    ("offerurls", &["GET", "POST"]),
+    ("offerurls/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("offerurls/9/restore", &["POST"]),
     ("offergroups", &["GET", "POST"]),
     ("offergroups/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("offergroups/9/restore", &["POST"]),

@@ -36,7 +36,7 @@ pub(crate) async fn published(network: &Running) -> PublishedIndex {
 pub(crate) fn click_at(index: &PublishedIndex, code: &str, now: i64) -> Option<DecidedClick> {
     let code = FoldedCode::fold(code.as_bytes()).unwrap();
     let (rows, visitor) = (index.lookup(&code), Visitor::<Nobody>::Unchecked);
-    let visit = Visit { rows, offer_id: None, domain: None, visitor };
+    let visit = Visit { rows, offer_id: None, offer_url_id: None, domain: None, visitor };
     let decision = decide(index.catalog(), &visit, now);
     let redirects = matches!(decision.answer, Answer::Redirect(_));
     assert_eq!(redirects, decision.click.is_some_and(|click| click.reason == Reason::Redirected));

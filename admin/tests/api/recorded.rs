@@ -185,6 +185,7 @@ pub(crate) fn sale(id: u8) -> Conversion {
         sub5: String::new(),
         source_id: String::new(),
         uid: String::new(),
+        offer_url_id: 0,
         country: String::new(),
         region: String::new(),
         city: String::new(),

@@ -1,4 +1,4 @@
-//! The pages of an offer's forwarding and fail traffic.
+//! The pages of an offer's URLs, forwarding and fail traffic.
 
 use serde_json::{Value, json};
 
@@ -209,6 +209,67 @@ fn forwarding_rules_are_created_ordered_and_deleted() {
     assert_eq!(console.post(&format!("{FORWARDING}/2/delete"), &[]).status, 303);
     let rules = read(&console, "offers/1/forwardingrules");
     assert_eq!(rules["forwarding_rules"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn urls_are_created_edited_used_by_rules_and_deleted() {
+    let console = start();
+    let urls = "/console/offers/2/urls";
+    let page = "https://shop.example/boots";
+    let boots = [("name", "Boots"), ("url_status", "active"), ("destination_url", page)];
+    let new = format!("{urls}/new");
+    let named = [
+        ("is_apply_specific_affiliates", "true"),
+        ("partners[0].network_affiliate_id", "1"),
+        ("partners[1].network_affiliate_id", ""),
+    ];
+    assert_eq!(console.post(&new, &[&boots[..], &named].concat()).status, 303);
+    let saved = read(&console, "offerurls/1");
+    assert_eq!(
+        (&saved["network_offer_id"], &saved["network_affiliate_ids"]),
+        (&json!(2), &json!([1]))
+    );
+    assert_well_formed(&console.html(urls));
+    assert_well_formed(&console.html(&new));
+    let shown = console.html("/console/offers/2");
+    assert!(shown.contains("1 URL, 1 of them active."), "{shown}");
+    for (over, input) in [
+        (&[("destination_url", "shop")][..], "destination_url"),
+        (&[("is_apply_specific_affiliates", "true")], "partners[0].network_affiliate_id"),
+        (&[("partners[0].network_affiliate_id", "9")], "partners[0].network_affiliate_id"),
+    ] {
+        let refused = console.post(&new, &[over, &boots].concat());
+        assert_eq!(refused.status, 422, "{input}: {}", refused.body);
+        assert!(refused.body.contains(&format!("href=\"#{input}\"")), "{input}: {}", refused.body);
+    }
+    let rule = [
+        ("name", "On"),
+        ("forwarding_rule_status", "active"),
+        ("destination_network_offer_id", "2"),
+        ("destination_network_offer_url_id", "1 – Boots"),
+    ];
+    assert_eq!(console.post(&format!("{FORWARDING}/new"), &rule).status, 303);
+    let rule = read(&console, "offers/1/forwardingrules/1");
+    assert_eq!(rule["destination_network_offer_url_id"], 1);
+    let redirects = [
+        ("is_fail_traffic_enabled", "true"),
+        ("redirect_internal_routing_type", "priority"),
+        ("internal_redirects[0].redirect_network_offer_id", "2"),
+        ("internal_redirects[0].redirect_network_offer_url_id", "1"),
+        ("internal_redirects[0].routing_value", "0"),
+    ];
+    assert_eq!(send(&console, FAIL_TRAFFIC, FAIL_TRAFFIC, &redirects).status, 303);
+    let offer = read(&console, "offers/1");
+    assert_eq!(offer["internal_redirects"][0]["redirect_network_offer_url_id"], 1);
+    assert_eq!(console.post(&format!("{urls}/1/delete"), &[]).status, 409);
+    let one = format!("{urls}/1");
+    let paused = [("name", "Boots"), ("url_status", "paused"), ("destination_url", page)];
+    assert_eq!(send(&console, &one, &one, &paused).status, 303);
+    assert_eq!(read(&console, "offerurls/1")["network_affiliate_ids"], json!([]));
+    console.network.done("DELETE", "offers/1/forwardingrules/1", json!({}));
+    console.network.done("PATCH", "offers/1", json!({"internal_redirects": []}));
+    assert_eq!(console.post(&format!("{urls}/1/delete"), &[]).status, 303);
+    assert!(console.html(urls).contains("All links lead to the destination."));
 }
 
 #[test]

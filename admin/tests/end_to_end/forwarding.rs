@@ -203,6 +203,52 @@ fn visitors_behind_a_reached_cap_go_to_the_first_redirect_that_is_for_them() {
 }
 
 #[test]
+fn links_and_rules_lead_to_urls_of_an_offer_and_clicks_tell_which() {
+    let offers = Offers::start(&["A", "B"]);
+    let url = |offer: &str, page: &str, more: Value| {
+        let mut url = more;
+        url["network_offer_id"] = offers.ids[offer].into();
+        url["name"] = page.into();
+        url["destination_url"] = format!("https://shop.example/{page}?u={{offer_url_id}}").into();
+        let made = offers.done("POST", "offerurls?wait=live", &url);
+        made["network_offer_url_id"].as_u64().unwrap()
+    };
+    let ben = json!({"name": "Ben", "account_status": "active"});
+    assert_eq!(offers.done("POST", "affiliates", &ben)["network_affiliate_id"], 2);
+    let boots = url("A", "boots", json!({}));
+    let of_2 = json!({"is_apply_specific_affiliates": true, "network_affiliate_ids": [2]});
+    let of_2 = url("A", "of-2", of_2);
+    let hats = url("B", "hats", json!({}));
+    let page = |page: &str, id: u64| format!("https://shop.example/{page}?u={id}");
+    let way = |target: String| offers.way_with(&target, "CODE", from(LONDON));
+    assert_eq!(way(format!("/CODE/?uid={boots}")), page("boots", boots));
+    assert_eq!(way(format!("/1/{}/?sub1=x&uid={boots}", offers.ids["A"])), page("boots", boots));
+    for other in [of_2, hats, 999] {
+        assert_eq!(way(format!("/CODE/?uid={other}")), destination("A"), "{other}");
+    }
+    offers.forward("A", "B", json!({"destination_network_offer_url_id": hats}));
+    assert_eq!(way("/CODE/".into()), page("hats", hats));
+    assert_eq!(way(format!("/CODE/?uid={boots}")), page("hats", hats));
+    // A paused URL leads to its offer.
+    offers.done("PATCH", &format!("offerurls/{hats}?wait=live"), &json!({"url_status": "paused"}));
+    assert_eq!(way("/CODE/".into()), destination("B"));
+
+    let clicks = wait_for("all clicks", || {
+        Some(offers.targeted.network.clicks()).filter(|clicks| clicks.len() == 8)
+    });
+    let told = |click: &Value| {
+        let name = click["offer_url"].as_str().unwrap().to_owned();
+        (click["network_offer_url_id"].as_u64().unwrap(), name)
+    };
+    let mut told: Vec<(u64, String)> = clicks.iter().map(told).collect();
+    told.sort_unstable();
+    let mut expected = vec![(0, String::new()); 4];
+    expected.extend([(boots, "boots".into()), (boots, "boots".into())]);
+    expected.extend([(hats, "hats".into()), (hats, "hats".into())]);
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn an_offer_forwards_only_to_offers_of_active_advertisers() {
     let offers = Offers::start(&["A", "B"]);
     offers.forward("A", "B", json!({}));

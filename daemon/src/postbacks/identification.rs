@@ -8,7 +8,7 @@
 
 use coupon_rules::facts::Nobody;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Reason, Visit, Visitor, decide, decide_direct};
+use coupon_shared::decision::{Reason, Visit, Visitor, decide, decide_without_code};
 use coupon_shared::postback::{MAX_LISTED_CODES, split_codes};
 use coupon_shared::transaction_id::TransactionId;
 use percent_encoding::percent_decode;
@@ -126,7 +126,13 @@ impl IdentifyingValues {
         let codes = self.codes.iter().filter_map(|code| FoldedCode::fold(code.as_bytes()).ok());
         let mut rows = codes.map(|code| index.lookup(&code));
         rows.any(|rows| {
-            let visit = Visit { rows, offer_id: None, domain: None, visitor: NO_VISITOR };
+            let visit = Visit {
+                rows,
+                offer_id: None,
+                offer_url_id: None,
+                domain: None,
+                visitor: NO_VISITOR,
+            };
             let click = decide(index.catalog(), &visit, unix_seconds).click;
             click.is_some_and(|click| click.reason == Reason::Redirected)
         })
@@ -136,9 +142,15 @@ impl IdentifyingValues {
         let (Some(offer), Some(partner)) = (self.offers.first(), self.partners.first()) else {
             return false;
         };
-        let catalog = index.catalog();
-        let click = decide_direct(catalog, *offer, *partner, NO_VISITOR, unix_seconds);
-        click.is_some_and(|click| click.reason == Reason::Redirected)
+        let visit = Visit {
+            rows: None,
+            offer_id: Some(*offer),
+            offer_url_id: None,
+            domain: None,
+            visitor: NO_VISITOR,
+        };
+        let decision = decide_without_code(index.catalog(), &visit, *partner, unix_seconds);
+        decision.click.is_some_and(|click| click.reason == Reason::Redirected)
     }
 }
 

@@ -8,7 +8,7 @@
 
 use coupon_shared::click::VisitKind;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{DecidedClick, Reason, Visit, Visitor, decide, decide_direct};
+use coupon_shared::decision::{DecidedClick, Reason, Visit, Visitor, decide, decide_without_code};
 use coupon_shared::transaction_id::TransactionId;
 use coupon_shared::visit_target::Parameter;
 use hyper::Method;
@@ -84,14 +84,18 @@ impl RedirectContext {
         };
         let (offer_id, partner_id) = (self.parameters.offer_id(), self.parameters.partner_id());
         let (catalog, now) = (index.catalog(), facts.unix_seconds);
+        let offer_url_id = self.parameters.offer_url_id();
         let decide_both = || {
-            let by_code = rows.and_then(|rows| {
-                let visit = Visit { rows, offer_id, domain: request.domain, visitor };
-                decide(catalog, &visit, now).click
-            });
-            let direct = offer_id
-                .zip(partner_id)
-                .and_then(|(offer, partner)| decide_direct(catalog, offer, partner, visitor, now));
+            let visit = Visit {
+                rows: rows.flatten(),
+                offer_id,
+                offer_url_id,
+                domain: request.domain,
+                visitor,
+            };
+            let by_code = rows.and_then(|_| decide(catalog, &visit, now).click);
+            let direct =
+                partner_id.and_then(|id| decide_without_code(catalog, &visit, id, now).click);
             [by_code, direct]
         };
         self.decide_and_commit(&facts, kind, decide_both, redirected)

@@ -147,7 +147,7 @@ impl<'a> Way<'a> {
 
 /// The way out of a refusal.
 pub(super) enum FailedOver<'a> {
-    Offer { redirect_id: u32, offer: &'a ArchivedOffer, destination: &'a ArchivedDestination },
+    Offer { redirect_id: u32, offer: &'a ArchivedOffer },
     NetworkUrl(&'a ArchivedDestination),
 }
 
@@ -211,11 +211,8 @@ impl<'a, F: VisitorFacts> Checks<'a, '_, F> {
             false => possible().next(),
             true => draw(possible, facts.dice(refused.offer_id)),
         };
-        if let Some((redirect, offer)) = chosen
-            && let Some(first) = offer.destinations.first()
-        {
-            let destination = &first.destination;
-            return Some(FailedOver::Offer { redirect_id: redirect.id, offer, destination });
+        if let Some((redirect, offer)) = chosen {
+            return Some(FailedOver::Offer { redirect_id: redirect.id, offer });
         }
         let url = self.catalog.fail_traffic_url().filter(|_| *ends_at_network_url)?;
         Some(FailedOver::NetworkUrl(url))

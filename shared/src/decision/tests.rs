@@ -11,6 +11,7 @@ use coupon_rules::ruleset::addresses::AddressRanges;
 use coupon_rules::ruleset::hours::{Hours, Slot};
 use coupon_rules::text_match::Variable;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// 2026-06-15 12:00:00 UTC.
 const NOW: i64 = 1_781_524_800;
@@ -45,6 +46,19 @@ impl VisitorFacts for NoQuestions {
     }
 }
 
+/// The click of a visit that names offer and partner instead of a code.
+fn direct_click<F: VisitorFacts>(
+    index: &crate::index::Index<Arc<[u8]>>,
+    offer_id: u32,
+    partner_id: u32,
+    visitor: Visitor<'_, F>,
+    now: i64,
+) -> Option<DecidedClick> {
+    let offer_id = Some(offer_id);
+    let visit = Visit { rows: None, offer_id, offer_url_id: None, domain: None, visitor };
+    decide_without_code(index.catalog(), &visit, partner_id, now).click
+}
+
 /// Decides a visit of `code1` with `rows`: (reason, coupon code id, answer).
 fn decided(
     catalog: &Catalog,
@@ -56,7 +70,8 @@ fn decided(
     let code = FoldedCode::fold(b"CODE1").unwrap();
     let domain = index.catalog().domain("go.example.com");
     let visitor = Visitor::Link(&NoQuestions);
-    let visit = Visit { rows: index.lookup(&code), offer_id, domain, visitor };
+    let rows = index.lookup(&code);
+    let visit = Visit { rows, offer_id, offer_url_id: None, domain, visitor };
     let decision = decide(index.catalog(), &visit, now);
     let answer = match decision.answer {
         Answer::Redirect(to) => format!("to {}", to.origin()),
@@ -107,7 +122,7 @@ fn a_click_without_a_code_is_judged_by_its_offer_and_partner() {
         change(&mut catalog);
         let index = assemble(&catalog, vec![level((0, 5), &[])]).unwrap();
         let visitor = Visitor::Link(&NoQuestions);
-        let click = decide_direct(index.catalog(), offer_id, partner_id, visitor, NOW)?;
+        let click = direct_click(&index, offer_id, partner_id, visitor, NOW)?;
         assert_eq!((click.row.code_id, click.row.offer_id), (0, offer_id));
         assert_eq!((click.row.partner_id, click.advertiser_id), (partner_id, 1));
         Some(click.reason)
@@ -132,8 +147,14 @@ fn a_partner_link_leads_where_its_offer_and_partner_may() {
         change(&mut catalog);
         let index = assemble(&catalog, vec![level((0, 5), &[])]).unwrap();
         let visitor = Visitor::Link(&NoQuestions);
-        let visit = Visit { rows: None, offer_id: Some(offer_id), domain: None, visitor };
-        let decision = decide_partner_link(index.catalog(), &visit, partner_id, NOW);
+        let visit = Visit {
+            rows: None,
+            offer_id: Some(offer_id),
+            offer_url_id: None,
+            domain: None,
+            visitor,
+        };
+        let decision = decide_without_code(index.catalog(), &visit, partner_id, NOW);
         let leads = matches!(decision.answer, Answer::Redirect(_));
         (leads, decision.click.map(|click| (click.row.code_id, click.row.offer_id, click.reason)))
     };
@@ -178,7 +199,8 @@ fn a_visit_that_asks_for_an_offer_without_the_code_is_of_its_partner_and_of_no_o
     let recorded = |offer_id| {
         let code = FoldedCode::fold(b"CODE1").unwrap();
         let visitor = Visitor::Link(&NoQuestions);
-        let visit = Visit { rows: index.lookup(&code), offer_id, domain: None, visitor };
+        let rows = index.lookup(&code);
+        let visit = Visit { rows, offer_id, offer_url_id: None, domain: None, visitor };
         let click = decide(index.catalog(), &visit, NOW).click.unwrap();
         let CodeRecord { code_id, offer_id, partner_id, .. } = click.row;
         (click.reason, code_id, offer_id, partner_id, click.advertiser_id)
@@ -297,7 +319,8 @@ fn visit(catalog: &Catalog, offer_id: Option<u32>, visitor: &From) -> (Reason, u
     let index = assemble(catalog, vec![level((0, 5), &[("code1", &rows)])]).unwrap();
     let code = FoldedCode::fold(b"CODE1").unwrap();
     let visitor = Visitor::Link(visitor);
-    let visit = Visit { rows: index.lookup(&code), offer_id, domain: None, visitor };
+    let rows = index.lookup(&code);
+    let visit = Visit { rows, offer_id, offer_url_id: None, domain: None, visitor };
     let decision = decide(index.catalog(), &visit, NOW);
     let click = decision.click.unwrap();
     let is_redirect = matches!(decision.answer, Answer::Redirect(_));
@@ -334,7 +357,7 @@ fn rules_come_last_and_bind_neither_sales_nor_impressions() {
     let mut catalog = ruled([Some(only(b"US")), None, None]);
     let direct = |catalog: &Catalog, visitor: Visitor<'_, From>| {
         let index = assemble(catalog, vec![level((0, 5), &[])]).unwrap();
-        decide_direct(index.catalog(), 16, 1, visitor, NOW).map(|click| (click.reason, click.rule))
+        direct_click(&index, 16, 1, visitor, NOW).map(|click| (click.reason, click.rule))
     };
     assert_eq!(direct(&catalog, Visitor::Link(&BRITON)), Some((Reason::Country, 70)));
     assert_eq!(direct(&catalog, Visitor::Unchecked), Some((Reason::Redirected, 0)));
@@ -355,11 +378,12 @@ fn fixed_hours_bind_a_visit_that_a_server_reports() {
     let reason = |hour: i64| {
         let visitor = Visitor::Server(&BRITON);
         let moment = NOW + (hour - 12) * 3600;
-        decide_direct(index.catalog(), 16, 1, visitor, moment).unwrap().reason
+        direct_click(&index, 16, 1, visitor, moment).unwrap().reason
     };
     // Monday afternoon in UTC is Tuesday in Tokyo.
     assert_eq!((reason(14), reason(15)), (Reason::Hours, Reason::Redirected));
 }
 
 mod detours;
+mod landings;
 mod states;

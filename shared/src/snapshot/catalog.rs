@@ -28,7 +28,9 @@
 //! of being served without the rule.
 
 pub mod acme;
+pub mod offer_urls;
 pub mod rules;
+mod validated;
 
 use super::{HASH_LEN, Header, Lineage, SnapshotError};
 use crate::destination::Destination;
@@ -41,10 +43,12 @@ use coupon_rules::leads::PreparedForwardingRule;
 use coupon_rules::place::PlaceParts;
 use coupon_rules::ruleset::addresses::AddressRanges;
 use coupon_rules::sessions::Session;
+use offer_urls::{ArchivedOfferUrl, LeadingRule};
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 use rules::{KnownRules, OfferFailTraffic, OfferRule, TypedRules, VisitorRule};
+use validated::Validated;
 
 /// Version of the catalog format.
 pub const FORMAT_VERSION: u16 = 1;
@@ -243,34 +247,7 @@ pub struct CatalogFile {
     acme: AcmeDomains,
     rules: TypedRules,
     visitor_keys: VisitorKeys,
-    /// Private to [`archive::Validated`], so its bytes cannot change after validation.
-    archive: archive::Validated,
-}
-
-/// The only place that reads the archive without another validation.
-#[allow(unsafe_code)]
-mod archive {
-    use super::{AlignedVec, ArchivedCatalog, rancor};
-
-    /// Bytes in which `rkyv::access` has found a catalog. Never handed out mutably.
-    pub(super) struct Validated(AlignedVec<16>);
-
-    impl Validated {
-        pub(super) fn new(bytes: AlignedVec<16>) -> Result<Self, rancor::Error> {
-            rkyv::access::<ArchivedCatalog, rancor::Error>(&bytes)?;
-            Ok(Self(bytes))
-        }
-
-        pub(super) fn bytes(&self) -> &[u8] {
-            &self.0
-        }
-
-        pub(super) fn get(&self) -> &ArchivedCatalog {
-            // SAFETY: `new` validated exactly these bytes as an `ArchivedCatalog` at this root
-            // position and alignment; they are owned, immutable and not moved by a move of `self`.
-            unsafe { rkyv::access_unchecked::<ArchivedCatalog>(&self.0) }
-        }
-    }
+    archive: Validated<ArchivedCatalog>,
 }
 
 /// The rules of an offer on earlier visits and conversions of the visitor.
@@ -328,8 +305,8 @@ impl CatalogFile {
     ) -> Result<Self, SnapshotError> {
         let content_error = |reason| SnapshotError::Content { file: FILE, reason };
         let acme = AcmeDomains::decode(&acme_section).map_err(content_error)?;
-        let archive =
-            archive::Validated::new(archive).map_err(|error| content_error(error.to_string()))?;
+        let archive = Validated::<ArchivedCatalog>::new(archive)
+            .map_err(|error| content_error(error.to_string()))?;
         let known = known.map(|known| KnownRules::new(&known.archive.get().rules, &known.rules));
         let rules = TypedRules::new(&archive.get().rules, known)
             .and_then(|rules| check_content(archive.get(), &rules).map(|()| rules))
@@ -493,6 +470,16 @@ impl CatalogFile {
         &self.visitor_keys
     }
 
+    /// The URL of this id, if it belongs to the offer and is for the partner.
+    pub fn offer_url(&self, id: u32, offer_id: u32, partner_id: u32) -> Option<&ArchivedOfferUrl> {
+        self.rules.offer_urls()?.find(id, offer_id, partner_id)
+    }
+
+    /// The id of the URL that a forwarding rule or a redirect names.
+    pub fn url_of_detour(&self, kind: LeadingRule, rule_id: u32) -> Option<u32> {
+        self.rules.offer_urls()?.url_of_detour(kind, rule_id)
+    }
+
     /// Target of failed visits that no redirect takes.
     pub fn fail_traffic_url(&self) -> Option<&crate::destination::ArchivedDestination> {
         self.rules.fail_traffic_url()
@@ -624,6 +611,7 @@ pub(crate) mod tests {
     use coupon_rules::ruleset::hours::{Hours, Slot};
     use coupon_rules::sessions::SessionDefinition;
     use coupon_rules::text_match::{Comparison, TextMatch, Variable};
+    use offer_urls::{DetourUrl, OfferUrl, OfferUrls};
     use proptest::prelude::*;
     use rules::NetworkLeads;
 
@@ -740,7 +728,7 @@ pub(crate) mod tests {
         // Such a reader takes the whole payload for the archive.
         let mut payload = AlignedVec::new();
         payload.extend_from_slice(&file[HEADER_LEN..]);
-        let archive = archive::Validated::new(payload).unwrap();
+        let archive = Validated::<ArchivedCatalog>::new(payload).unwrap();
         let rules = TypedRules::new(&archive.get().rules, None).unwrap();
         check_content(archive.get(), &rules).unwrap();
         assert_eq!(archive.get().offers.len(), full().offers.len());
@@ -982,6 +970,11 @@ pub(crate) mod tests {
         }
         catalog.fallback().into_iter().for_each(check_destination);
         catalog.fail_traffic_url().into_iter().for_each(check_destination);
+        for (id, partner) in [(3, 1), (4, 2), (5, 1)] {
+            let url = catalog.offer_url(id, 16, partner);
+            url.into_iter().for_each(|url| check_destination(&url.destination));
+        }
+        catalog.url_of_detour(LeadingRule::Forwarding, 5);
         catalog.utc_offset_at(0);
         catalog.offset("UTC", 0);
         for offer in archived.offers.iter() {
@@ -1045,6 +1038,37 @@ pub(crate) mod tests {
         }
     }
 
+    fn offer_urls() -> OfferUrls {
+        let url = |id, partners: &[u32]| OfferUrl {
+            id,
+            offer_id: 16,
+            partners: partners.to_vec(),
+            destination: destination("https://landing.example/{sub1}?u={offer_url_id}"),
+        };
+        let detours = vec![DetourUrl { kind: 1, rule_id: 5, url_id: 3 }];
+        OfferUrls { urls: vec![url(3, &[]), url(4, &[1, 2])], detours }
+    }
+
+    #[test]
+    fn urls_of_offers_out_of_order_are_refused() {
+        let written = |change: fn(&mut OfferUrls)| {
+            let mut urls = offer_urls();
+            change(&mut urls);
+            let mut catalog = sample();
+            catalog.rules = vec![Rule::offer_urls(&urls).unwrap()];
+            catalog.to_file(&meta()).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(written(|_| ()), Ok(()));
+        let changes: [fn(&mut OfferUrls); 3] = [
+            |urls| urls.urls.swap(0, 1),
+            |urls| urls.urls[1].partners.swap(0, 1),
+            |urls| urls.detours.push(urls.detours[0]),
+        ];
+        for change in changes {
+            assert!(written(change).unwrap_err().contains("out of order"));
+        }
+    }
+
     fn full() -> Catalog {
         let mut catalog = sample();
         let slot = Slot { day: 1, first_minute: 9, last_minute: 600 };
@@ -1078,6 +1102,7 @@ pub(crate) mod tests {
             Rule::already_converted(71, true),
             Rule::duplicates(70, false),
             Rule::session(&Session::DEFAULT),
+            Rule::offer_urls(&offer_urls()).unwrap(),
         ];
         catalog.offers[1].rules = vec![1, 2, 7, 9, 10, 11, 4, 5];
         catalog.fallback = Some(destination("https://network.example/{uid}"));

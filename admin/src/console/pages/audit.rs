@@ -34,11 +34,12 @@ const ACTORS: [(&str, &str); 4] = [
 ];
 
 /// Kinds of objects, and the pages of those that have one.
-const OBJECTS: [(&str, &str, &str); 30] = [
+const OBJECTS: [(&str, &str, &str); 31] = [
     ("coupon_code", "Coupon code", "/console/coupon-codes/"),
     ("job", "Job", "/console/jobs/"),
     ("offer", "Offer", "/console/offers/"),
     ("forwarding_rule", "Forwarding rule", ""),
+    ("offer_url", "URL of an offer", ""),
     ("offer_group", "Offer group", "/console/offer-groups/"),
     ("custom_cap", "Cap", "/console/caps/"),
     ("smart_switch_rule", "SmartSwitch rule", "/console/smart-switch/"),

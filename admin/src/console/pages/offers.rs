@@ -15,6 +15,8 @@ mod ruleset_text;
 mod targeting;
 mod targeting_lines;
 mod traffic_filters;
+mod url;
+mod urls;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -60,6 +62,10 @@ pub(super) fn routes() -> Router<ConsoleState> {
             get(forwarding_rule::show).post(forwarding_rule::save),
         )
         .route("/offers/{id}/forwarding/{rule}/delete", post(forwarding::delete))
+        .route("/offers/{id}/urls", get(urls::show))
+        .route("/offers/{id}/urls/new", get(url::show_new).post(url::create))
+        .route("/offers/{id}/urls/{url}", get(url::show).post(url::save))
+        .route("/offers/{id}/urls/{url}/delete", post(url::delete))
         .route("/offers/{id}/caps", get(caps::show).post(caps::save))
         .merge(OFFERS.routes())
 }

@@ -74,6 +74,7 @@ pub(super) fn build_conversion(
         sub5: sub(4, Tag::Sub5),
         source_id: of_click(Tag::SourceId),
         uid: of_click(Tag::Uid),
+        offer_url_id: click.map_or(0, FoundClick::offer_url_id),
         country: place.country,
         region: place.region,
         city: place.city,

@@ -29,7 +29,7 @@ use crate::reports::view::{
     ADVERTISER_CLICK, ADVERTISER_RELATED, ColumnMask, PARTNER_CLICK, PARTNER_RELATED, View, Viewer,
 };
 use crate::store::rollups::Dimension;
-use crate::store::{ReadTx, StoreError, conversions, traffic_controls};
+use crate::store::{ReadTx, StoreError, conversions, offer_urls, traffic_controls};
 use crate::table_file::{TableFile, TableWriter};
 
 /// A click read from its archived block.
@@ -47,6 +47,7 @@ pub(super) struct ArchivedClick {
     subs: [String; 5],
     source_id: String,
     uid: String,
+    offer_url_id: u32,
     /// The further values that the click has.
     further: Vec<(Tag, String)>,
     referer: String,
@@ -70,6 +71,7 @@ impl ArchivedClick {
             subs: [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5].map(text),
             source_id: text(Tag::SourceId),
             uid: text(Tag::Uid),
+            offer_url_id: click.offer_url_id(),
             further: FURTHER_VALUES
                 .iter()
                 .filter_map(|value| click.tag(value.tag).map(|_| (value.tag, text(value.tag))))
@@ -192,6 +194,8 @@ pub struct ReportedClick {
     click: ArchivedClick,
     has_conversion: bool,
     rule_name: String,
+    /// Name of the offer's URL that the visit was sent to; empty for the offer's destination.
+    offer_url: String,
     /// Offer, partner and advertiser, as far as the view shows them.
     pub related: Related,
 }
@@ -225,12 +229,15 @@ pub(super) fn complete(
     let names = RelatedNames::load(connection, view, &all_ids)?;
     let controls: Vec<u32> = clicks.iter().filter_map(control_of).collect();
     let controls = traffic_controls::names(connection, &controls)?;
+    let urls = offer_urls::names(connection, clicks.iter().map(|click| click.offer_url_id))?;
     let complete = |(click, ids): (ArchivedClick, RelatedIds)| {
         let transaction_id = click.head.transaction_id.to_string();
         let has_conversion = conversions::is_converted(connection, &transaction_id)?;
         let rule_name = control_of(&click).and_then(|id| controls.get(&id).cloned());
         let rule_name = rule_name.unwrap_or_default();
-        Ok(ReportedClick { click, has_conversion, rule_name, related: names.related(ids) })
+        let offer_url = urls.get(&click.offer_url_id).cloned().unwrap_or_default();
+        let related = names.related(ids);
+        Ok(ReportedClick { click, has_conversion, rule_name, offer_url, related })
     };
     clicks.into_iter().zip(all_ids).map(complete).collect()
 }
@@ -251,7 +258,7 @@ pub static RELATED_COLUMNS: ColumnMask<ReportedClick> =
 
 static FILE_COLUMNS: [Column<ReportedClick>; 6] = related::columns();
 
-static ALL: [Column<ReportedClick>; 60] = [
+static ALL: [Column<ReportedClick>; 62] = [
     Column::text("transaction_id", "", |row| row.click.head.transaction_id.to_string().into()),
     Column::unsigned("unix_timestamp", "", |row| row.click.head.unix_ms / 1000),
     Column::text(
@@ -419,6 +426,12 @@ static ALL: [Column<ReportedClick>; 60] = [
         "The page that led to the page with the script, as the script reported it.",
         |row| url_without_secrets(row.click.further(Tag::PageReferer).as_bytes()).into(),
     ),
+    Column::id(
+        "network_offer_url_id",
+        "The offer's URL that the visit was sent to; 0 for the offer's destination.",
+        |row| row.click.offer_url_id,
+    ),
+    Column::text("offer_url", "The name of that URL.", |row| row.offer_url.as_str().into()),
 ];
 
 /// 0 and an empty text for a click that was redirected.

@@ -13,12 +13,14 @@ use crate::reports::view::{
     View,
 };
 use crate::store::conversions::{Channel, Conversion, ConversionRow, Rank};
-use crate::store::{ReadTx, StoreError};
+use crate::store::{ReadTx, StoreError, offer_urls};
 
 /// A conversion with the names of its objects.
 #[derive(Debug, Clone)]
 pub struct ReportedConversion {
     conversion: Conversion,
+    /// Name of the offer's URL that the click was sent to; empty for the offer's destination.
+    offer_url: String,
     /// Offer, partner and advertiser, as far as the view shows them.
     pub related: Related,
 }
@@ -68,7 +70,9 @@ pub fn complete(
     };
     let all_ids: Vec<RelatedIds> = rows.iter().map(ids).collect();
     let names = RelatedNames::load(connection, view, &all_ids)?;
+    let urls = offer_urls::names(connection, rows.iter().map(|row| row.conversion.offer_url_id))?;
     let complete = |(row, ids): (ConversionRow, RelatedIds)| ReportedConversion {
+        offer_url: urls.get(&row.conversion.offer_url_id).cloned().unwrap_or_default(),
         conversion: row.conversion,
         related: names.related(ids),
     };
@@ -96,7 +100,7 @@ static FILE_COLUMNS: [Column<ReportedConversion>; 7] = {
     [method, offer_id, offer, affiliate_id, affiliate, advertiser_id, advertiser]
 };
 
-static ALL: [Column<ReportedConversion>; 68] = [
+static ALL: [Column<ReportedConversion>; 70] = [
     Column::text("conversion_id", "", |row| row.conversion.id.to_string().into()),
     Column::unsigned("conversion_unix_timestamp", "", |row| row.conversion.unix_ms / 1_000),
     Column::unsigned("click_unix_timestamp", "0 where there was no click.", |row| {
@@ -231,4 +235,10 @@ static ALL: [Column<ReportedConversion>; 68] = [
     Column::text("fbclid", "Of the click.", |row| row.conversion.ad_click_ids.get("fbclid").into()),
     Column::text("gclid", "Of the click.", |row| row.conversion.ad_click_ids.get("gclid").into()),
     Column::text("ttclid", "Of the click.", |row| row.conversion.ad_click_ids.get("ttclid").into()),
+    Column::id(
+        "network_offer_url_id",
+        "The URL that the click was sent to; 0 for the offer's destination.",
+        |row| row.conversion.offer_url_id,
+    ),
+    Column::text("offer_url", "The name of that URL.", |row| row.offer_url.as_str().into()),
 ];

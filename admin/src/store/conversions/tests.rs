@@ -34,6 +34,7 @@ pub(crate) fn sample(id: u8, unix_ms: u64) -> Conversion {
         sub5: String::new(),
         source_id: String::new(),
         uid: String::new(),
+        offer_url_id: 0,
         country: String::new(),
         region: String::new(),
         city: String::new(),

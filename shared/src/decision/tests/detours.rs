@@ -13,13 +13,13 @@ const C: u32 = 18;
 
 /// A visitor from a country, with a source and a number to draw with.
 #[derive(Clone, Copy)]
-struct Visiting {
+pub(super) struct Visiting {
     country: &'static str,
     source: &'static str,
     dice: u64,
 }
 
-const AMERICAN: Visiting = Visiting { country: "US", source: "", dice: 0 };
+pub(super) const AMERICAN: Visiting = Visiting { country: "US", source: "", dice: 0 };
 const BRITON: Visiting = Visiting { country: "GB", source: "", dice: 0 };
 
 impl VisitorFacts for Visiting {
@@ -55,7 +55,7 @@ fn blocked_addresses_refuse_every_visitor_but_no_report_of_a_server() {
     let catalog = Leads::new([None, None, None]).add(0, rule).0;
     let index = assemble(&catalog, vec![level((0, 5), &[])]).unwrap();
     let decided = |visitor| {
-        let click = decide_direct(index.catalog(), A, 1, visitor, NOW).unwrap();
+        let click = direct_click(&index, A, 1, visitor, NOW).unwrap();
         (click.reason, click.rule)
     };
     for visitor in [Visitor::Link(&BRITON), Visitor::Page(&BRITON), Visitor::Viewer(&BRITON)] {
@@ -117,7 +117,13 @@ impl Leads {
         let index = assemble(&self.0, vec![level((0, 5), &[("code1", &rows)])]).unwrap();
         let code = FoldedCode::fold(b"CODE1").unwrap();
         let visitor = Visitor::Link(&visiting);
-        let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None, visitor };
+        let visit = Visit {
+            rows: index.lookup(&code),
+            offer_id: None,
+            offer_url_id: None,
+            domain: None,
+            visitor,
+        };
         let decision = decide(index.catalog(), &visit, NOW);
         let answer = match decision.answer {
             Answer::Redirect(to) | Answer::Fallback(to) => to.origin().to_owned(),
@@ -377,7 +383,13 @@ fn a_blocked_source_gets_through_by_no_sibling() {
     let code = FoldedCode::fold(b"CODE1").unwrap();
     let visiting = Visiting { source: "bad", ..BRITON };
     let visitor = Visitor::Link(&visiting);
-    let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None, visitor };
+    let visit = Visit {
+        rows: index.lookup(&code),
+        offer_id: None,
+        offer_url_id: None,
+        domain: None,
+        visitor,
+    };
     let click = decide(index.catalog(), &visit, NOW).click.unwrap();
     assert_eq!((click.reason, click.row.offer_id), (Reason::TrafficControl, A));
 }
@@ -388,7 +400,7 @@ fn pages_servers_and_views_are_asked_what_they_can_answer() {
     let controlled = Leads::new([None, None, None]).add(0, Rule::control(4, &blocked(false, true)));
     let reason = |leads: &Leads, visitor: Visitor<'_, Visiting>| {
         let index = assemble(&leads.0, vec![level((0, 5), &[])]).unwrap();
-        decide_direct(index.catalog(), A, 1, visitor, NOW).unwrap().reason
+        direct_click(&index, A, 1, visitor, NOW).unwrap().reason
     };
     let bad = Visiting { source: "bad", ..BRITON };
     for (visitor, by_country, by_source) in [

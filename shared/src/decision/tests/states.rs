@@ -121,7 +121,13 @@ fn capped(fails_over: bool) -> Catalog {
 fn visit(catalog: &Catalog, visitor: Visitor<'_, Known>) -> (Reason, u32, u32, Vec<u32>) {
     let index = assemble(catalog, vec![level((0, 5), &[("code1", &[row(1, 16, 1)])])]).unwrap();
     let code = FoldedCode::fold(b"CODE1").unwrap();
-    let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None, visitor };
+    let visit = Visit {
+        rows: index.lookup(&code),
+        offer_id: None,
+        offer_url_id: None,
+        domain: None,
+        visitor,
+    };
     let click = decide(index.catalog(), &visit, NOW).click.unwrap();
     let offer = index.catalog().offer(click.row.offer_id).unwrap();
     let caps = click.click_caps(index.catalog(), offer).map(|cap| cap.id).collect();
@@ -201,7 +207,13 @@ fn a_repeat_or_a_converted_visitor_gets_no_other_offer_of_the_code_but_a_cap_let
         let index = assemble(&catalog, vec![level((0, 5), &[("code1", &rows)])]).unwrap();
         let code = FoldedCode::fold(b"CODE1").unwrap();
         let visitor = Visitor::Link(known);
-        let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None, visitor };
+        let visit = Visit {
+            rows: index.lookup(&code),
+            offer_id: None,
+            offer_url_id: None,
+            domain: None,
+            visitor,
+        };
         let click = decide(index.catalog(), &visit, NOW).click.unwrap();
         (click.reason, click.row.offer_id)
     };

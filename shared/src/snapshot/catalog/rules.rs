@@ -18,6 +18,7 @@
 //! | 10 fail traffic | the rkyv archive of a [`FailTraffic`]; id 0 |
 //! | 11 session | definition (1), zero (3), seconds (4); id 0 |
 //! | 12 network | the rkyv archive of a [`NetworkLeads`]; id 0 |
+//! | 13 offer URLs | the rkyv archive of [`OfferUrls`]; id 0 |
 //!
 //! An offer names its rules in the order of the checks: controls, ruleset, caps, already converted,
 //! duplicates, session, forwarding, fail traffic. Controls of all offers are named by none, and so
@@ -38,6 +39,8 @@ use rkyv::bytecheck::CheckBytes;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 
+use super::offer_urls::{OfferUrls, TypedOfferUrls};
+use super::validated::Validated;
 use super::{ArchivedRule, Rule, SnapshotError, ZoneOffset};
 use crate::destination::{ArchivedDestination, Destination};
 
@@ -56,6 +59,7 @@ const FORWARDING: u16 = 9;
 const FAIL_TRAFFIC: u16 = 10;
 const SESSION: u16 = 11;
 const NETWORK_LEADS: u16 = 12;
+const OFFER_URLS: u16 = 13;
 const ID_LEN: usize = 4;
 
 /// A zone of the IANA database.
@@ -126,9 +130,9 @@ pub(super) struct TypedRules {
     /// asks one question.
     binds_every_offer: bool,
     zones: Vec<Zone>,
-    /// The archive of [`NetworkLeads`], which has been checked.
-    network: Option<AlignedVec<16>>,
+    network: Option<Validated<ArchivedNetworkLeads>>,
     lead_on_from_paused_offers: bool,
+    offer_urls: Option<TypedOfferUrls>,
 }
 
 impl Rule {
@@ -220,6 +224,14 @@ impl Rule {
     pub fn network_leads(leads: &NetworkLeads) -> Result<Rule, SnapshotError> {
         let archive = rkyv::to_bytes::<rancor::Error>(leads).map_err(content_error)?;
         Ok(Rule::new(NETWORK_LEADS, 0, &archive))
+    }
+
+    /// The URLs of all offers.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn offer_urls(urls: &OfferUrls) -> Result<Rule, SnapshotError> {
+        Ok(Rule::new(OFFER_URLS, 0, &urls.encode().map_err(content_error)?))
     }
 
     /// Whether the rule binds every offer, though none names it.
@@ -364,6 +376,7 @@ impl TypedRules {
             }
             ZONES => self.zones = zones(operands)?,
             NETWORK_LEADS => self.set_network_leads(operands)?,
+            OFFER_URLS => self.offer_urls = Some(TypedOfferUrls::open(aligned(operands))?),
             opcode => return Err(format!("opcode {opcode} is not known here: upgrade coupond")),
         }
         Ok(())
@@ -381,13 +394,13 @@ impl TypedRules {
     }
 
     fn set_network_leads(&mut self, operands: &[u8]) -> Result<(), String> {
-        let archive = aligned(operands);
-        let leads = access_leads(&archive).map_err(damaged)?;
+        let network = Validated::<ArchivedNetworkLeads>::new(aligned(operands)).map_err(damaged)?;
+        let leads = network.get();
         if let Some(url) = leads.fail_traffic_url.as_ref() {
             url.check().map_err(|error| error.to_string())?;
         }
         self.lead_on_from_paused_offers = leads.lead_on_from_paused_offers;
-        self.network = Some(archive);
+        self.network = Some(network);
         Ok(())
     }
 
@@ -466,8 +479,11 @@ impl TypedRules {
     }
 
     pub(super) fn fail_traffic_url(&self) -> Option<&ArchivedDestination> {
-        let leads = access_leads(self.network.as_ref()?).ok()?;
-        leads.fail_traffic_url.as_ref()
+        self.network.as_ref()?.get().fail_traffic_url.as_ref()
+    }
+
+    pub(super) fn offer_urls(&self) -> Option<&TypedOfferUrls> {
+        self.offer_urls.as_ref()
     }
 
     pub(super) fn zone(&self, name: &str) -> Option<&Zone> {
@@ -540,10 +556,6 @@ fn session(operands: &[u8]) -> Result<Session, String> {
         format!("session definition {definition} is not known here: upgrade coupond")
     })?;
     Ok(Session { definition, seconds: u32::from_le_bytes(seconds) })
-}
-
-fn access_leads(archive: &[u8]) -> Result<&ArchivedNetworkLeads, rancor::Error> {
-    rkyv::access::<ArchivedNetworkLeads, rancor::Error>(archive)
 }
 
 /// Reads an archive of any bytes.

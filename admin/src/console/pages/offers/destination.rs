@@ -32,6 +32,7 @@ pub(super) const MACROS: &[MacroHelp] = &[
     help("{sub4}", "The fourth part", "b"),
     help("{sub5}", "The fifth part", "c"),
     help("{sub6}", "The sixth part; the link can have ten", "d"),
+    help("{offer_url_id}", "The number of the URL that the link asked for, if it got it", "4"),
     help("{uid}", "The visitor's id, if the link names one", "user-17"),
     help("{timestamp}", "The time of the click in Unix seconds", "1796169600"),
     help("{adv1}", "The shop's own field of a click; ten are possible", "cart-9"),

@@ -25,6 +25,7 @@ const FIELDS: &[FormField] = &[
     FormField::new("redirect_internal_routing_type", Kind::Choice),
     FormField::new("internal_redirects[].network_offer_redirect_id", Kind::Number),
     FormField::new("internal_redirects[].redirect_network_offer_id", Kind::Reference),
+    FormField::new("internal_redirects[].redirect_network_offer_url_id", Kind::Reference),
     FormField::new("internal_redirects[].routing_value", Kind::Number),
     FormField::new("internal_redirects[].offer_expired", Kind::Truth),
     FormField::new("internal_redirects[].caps", Kind::Truth),
@@ -64,6 +65,7 @@ struct FailTrafficPage {
     name: String,
     form: Form,
     offers: Options,
+    urls: Options,
     /// The saved redirects; the form may have other ones.
     places: Vec<Place>,
     etag: String,
@@ -94,13 +96,14 @@ async fn fail_traffic_page(
     let offer = OFFERS.read(state, viewer, id, "").await?;
     let name = format::visible(OFFERS.name_of(&offer.body));
     let offers = Options::load(&state.api, viewer, Referred::Offer).await?;
+    let urls = Options::load(&state.api, viewer, Referred::OfferUrl).await?;
     let place = |redirect: &Value| Place {
         id: redirect["network_offer_redirect_id"].as_u64().unwrap_or_default(),
         offer: offers.label_of(&redirect["redirect_network_offer_id"].to_string()),
     };
     let places = redirects(&offer.body).iter().map(place).collect();
     let page = Page::new(viewer, OFFERS.menu, format!("Fail traffic of {name} – Offers"));
-    Ok(FailTrafficPage { page, id, name, form, offers, places, etag: offer.etag })
+    Ok(FailTrafficPage { page, id, name, form, offers, urls, places, etag: offer.etag })
 }
 
 fn redirects(offer: &Value) -> &[Value] {

@@ -23,6 +23,7 @@ const FIELDS: &[FormField] = &[
     FormField::new("name", Kind::Text),
     FormField::new("forwarding_rule_status", Kind::Choice),
     FormField::new("destination_network_offer_id", Kind::Reference),
+    FormField::new("destination_network_offer_url_id", Kind::Reference),
     FormField::new("date_valid_from", Kind::Text),
     FormField::new("date_valid_to", Kind::Text),
     FormField::new("partners[].network_affiliate_id", Kind::Reference),
@@ -58,6 +59,7 @@ struct RulePage {
     rule: Option<u32>,
     form: Form,
     offers: Options,
+    urls: Options,
     partners: Options,
 }
 
@@ -98,10 +100,11 @@ async fn rule_page(
     let offer = OFFERS.read(state, viewer, id, "").await?;
     let name = format::visible(OFFERS.name_of(&offer.body));
     let offers = Options::load(&state.api, viewer, Referred::Offer).await?;
+    let urls = Options::load(&state.api, viewer, Referred::OfferUrl).await?;
     let partners = Options::load(&state.api, viewer, Referred::Partner).await?;
     let title = if rule.is_some() { "Forwarding rule" } else { "New forwarding rule" };
     let page = Page::new(viewer, OFFERS.menu, format!("{title} of {name} – Offers"));
-    Ok(RulePage { page, id, name, rule, form, offers, partners })
+    Ok(RulePage { page, id, name, rule, form, offers, urls, partners })
 }
 
 pub(super) async fn show_new(

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{self, AccessEntry};
-use super::{OFFERS, caps, destination, fail_traffic, forwarding, targeting, traffic_filters};
+use super::{
+    OFFERS, caps, destination, fail_traffic, forwarding, targeting, traffic_filters, urls,
+};
 use crate::access::Right;
 use crate::console::ConsoleState;
 use crate::console::api_client::Refusal;
@@ -199,6 +201,8 @@ struct OfferPage {
     visitors: Vec<(String, String)>,
     /// The filters of sources in words.
     sources: Vec<String>,
+    /// The URLs beside the destination in words.
+    urls: String,
     fail_traffic: String,
     forwarding: String,
     uses: Vec<LimitUse>,
@@ -220,7 +224,13 @@ pub(super) async fn show(
     query: ListQuery,
 ) -> PageResult {
     let found = OFFERS
-        .find(&state, &viewer, id, &query, "?relationship=advertiser&relationship=used_caps")
+        .find(
+            &state,
+            &viewer,
+            id,
+            &query,
+            "?relationship=advertiser&relationship=used_caps&relationship=urls",
+        )
         .await?;
     let answer = match found {
         Found::Present(answer) => answer,
@@ -229,6 +239,7 @@ pub(super) async fn show(
     let visitors = targeting::summary(&answer.body["ruleset"]);
     let sources = traffic_filters::summary(&answer.body);
     let fail_traffic = fail_traffic::summary(&answer.body);
+    let urls = urls::summary(&answer.body);
     let forwarding = forwarding::summary(&state, &viewer, id).await?;
     let (uses, filters) = (limits::uses(&answer.body), caps::summary(&answer.body));
     let offer: OfferRow = serde_json::from_value(answer.body).map_err(PageError::inside)?;
@@ -255,6 +266,7 @@ pub(super) async fn show(
         entries,
         visitors,
         sources,
+        urls,
         fail_traffic,
         forwarding,
         uses,
