@@ -36,10 +36,10 @@ struct CopyParameters {
     parts: CopiedParts,
 }
 
-/// Parts that offers here do not have.
-const ABSENT_PARTS: [&str; 2] = ["is_copy_additional_urls", "is_copy_creatives"];
-const KNOWN: &str =
-    "name, wait, is_copy_visibility, is_copy_forwarding_rules, is_copy_custom_settings";
+/// A part that offers here do not have.
+const ABSENT_PART: &str = "is_copy_creatives";
+const KNOWN: &str = "name, wait, is_copy_visibility, is_copy_forwarding_rules, \
+                     is_copy_additional_urls, is_copy_custom_settings";
 
 impl<S: Sync> FromRequestParts<S> for CopyParameters {
     type Rejection = ApiError;
@@ -55,9 +55,8 @@ impl<S: Sync> FromRequestParts<S> for CopyParameters {
                     copied.forwarding_rules = parse_bool(&parameter, &value)?;
                 }
                 "is_copy_custom_settings" => copied.custom_caps = parse_bool(&parameter, &value)?,
-                absent if ABSENT_PARTS.contains(&absent) => {
-                    parse_bool(absent, &value)?;
-                }
+                "is_copy_additional_urls" => copied.urls = parse_bool(&parameter, &value)?,
+                ABSENT_PART => drop(parse_bool(&parameter, &value)?),
                 _ => return Err(unknown(&parameter, KNOWN)),
             }
         }
@@ -78,7 +77,7 @@ impl IntoParams for CopyParameters {
                 "is_copy_custom_settings",
                 "Copy the custom caps of partners; those of codes stay",
             ),
-            flag("is_copy_additional_urls", "Without effect: offers here have one URL"),
+            flag("is_copy_additional_urls", "Copy the URLs, under new ids"),
             flag("is_copy_creatives", "Without effect: offers here have no creatives"),
         ]);
         described

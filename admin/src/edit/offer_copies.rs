@@ -1,10 +1,10 @@
 //! Copies of offers.
 
 use super::{EditError, Saved, create, existing, forwarding_rules, visibility};
-use crate::catalog::{CustomCap, Offer};
-use crate::store::WriteTx;
+use crate::catalog::{CustomCap, Offer, OfferUrl};
 use crate::store::meta::Sequence;
 use crate::store::rows::{self, Entity, Operator, Query};
+use crate::store::{WriteTx, offer_urls};
 
 /// Parts of an offer beside its fields.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct CopiedParts {
     pub visibility: bool,
     /// The forwarding rules, in their order.
     pub forwarding_rules: bool,
+    /// The URLs beside the destination, under new ids.
+    pub urls: bool,
     /// The custom caps of partners. The caps of codes stay, because the codes do.
     pub custom_caps: bool,
 }
@@ -53,6 +55,12 @@ pub fn copy_parts(
             let Saved { sequence: last, .. } =
                 forwarding_rules::create(tx, to, rule.stored.object)?;
             sequence = last.max(sequence);
+        }
+    }
+    if parts.urls {
+        for url in offer_urls::of_offer(tx, from)? {
+            let url = OfferUrl { network_offer_id: to, ..url.object };
+            sequence = create(tx, &url)?.sequence.max(sequence);
         }
     }
     if parts.custom_caps {

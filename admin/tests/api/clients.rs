@@ -409,6 +409,8 @@ async fn an_offer_is_copied_with_the_chosen_parts() {
     network.put("offers/1/visibility", hidden).await.done();
     let rule = json!({"name": "Away", "destination_network_offer_id": 2, "forwarding_rule_status": "active"});
     network.post("offers/1/forwardingrules", rule).await.done();
+    let boots = json!({"name": "Boots", "network_offer_id": 1, "destination_url": "https://shop.example.com/boots"});
+    network.post("offerurls", boots).await.done();
     let cap = json!({"name": "Anna", "network_offer_id": 1, "network_affiliate_id": 1, "daily_conversion_cap": 3});
     network.post("custom/caps", cap).await.done();
 
@@ -430,7 +432,7 @@ async fn an_offer_is_copied_with_the_chosen_parts() {
 
     let parts =
         "is_copy_visibility=true&is_copy_forwarding_rules=true&is_copy_custom_settings=true";
-    let path = format!("offers/1/copy?name=Spring&{parts}");
+    let path = format!("offers/1/copy?name=Spring&is_copy_additional_urls=true&{parts}");
     let whole =
         network.call_as(&network.key, "POST", &format!("/v1/networks/{path}"), None).await.done();
     assert_eq!((&whole["network_offer_id"], &whole["name"]), (&json!(4), &json!("Spring")));
@@ -438,6 +440,10 @@ async fn an_offer_is_copied_with_the_chosen_parts() {
     assert_eq!(hidden["network_affiliate_hidden_ids"], json!([2]));
     let rules = network.get("offers/4/forwardingrules").await.done();
     assert_eq!(rules["forwarding_rules"][0]["name"], "Away");
+    let urls = network.get("offerurls?filter=network_offer_id=4").await.done();
+    assert_eq!(ids(&urls, "urls", "network_offer_url_id"), [2]);
+    assert_eq!(urls["urls"][0]["name"], "Boots");
+    assert_eq!(network.get("offerurls").await.done()["paging"]["total_count"], 2);
     let caps = network.get("custom/caps?filter=network_offer_id=4").await.done();
     assert_eq!(caps["custom_cap_settings"][0]["daily_conversion_cap"], 3);
     assert_eq!(network.get("offers/9/copy").await.refusal().0, 404);

@@ -41,6 +41,8 @@ pub(super) struct ClickRow {
     pub(super) coupon_code: String,
     pub(super) network_coupon_code_id: u32,
     pub(super) relationship: Related,
+    /// Name of the offer's URL; empty for the offer's destination.
+    offer_url: String,
     source_id: String,
     uid: String,
     sub1: String,

@@ -39,6 +39,8 @@ pub(crate) struct ConversionRow {
     pub(crate) amount: Value,
     pub(crate) currency_id: String,
     pub(crate) sale_currency_id: String,
+    /// Name of the offer's URL that the click got; empty for the offer's destination.
+    pub(crate) offer_url: String,
     pub(crate) source_id: String,
     pub(crate) uid: String,
     pub(crate) device_type: String,
