@@ -9,6 +9,8 @@ mod client;
 mod everflow_server;
 #[path = "api/partner_server.rs"]
 mod partner_server;
+#[path = "api/portal.rs"]
+mod portal;
 #[path = "api/published.rs"]
 mod published;
 #[path = "api/recorded.rs"]

@@ -9,8 +9,10 @@ use coupon_admin::store::conversions::{Conversion, Status};
 use coupon_shared::click::Tag;
 use serde_json::{Value, json};
 
-use crate::affiliates_reporting::{Asked, asked, entity_bodies, got, june, tempting_by};
 use crate::client::{Answer, Running, code, offer, start_with, with};
+use crate::portal::{
+    Asked, Portal, asked, described_routes, entity_bodies, got, june, tempting_by,
+};
 use crate::recorded::{Visit, money, sale};
 
 /// Beside texts that begin with `MARK`: payouts, profit, margin, the rival's amounts, and addresses.
@@ -282,47 +284,25 @@ fn assert_tells_nothing(answer: &Answer, question: &Asked) {
     }
 }
 
-fn routes() -> Vec<(String, String)> {
-    let description = serde_json::to_value(coupon_admin::api::description()).unwrap();
-    let paths = description["paths"].as_object().unwrap().iter();
-    let methods = paths.flat_map(|(path, item)| {
-        item.as_object().unwrap().keys().map(|method| (method.clone(), path.clone()))
-    });
-    methods.collect()
-}
-
 #[tokio::test]
 async fn no_route_of_advertisers_tells_payouts_or_what_is_not_theirs() {
     let (network, key, ids) = network().await;
-    let own_routes = routes().into_iter().filter(|(_, path)| path.starts_with("/v1/advertisers/"));
-    let mut count = 0;
-    for (method, template) in own_routes {
-        let questions = questions(&method, &template, &ids);
-        let questions = questions
-            .unwrap_or_else(|| panic!("nobody asks {method} {template}: add questions here"));
-        let mut own = 0;
-        for question in &questions {
-            for accept in ["application/json", "text/csv"] {
-                let (path, body) = question;
-                let method = method.to_ascii_uppercase();
-                let headers = [("accept", accept)];
-                let answer = network.call_with(&key, &method, path, &headers, body.clone()).await;
-                assert_tells_nothing(&answer, question);
-                let is_own = answer.text.to_ascii_lowercase().contains("anna10")
-                    || WITHOUT_CODES.iter().any(|end| template.ends_with(end));
-                own += u32::from(answer.status == 200 && is_own);
-            }
-        }
-        assert!(own > 1, "{method} {template} never answers what is the advertiser's own");
-        count += 1;
-    }
-    assert!(count >= 12, "{count}");
+    let portal = Portal {
+        network: &network,
+        key: &key,
+        prefix: "/v1/advertisers/",
+        without_codes: &WITHOUT_CODES,
+    };
+    let questions = |method: &str, template: &str| questions(method, template, &ids);
+    let routes = portal.ask_every_route(questions, assert_tells_nothing).await;
+    assert!(routes >= 12, "{routes}");
 }
 
 #[tokio::test]
 async fn an_advertisers_key_opens_no_route_of_others() {
     let (network, key, _) = network().await;
-    let others = routes().into_iter().filter(|(_, path)| !path.starts_with("/v1/advertisers/"));
+    let others =
+        described_routes().into_iter().filter(|(_, path)| !path.starts_with("/v1/advertisers/"));
     for (method, template) in others {
         let parts = template.split('/').map(|part| if part.starts_with('{') { "1" } else { part });
         let path = parts.collect::<Vec<_>>().join("/");

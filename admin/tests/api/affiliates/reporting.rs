@@ -9,6 +9,7 @@ use coupon_shared::click::Tag;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Running, code, offer, start_with, with};
+use crate::portal::{Asked, Portal, asked, entity_bodies, got, june, tempting_by};
 use crate::recorded::{Visit, money, sale};
 
 /// Beside texts that begin with `MARK`: amounts, sums and ratios of them, addresses, and Ben's id.
@@ -174,21 +175,6 @@ fn sales(ids: &[String]) -> Vec<Conversion> {
     vec![annas, waiting, invalid, refund, bens]
 }
 
-/// A request to a route: path and body.
-pub(crate) type Asked = (String, Option<Value>);
-
-pub(crate) fn asked(path: &str, bodies: impl IntoIterator<Item = Value>) -> Vec<Asked> {
-    bodies.into_iter().map(|body| (path.to_owned(), Some(body))).collect()
-}
-
-pub(crate) fn got(paths: impl IntoIterator<Item = String>) -> Vec<Asked> {
-    paths.into_iter().map(|path| (path, None)).collect()
-}
-
-pub(crate) fn june(over: Value) -> Value {
-    with(json!({"from": "2026-06-10", "to": "2026-06-20"}), over)
-}
-
 /// Requests for data of others: by filter, by exclusion, by column and by order.
 fn tempting() -> Vec<Value> {
     tempting_by(&[
@@ -204,63 +190,6 @@ fn tempting() -> Vec<Value> {
         ("sub1", json!("MARK sub")),
         ("email", json!("mark@buyer.example")),
     ])
-}
-
-/// Filters and exclusions by these types, and other parts of bodies that may tell of hidden data.
-pub(crate) fn tempting_by(types: &[(&str, Value)]) -> Vec<Value> {
-    let filter = |resource: &str, value: &Value| json!([{"resource_type": resource, "filter_id_value": value}]);
-    let mut tempting = vec![json!({})];
-    for (resource, value) in types {
-        tempting.push(json!({"query": {"filters": filter(resource, value)}}));
-        tempting.push(json!({"query": {"exclusions": filter(resource, value)}}));
-    }
-    tempting.extend([
-        json!({"show_only_conflicts": true}),
-        json!({"show_only_suspicious": true}),
-        json!({"affiliate_id": 2, "network_affiliate_id": 2}),
-        json!({"page": 1, "page_size": 2000}),
-        json!({"query": {"search_terms": [{"search_type": "email", "value": "mark"}]}}),
-        json!({"query": {"metric_filters": [{"metric_type": "revenue"}]}}),
-    ]);
-    tempting
-}
-
-pub(crate) fn entity_bodies(temptations: Vec<Value>) -> Vec<Value> {
-    let mut bodies = Vec::new();
-    let every = [
-        "offer",
-        "coupon_code",
-        "date",
-        "hour",
-        "currency",
-        "country",
-        "region",
-        "device_type",
-        "sub1",
-        "sub2",
-        "sub3",
-        "sub4",
-        "sub5",
-        "source_id",
-        "affiliate",
-        "advertiser",
-        "platform",
-        "browser",
-        "city",
-    ];
-    for column in every {
-        bodies.push(june(json!({"columns": [{"column": column}]})));
-        bodies.push(june(json!({"columns": [{"column": "coupon_code"}, {"column": column}]})));
-    }
-    for order in ["-revenue", "profit", "gross_sales", "rpc", "advertiser", "-payout", "epc"] {
-        bodies.push(june(json!({"columns": [{"column": "offer"}], "order": order})));
-    }
-    bodies.extend(
-        temptations
-            .into_iter()
-            .map(|over| with(june(json!({"columns": [{"column": "coupon_code"}]})), over)),
-    );
-    bodies
 }
 
 /// The requests for a route; `None` for a route without requests here.
@@ -360,48 +289,29 @@ fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>>
     })
 }
 
-fn leaks(answer: &Answer, question: &Asked) -> Vec<String> {
+fn assert_leaks_nothing(answer: &Answer, question: &Asked) {
     // An error may repeat the request.
     if answer.status != 200 {
         assert!([400, 404].contains(&answer.status), "{question:?} {answer:?}");
-        return Vec::new();
+        return;
     }
     let text = answer.text.to_ascii_lowercase();
-    let found = MARKERS.iter().filter(|marker| text.contains(**marker));
-    found.map(|marker| format!("{question:?} tells {marker}: {}", answer.text)).collect()
+    for marker in MARKERS {
+        assert!(!text.contains(marker), "{question:?} tells {marker}: {}", answer.text);
+    }
 }
 
 #[tokio::test]
 async fn no_route_of_partners_tells_what_is_not_theirs() {
     let (network, key, ids) = network().await;
-    let description = serde_json::to_value(coupon_admin::api::description()).unwrap();
-    let mut routes = 0;
-    for (template, item) in description["paths"].as_object().unwrap() {
-        if !template.starts_with("/v1/affiliates/") {
-            continue;
-        }
-        for method in item.as_object().unwrap().keys() {
-            let questions = questions(method, template, &ids);
-            let questions = questions
-                .unwrap_or_else(|| panic!("nobody asks {method} {template}: add questions here"));
-            let mut own = 0;
-            for question in &questions {
-                for accept in ["application/json", "text/csv"] {
-                    let (path, body) = question;
-                    let method = method.to_ascii_uppercase();
-                    let headers = [("accept", accept)];
-                    let answer =
-                        network.call_with(&key, &method, path, &headers, body.clone()).await;
-                    assert_eq!(leaks(&answer, question), Vec::<String>::new());
-                    let is_own = answer.text.to_ascii_lowercase().contains("anna10")
-                        || WITHOUT_CODES.iter().any(|end| template.ends_with(end));
-                    own += u32::from(answer.status == 200 && is_own);
-                }
-            }
-            assert!(own > 1, "{method} {template} never answers what is the partner's own");
-            routes += 1;
-        }
-    }
+    let portal = Portal {
+        network: &network,
+        key: &key,
+        prefix: "/v1/affiliates/",
+        without_codes: &WITHOUT_CODES,
+    };
+    let questions = |method: &str, template: &str| questions(method, template, &ids);
+    let routes = portal.ask_every_route(questions, assert_leaks_nothing).await;
     assert!(routes >= 7, "{routes}");
 }
 
