@@ -278,7 +278,7 @@ const PARTNER_ROUTES: [(&str, &str); 17] = [
 ];
 
 /// Paths below `/v1/advertisers`.
-const ADVERTISER_ROUTES: [(&str, &str); 14] = [
+const ADVERTISER_ROUTES: [(&str, &str); 17] = [
     ("GET", "offers"),
     ("GET", "offers/9"),
     ("GET", "settings"),
@@ -287,11 +287,14 @@ const ADVERTISER_ROUTES: [(&str, &str); 14] = [
     ("POST", "reporting/entity"),
     ("POST", "reporting/entity/table"),
     ("POST", "reporting/entity/table/export"),
+    ("POST", "reporting/entity/summary"),
     ("POST", "reporting/daily"),
     ("POST", "reporting/offer"),
     ("POST", "reporting/clicks/stream"),
     ("GET", "reporting/clicks/0123"),
     ("POST", "reporting/conversions"),
+    ("POST", "reporting/conversions/stream"),
+    ("POST", "reporting/conversions/export"),
     ("GET", "reporting/conversions/0123"),
 ];
 

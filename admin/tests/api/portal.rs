@@ -111,7 +111,7 @@ impl Portal<'_> {
         for (method, template) in own_routes {
             let questions = questions(&method, &template)
                 .unwrap_or_else(|| panic!("nobody asks {method} {template}: add questions"));
-            let own = self.ask(&method, &template, &questions, &check).await;
+            let own = self.count_own_answers(&method, &template, &questions, &check).await;
             assert!(own > 1, "{method} {template} never answers what belongs to the key");
             count += 1;
         }
@@ -119,7 +119,7 @@ impl Portal<'_> {
     }
 
     /// Returns the number of answers that hold what belongs to the key.
-    async fn ask(
+    async fn count_own_answers(
         &self,
         method: &str,
         template: &str,

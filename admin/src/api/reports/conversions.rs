@@ -1,5 +1,5 @@
-//! Single conversions: `POST …/reporting/conversions`, for the network also as a stream and as a
-//! file, `GET …/conversions/{conversion_id}` and `GET …/events/{transaction_id}`.
+//! Single conversions: `POST …/reporting/conversions`, for network and advertisers also as a stream and
+//! as a file, `GET …/conversions/{conversion_id}` and `GET …/events/{transaction_id}`.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -54,22 +54,10 @@ fn default_true() -> bool {
 
 impl WithAbsentParts for ConversionRequest {}
 
-/// Conversions, the newest first.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = ConversionReport)]
-pub(super) struct Report {
-    conversions: Vec<ConversionObject>,
-    paging: Paging,
-    /// Parts of the request that were ignored.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    warnings: Vec<FieldWarning>,
-}
-
-/// A page of conversions for a partner or an advertiser.
-macro_rules! own_conversions {
-    ($name:ident of $object:ident as $schema:ident) => {
-        /// Your conversions, the newest first.
+/// An answer with one page of conversions.
+macro_rules! conversion_page {
+    ($(#[$about:meta])* $name:ident of $object:ident as $schema:ident) => {
+        $(#[$about])*
         #[derive(Serialize, utoipa::ToSchema)]
         #[schema(as = $schema)]
         pub(super) struct $name {
@@ -95,20 +83,57 @@ macro_rules! own_conversions {
         }
     };
 }
-own_conversions!(PartnerReport of PartnerConversionObject as PartnerConversionReport);
-own_conversions!(AdvertiserReport of AdvertiserConversionObject as AdvertiserConversionReport);
+conversion_page!(
+    /// Conversions, the newest first.
+    Report of ConversionObject as ConversionReport
+);
+conversion_page!(
+    /// Your conversions, the newest first.
+    PartnerReport of PartnerConversionObject as PartnerConversionReport
+);
+conversion_page!(
+    /// Your conversions, the newest first.
+    AdvertiserReport of AdvertiserConversionObject as AdvertiserConversionReport
+);
 
-/// The newest conversions, and whether there are more.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = ConversionStream)]
-pub(super) struct Stream {
-    conversions: Vec<ConversionObject>,
-    incomplete_results: bool,
-    /// Parts of the request that were ignored.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    warnings: Vec<FieldWarning>,
+/// An answer with the newest conversions, or with the page that the request names.
+macro_rules! conversion_stream {
+    ($name:ident of $object:ident as $schema:ident) => {
+        /// The newest conversions, and whether there are more.
+        #[derive(Serialize, utoipa::ToSchema)]
+        #[schema(as = $schema)]
+        pub(super) struct $name {
+            conversions: Vec<$object>,
+            incomplete_results: bool,
+            /// Where a page was asked for.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            paging: Option<Paging>,
+            /// Parts of the request that were ignored.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            #[schema(required = false)]
+            warnings: Vec<FieldWarning>,
+        }
+
+        impl $name {
+            fn json(
+                network: Network,
+                found: FoundConversions,
+                warnings: Vec<FieldWarning>,
+            ) -> Result<Response, ApiError> {
+                let conversions = found.conversions.into_iter();
+                let stream = $name {
+                    conversions: conversions.map(|row| $object::new(network, row)).collect(),
+                    incomplete_results: found.is_incomplete,
+                    paging: found.page.map(page_answer),
+                    warnings,
+                };
+                Ok(Json(stream).into_response())
+            }
+        }
+    };
 }
+conversion_stream!(Stream of ConversionObject as ConversionStream);
+conversion_stream!(AdvertiserStream of AdvertiserConversionObject as AdvertiserConversionStream);
 
 /// All conversions of one click.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -183,7 +208,7 @@ impl From<HistoryEntry> for HistoryObject {
 pub(super) async fn report(
     request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
-    answer(Viewer::Network, request, ConversionExtent::Page, json).await
+    answer(Viewer::Network, request, ConversionExtent::Page, Report::json).await
 }
 
 /// One page of events, which follow a base conversion, the newest first; as a file all of them. The
@@ -193,7 +218,7 @@ pub(super) async fn events_report(
     mut request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
     (request.body.show_conversions, request.body.show_events) = (false, true);
-    answer(Viewer::Network, request, ConversionExtent::Page, json).await
+    answer(Viewer::Network, request, ConversionExtent::Page, Report::json).await
 }
 
 /// The newest conversions, 10,000 at most; as a file all of them.
@@ -201,7 +226,7 @@ pub(super) async fn events_report(
 pub(super) async fn stream(
     request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
-    answer(Viewer::Network, request, ConversionExtent::Newest, json).await
+    answer(Viewer::Network, request, ConversionExtent::Newest, Stream::json).await
 }
 
 /// Conversions as a file: `format` is csv where it is not said.
@@ -209,7 +234,7 @@ pub(super) async fn stream(
 pub(super) async fn export(
     request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
-    answer(Viewer::Network, request.prefer_file(), ConversionExtent::Newest, json).await
+    answer(Viewer::Network, request.prefer_file(), ConversionExtent::Newest, Stream::json).await
 }
 
 /// One page of your conversions, the newest first; as a file all of them, unless a page is named.
@@ -229,6 +254,25 @@ pub(super) async fn advertiser_report(
     request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
     answer(viewer, request, ConversionExtent::Page, AdvertiserReport::json).await
+}
+
+/// The newest conversions of your offers, 10,000 at most; as a file all of them.
+#[utoipa::path(post, path = "/reporting/conversions/stream", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((AdvertiserStream = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+pub(super) async fn advertiser_stream(
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request: ReportRequest<ConversionRequest>,
+) -> Result<Response, ApiError> {
+    answer(viewer, request, ConversionExtent::Newest, AdvertiserStream::json).await
+}
+
+/// The conversions of your offers as a file: `format` is csv where it is not said.
+#[utoipa::path(post, path = "/reporting/conversions/export", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((AdvertiserStream = "application/json"), (String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+pub(super) async fn advertiser_export(
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request: ReportRequest<ConversionRequest>,
+) -> Result<Response, ApiError> {
+    let request = request.prefer_file();
+    answer(viewer, request, ConversionExtent::Newest, AdvertiserStream::json).await
 }
 
 async fn answer(
@@ -260,23 +304,6 @@ impl ConversionRequest {
             show_only_suspicious: self.show_only_suspicious,
         }
     }
-}
-
-fn json(
-    network: Network,
-    found: FoundConversions,
-    warnings: Vec<FieldWarning>,
-) -> Result<Response, ApiError> {
-    let FoundConversions { conversions, page, is_incomplete } = found;
-    let conversions = conversions.into_iter();
-    let conversions = conversions.map(|row| ConversionObject::new(network, row)).collect();
-    Ok(match page.map(page_answer) {
-        Some(paging) => Json(Report { conversions, paging, warnings }).into_response(),
-        None => {
-            let stream = Stream { conversions, incomplete_results: is_incomplete, warnings };
-            Json(stream).into_response()
-        }
-    })
 }
 
 /// One conversion, how it was decided and what happened to it.

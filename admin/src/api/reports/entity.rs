@@ -135,17 +135,7 @@ pub(super) async fn export(request: ReportRequest<EntityRequest>) -> Result<Resp
 /// The sums of the report: one row without columns. Columns and pages of the request change nothing.
 #[utoipa::path(post, path = "/reporting/entity/summary", params(PagingParameters), request_body = EntityRequest, responses((status = 200, body = EntitySummary<NetworkReporting>)))]
 pub(super) async fn summary(request: ReportRequest<EntityRequest>) -> Result<Response, ApiError> {
-    let ReportRequest { mut body, warnings, store, .. } = request;
-    // Any breakdown has the same sums; days take one family of rollups only.
-    body.columns = vec![ColumnRequest { column: "date".into() }];
-    (body.page, body.page_size, body.order) = (None, None, None);
-    let query = body.query(PagingParameters::default());
-    let counted = store.read(move |connection| {
-        let table = entity::count(connection, Viewer::Network, &query, EntityExtent::File)?;
-        let summary = EntitySummary::<NetworkReporting>::new(&table, warnings);
-        Ok::<_, ApiError>(Json(summary).into_response())
-    });
-    counted.await
+    summarize::<NetworkReporting>(Viewer::Network, request).await
 }
 
 /// Counts your clicks and conversions by the columns.
@@ -246,6 +236,32 @@ pub(super) async fn advertiser_by_offer(
     request: ReportRequest<EntityRequest>,
 ) -> Result<Response, ApiError> {
     answer::<AdvertiserReporting>(viewer, request.by("offer")).await
+}
+
+/// The sums of the report: one row without columns. Columns and pages of the request change nothing.
+#[utoipa::path(post, path = "/reporting/entity/summary", params(PagingParameters), request_body = EntityRequest, responses((status = 200, body = EntitySummary<AdvertiserReporting>)))]
+pub(super) async fn advertiser_sums(
+    AdvertiserViewer(viewer): AdvertiserViewer,
+    request: ReportRequest<EntityRequest>,
+) -> Result<Response, ApiError> {
+    summarize::<AdvertiserReporting>(viewer, request).await
+}
+
+async fn summarize<R: From<Sums> + Serialize + utoipa::ToSchema>(
+    viewer: Viewer,
+    request: ReportRequest<EntityRequest>,
+) -> Result<Response, ApiError> {
+    let ReportRequest { mut body, warnings, store, .. } = request;
+    // Any breakdown has the same sums; days take one family of rollups only.
+    body.columns = vec![ColumnRequest { column: "date".into() }];
+    (body.page, body.page_size, body.order) = (None, None, None);
+    let query = body.query(PagingParameters::default());
+    let counted = store.read(move |connection| {
+        let table = entity::count(connection, viewer, &query, EntityExtent::File)?;
+        let summary = EntitySummary::<R>::new(&table, warnings);
+        Ok::<_, ApiError>(Json(summary).into_response())
+    });
+    counted.await
 }
 
 impl ReportRequest<EntityRequest> {

@@ -219,6 +219,7 @@ fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>>
             "/reporting/entity"
             | "/reporting/entity/table"
             | "/reporting/entity/table/export"
+            | "/reporting/entity/summary"
             | "/reporting/daily"
             | "/reporting/offer",
         ) => {
@@ -227,9 +228,13 @@ fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>>
             questions.extend(asked(&ordered, [june(json!({"columns": [{"column": "offer"}]}))]));
             questions
         }
-        ("post", "/reporting/clicks/stream" | "/reporting/conversions") => {
-            asked(template, tempting().into_iter().map(june))
-        }
+        (
+            "post",
+            "/reporting/clicks/stream"
+            | "/reporting/conversions"
+            | "/reporting/conversions/stream"
+            | "/reporting/conversions/export",
+        ) => asked(template, tempting().into_iter().map(june)),
         ("get", "/reporting/clicks/{transaction_id}") => {
             got([0, 0, 1].map(|id: usize| format!("{portal}/reporting/clicks/{}", ids[id])))
         }
@@ -295,7 +300,7 @@ async fn no_route_of_advertisers_tells_payouts_or_what_is_not_theirs() {
     };
     let questions = |method: &str, template: &str| questions(method, template, &ids);
     let routes = portal.ask_every_route(questions, assert_tells_nothing).await;
-    assert!(routes >= 12, "{routes}");
+    assert!(routes >= 17, "{routes}");
 }
 
 #[tokio::test]
@@ -390,6 +395,19 @@ async fn an_advertiser_sees_his_offers_sales_partners_and_what_he_pays() {
     assert_eq!(approved["relationship"]["affiliate"]["name"], "Anna");
     let path = format!("reporting/conversions/{}", hex_id(1));
     assert_eq!(&call("GET", &path, None).await.done(), approved);
+    let stream = ask("reporting/conversions/stream", json!({})).await;
+    assert_eq!(
+        (&stream["conversions"], &stream["incomplete_results"]),
+        (&json!(sold), &json!(false))
+    );
+    let page = json!({"page": 2, "page_size": 1});
+    let page = ask("reporting/conversions/stream", page).await;
+    assert_eq!((&page["conversions"], &page["paging"]["page"]), (&json!([sold[1]]), &json!(2)));
+    let file = call("POST", "reporting/conversions/export", Some(june(json!({})))).await;
+    assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(file.text.lines().count(), 4, "{}", file.text);
+    let sums = ask("reporting/entity/summary", json!({"columns": columns})).await;
+    assert_eq!((&sums["cv"], &sums["revenue"]), (&json!(1), &json!(9000.5)), "{sums}");
     // Invalid, unproven, a refund, the rival's, and one that nobody has.
     for id in [4, 5, 6, 7, 99] {
         let answer = call("GET", &format!("reporting/conversions/{}", hex_id(id)), None).await;
