@@ -165,8 +165,7 @@ impl Owner {
                 Err(EditError::field(field, message))
             }
             (false, Some(_)) => {
-                let message =
-                    format!("only a key with the role {word} has the field; leave it out");
+                let message = format!("only a key with the role {word} has one; leave it empty");
                 Err(EditError::field(field, message))
             }
             (false, None) => Ok(None),

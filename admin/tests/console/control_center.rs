@@ -48,12 +48,25 @@ fn a_key_of_an_advertiser_names_its_advertiser() {
     let form = |advertiser| {
         [("name", "Shop"), ("role", "advertiser"), ("network_advertiser_id", advertiser)]
     };
+    assert!(
+        anna.html("/console/advertisers/1").contains("/console/keys/new?network_advertiser_id=1")
+    );
+    let empty = anna.html("/console/keys/new?network_advertiser_id=1");
+    for part in [
+        r#"<option value="advertiser" selected>"#,
+        r#"<option value="1" selected>"#,
+        r#"<label for="network_advertiser_id">Advertiser</label>"#,
+        r#"name="network_advertiser_id" aria-describedby="network_advertiser_id-hint""#,
+    ] {
+        assert!(empty.contains(part), "{part} is not in {empty}");
+    }
     let wrong = anna.post("/console/keys/new", &form(""));
     assert_eq!(wrong.status, 422);
     assert!(wrong.body.contains(r#"id="network_advertiser_id-error""#), "{}", wrong.body);
     assert_well_formed(&wrong.body);
     let made = anna.post("/console/keys/new", &form("1"));
     let key = input(&made.body, "secret").to_owned();
+    assert!(made.body.contains("addresses that begin with /v1/advertisers"), "{}", made.body);
     let path = "/v1/advertisers/offers";
     assert_eq!(http::call(console.network.admin_address, &key, "GET", path, None).status, 200);
     let list = anna.html("/console/keys?filter.role=advertiser");

@@ -147,8 +147,15 @@ async fn new_page(state: &ConsoleState, viewer: &Viewer, form: Form) -> Result<N
     Ok(NewPage { page, form, partners, advertisers })
 }
 
-async fn show_new(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult {
-    Ok(html(&new_page(&state, &viewer, Form::new(&[("role", "manager")])).await?))
+async fn show_new(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    query: ListQuery,
+) -> PageResult {
+    let advertiser = query.value("network_advertiser_id");
+    let role = if advertiser.is_empty() { "manager" } else { "advertiser" };
+    let form = Form::new(&[("role", role), ("network_advertiser_id", advertiser)]);
+    Ok(html(&new_page(&state, &viewer, form).await?))
 }
 
 async fn create(
@@ -168,12 +175,20 @@ async fn create(
 }
 
 fn show_secret(viewer: &Viewer, title: &str, answer: &ApiAnswer) -> axum::response::Response {
+    let portal = match answer.body["role"].as_str() {
+        Some("advertiser") => "/v1/advertisers",
+        Some("partner") => "/v1/affiliates",
+        _ => "/v1/networks",
+    };
+    let advice = format!(
+        "Programs send the key in the header X-Eflow-API-Key to addresses that begin with {portal}. If it \
+         gets lost or into wrong hands, rotate it: the key then gets a new secret."
+    );
     let shown = OneTimeSecret {
         title,
         label: "API key",
         secret: answer.body["api_key"].as_str().unwrap_or_default(),
-        advice: "Programs send the key in the header X-Eflow-API-Key. If it gets lost or into wrong \
-                 hands, rotate it: the key then gets a new secret.",
+        advice: &advice,
         back: LIST,
         back_label: "API keys",
     };

@@ -108,6 +108,7 @@ struct AdvertiserPage {
     instructions: Option<Instructions>,
     may_edit: bool,
     may_see_secrets: bool,
+    may_manage_keys: bool,
 }
 
 pub(super) async fn show(
@@ -128,9 +129,16 @@ pub(super) async fn show(
     let page = Page::new(&viewer, ADVERTISERS.menu, title).with_notice(notice_of(query.pairs()));
     let may_edit = viewer.may(Right::EditCatalog);
     let may_see_secrets = viewer.may(Right::ViewSecrets);
-    let shown =
-        AdvertiserPage { page, advertiser, dependents, instructions, may_edit, may_see_secrets };
-    Ok(html(&shown))
+    let may_manage_keys = viewer.may(Right::ManageKeys);
+    Ok(html(&AdvertiserPage {
+        page,
+        advertiser,
+        dependents,
+        instructions,
+        may_edit,
+        may_see_secrets,
+        may_manage_keys,
+    }))
 }
 
 /// The texts for the default tracking domain.
