@@ -75,8 +75,8 @@ const HOUR_MS: u64 = 3_600_000;
 /// classified again.
 ///
 /// 2: devices are identified by coupon-rules, so consoles and television sets have words of their
-/// own. 3: visits are also counted by platform, browser and source id.
-pub const RULES_VERSION: u32 = 3;
+/// own. 3: visits are also counted by platform, browser and source id. 4: by `sub6` to `sub10`.
+pub const RULES_VERSION: u32 = 4;
 
 /// Class of a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,8 +36,8 @@ const CHUNK: usize = 1_000;
 /// Increases with each change of the values and measures that a conversion counts for: a change of a
 /// conversion subtracts what the present rules say that it counted for.
 ///
-/// 1: counted by platform, browser and source id.
-const RULES_VERSION: u32 = 1;
+/// 1: counted by platform, browser and source id. 2: by `sub6` to `sub10`.
+const RULES_VERSION: u32 = 2;
 
 /// Counts all conversions again if an older program counted them. Returns their number then.
 ///
@@ -121,22 +121,29 @@ fn values(conversion: &Conversion) -> Vec<(ValueDimension, String)> {
         region: conversion.region.clone(),
         city: conversion.city.clone(),
     };
+    let (region, city) = (place.region_value(), place.city_value());
+    let further = |name| conversion.further.get(name);
     let values = [
-        (ValueDimension::Sub(1), &conversion.sub1),
+        (ValueDimension::Sub(1), conversion.sub1.as_str()),
         (ValueDimension::Sub(2), &conversion.sub2),
         (ValueDimension::Sub(3), &conversion.sub3),
         (ValueDimension::Sub(4), &conversion.sub4),
         (ValueDimension::Sub(5), &conversion.sub5),
+        (ValueDimension::Sub(6), further("sub6")),
+        (ValueDimension::Sub(7), further("sub7")),
+        (ValueDimension::Sub(8), further("sub8")),
+        (ValueDimension::Sub(9), further("sub9")),
+        (ValueDimension::Sub(10), further("sub10")),
         (ValueDimension::DeviceType, &conversion.device_type),
         (ValueDimension::Country, &place.country),
-        (ValueDimension::Region, &place.region_value()),
-        (ValueDimension::City, &place.city_value()),
+        (ValueDimension::Region, &region),
+        (ValueDimension::City, &city),
         (ValueDimension::Platform, &conversion.platform),
         (ValueDimension::Browser, &conversion.browser),
         (ValueDimension::SourceId, &conversion.source_id),
     ];
     let present = values.into_iter().filter(|(_, value)| !value.is_empty());
-    present.map(|(family, value)| (family, value.clone())).collect()
+    present.map(|(family, value)| (family, value.to_owned())).collect()
 }
 
 /// All measures but the sale amount.

@@ -95,7 +95,11 @@ impl ReportKind {
             Facet::SourceId | Facet::Country => true,
             // Conversions name regions and cities in another way.
             Facet::Region | Facet::City => self != ReportKind::Conversions,
-            Facet::Further(_) => self == ReportKind::Clicks,
+            // Clicks and conversions of one sale may differ in `adv1` to `adv10`, which postbacks may
+            // say, too: counted together, they would stand in two rows.
+            Facet::Further(_) => {
+                self == ReportKind::Clicks || self == ReportKind::Counts && facet.family().is_some()
+            }
             Facet::Status | Facet::TransactionId | Facet::OrderId | Facet::Event => {
                 self == ReportKind::Conversions
             }
@@ -157,6 +161,14 @@ impl Facet {
     pub(super) fn family(self) -> Option<ValueDimension> {
         match self {
             Facet::Sub(number) => Some(ValueDimension::Sub(number)),
+            Facet::Further(at) => match FURTHER_VALUES[usize::from(at)].tag {
+                Tag::Sub6 => Some(ValueDimension::Sub(6)),
+                Tag::Sub7 => Some(ValueDimension::Sub(7)),
+                Tag::Sub8 => Some(ValueDimension::Sub(8)),
+                Tag::Sub9 => Some(ValueDimension::Sub(9)),
+                Tag::Sub10 => Some(ValueDimension::Sub(10)),
+                _ => None,
+            },
             Facet::DeviceType => Some(ValueDimension::DeviceType),
             Facet::Platform => Some(ValueDimension::Platform),
             Facet::Browser => Some(ValueDimension::Browser),

@@ -537,8 +537,13 @@ mod tests {
         assert_eq!(facets(ReportKind::Clicks), [&objects[..], &subs, &values, &further].concat());
         assert_eq!(
             facets(ReportKind::Counts),
-            [&objects[..], &subs, &[DeviceType, Platform, Browser, Country, Region, SourceId]]
-                .concat()
+            [
+                &objects[..],
+                &subs,
+                &[DeviceType, Platform, Browser, Country, Region, SourceId],
+                &further[..5]
+            ]
+            .concat()
         );
         assert_eq!(
             facets(ReportKind::Conversions),

@@ -39,7 +39,7 @@ const SLOTS_PER_DAY: u64 = 24 * SLOTS_PER_HOUR;
 pub enum ValueDimension {
     /// No further value.
     Base,
-    /// `sub1` to `sub5`, by its number.
+    /// `sub1` to `sub10`, by its number.
     Sub(u8),
     /// A word of [`coupon_rules::agent::Device`].
     DeviceType,
@@ -59,12 +59,17 @@ pub enum ValueDimension {
 
 impl ValueDimension {
     /// The breakdowns with a value.
-    pub const VALUED: [ValueDimension; 12] = [
+    pub const VALUED: [ValueDimension; 17] = [
         ValueDimension::Sub(1),
         ValueDimension::Sub(2),
         ValueDimension::Sub(3),
         ValueDimension::Sub(4),
         ValueDimension::Sub(5),
+        ValueDimension::Sub(6),
+        ValueDimension::Sub(7),
+        ValueDimension::Sub(8),
+        ValueDimension::Sub(9),
+        ValueDimension::Sub(10),
         ValueDimension::DeviceType,
         ValueDimension::Country,
         ValueDimension::Platform,

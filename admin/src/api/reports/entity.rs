@@ -22,7 +22,7 @@ report_body! {
     EntityRequest as EntityRequest {
     /// Breakdowns, in this order: `offer`, `affiliate`, `advertiser`,
     /// `coupon_code`, `date`, `hour`, `currency`, and one of `country`, `region`, `city`,
-    /// `device_type`, `platform`, `browser`, `source_id` and `sub1` to `sub5`. A region is named as
+    /// `device_type`, `platform`, `browser`, `source_id` and `sub1` to `sub10`. A region is named as
     /// `US-WA`, a city as `Milton, US-WA`. Partners have no `affiliate`, `advertiser`, `city`,
     /// `platform` and `browser`, advertisers no `advertiser` and `city`. Columns that only Everflow knows, such as `adset`, are ignored with
     /// a warning.

@@ -326,7 +326,7 @@ async fn what_is_wrong_with_a_request_is_named() {
     let wrong = json!({
         "from": "June", "to": "2026-06-31", "timezone": "Mars/Olympus",
         "columns": columns(&["offer", "offer", "moon"]),
-        "query": {"filters": [{"resource_type": "sub9", "filter_id_value": "x"},
+        "query": {"filters": [{"resource_type": "sub11", "filter_id_value": "x"},
             {"resource_type": "offer", "filter_id_value": "x"}]},
     });
     assert_eq!(
@@ -613,7 +613,7 @@ async fn every_filter_and_exclusion_is_heeded() {
     assert_eq!(found("exclusions", json!([filter("sub1", "b")])).await, [json!([3, 1])]);
     let two_families = json!([filter("sub1", "a"), filter("country", "DE")]);
     assert_eq!(api.wrong_fields("entity", asked("filters", two_families)).await, ["columns"]);
-    let wrong = asked("exclusions", json!([filter("sub9", "a"), filter("offer", "x")]));
+    let wrong = asked("exclusions", json!([filter("sub11", "a"), filter("offer", "x")]));
     assert_eq!(
         api.wrong_fields("entity", wrong).await,
         ["query.exclusions[0].resource_type", "query.exclusions[1].filter_id_value"]

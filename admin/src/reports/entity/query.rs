@@ -142,7 +142,7 @@ fn family(facets: impl Iterator<Item = Facet>) -> Result<ValueDimension, String>
     let valued: Vec<Facet> = facets.filter(|facet| facet.family().is_some()).collect();
     match valued.iter().find(|facet| **facet != valued[0]) {
         Some(other) => Err(format!(
-            "{} and {} cannot be counted together: of country, region, city, device_type, platform, browser, source_id and sub1 to sub5 a report can name one, in columns and filters; a click stream can be filtered by several",
+            "{} and {} cannot be counted together: of country, region, city, device_type, platform, browser, source_id and sub1 to sub10 a report can name one, in columns and filters; a click stream can be filtered by several",
             valued[0].name(),
             other.name()
         )),

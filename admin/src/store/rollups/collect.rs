@@ -29,12 +29,17 @@ pub const OTHER: &str = "(other)";
 const HOURS_PER_DAY: u64 = SLOTS_PER_DAY / SLOTS_PER_HOUR;
 
 /// The value dimensions of texts that partners choose.
-const CHOSEN: [(ValueDimension, Tag); 6] = [
+const CHOSEN: [(ValueDimension, Tag); 11] = [
     (ValueDimension::Sub(1), Tag::Sub1),
     (ValueDimension::Sub(2), Tag::Sub2),
     (ValueDimension::Sub(3), Tag::Sub3),
     (ValueDimension::Sub(4), Tag::Sub4),
     (ValueDimension::Sub(5), Tag::Sub5),
+    (ValueDimension::Sub(6), Tag::Sub6),
+    (ValueDimension::Sub(7), Tag::Sub7),
+    (ValueDimension::Sub(8), Tag::Sub8),
+    (ValueDimension::Sub(9), Tag::Sub9),
+    (ValueDimension::Sub(10), Tag::Sub10),
     (ValueDimension::SourceId, Tag::SourceId),
 ];
 

@@ -1,5 +1,6 @@
 //! `POST /v1/networks/conversions/reporting/transaction_ids`.
 
+use coupon_shared::click::Tag;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Running, code, start_with_offers, with};
@@ -15,7 +16,8 @@ async fn clicked() -> (Running, Vec<String>) {
         "revenue_amount": 5, "is_default": true});
     network.patch("offers/1", json!({"payout_revenue": [entry]})).await.done();
     network.post("couponcodes", code("ANNA10")).await.done();
-    let later = Visit { unix_ms: NOON_MS + 1_000, ..Visit::new("ANNA10", 1, 1) };
+    let tags: Vec<(Tag, &[u8])> = vec![(Tag::Sub7, b"spring")];
+    let later = Visit { unix_ms: NOON_MS + 1_000, tags, ..Visit::new("ANNA10", 1, 1) };
     let ids = network.visit(&[Visit::new("ANNA10", 1, 1), later]).await;
     (network, ids)
 }
@@ -61,6 +63,25 @@ async fn each_click_gets_one_conversion_with_the_amounts_of_the_request_or_of_th
             assert_eq!(row[field], value, "{field}");
         }
         assert_eq!(row["relationship"]["affiliate"]["network_affiliate_id"], 1);
+    }
+    // Reports count click and conversion by the values that only some links have.
+    let spring = json!({"resource_type": "sub7", "filter_id_value": "spring"});
+    for (over, labels) in [
+        (json!({"columns": [{"column": "sub7"}]}), vec!["", "spring"]),
+        (
+            json!({"columns": [{"column": "offer"}], "query": {"filters": [spring]}}),
+            vec!["Winter Jackets"],
+        ),
+    ] {
+        let june = json!({"from": "2026-06-10", "to": "2026-06-30", "timezone_id": 67});
+        let report = network.post("reporting/entity", with(june, over)).await.done();
+        let rows = report["table"].as_array().unwrap();
+        let of_rows = rows.iter().map(|row| row["columns"][0]["label"].as_str().unwrap());
+        assert_eq!(of_rows.collect::<Vec<_>>(), labels, "{report}");
+        for row in rows {
+            let counted = ["gross_click", "cv"].map(|name| &row["reporting"][name]);
+            assert_eq!(counted, [&json!(1), &json!(1)], "{report}");
+        }
     }
     // The same request again, with the zone as text, finds both sales and makes none.
     let again = create(&network, wanted(&ids, json!({"timezone_id": "67"}))).await.done();

@@ -93,7 +93,8 @@ impl Narrowed {
             "date" => !is_one_day,
             "hour" => is_one_day && self.from.len() == 10,
             "currency" => false,
-            "sub2" | "sub3" | "sub4" | "sub5" => false,
+            // The links of a row name the usual sub id alone.
+            name if name.starts_with("sub") && name != "sub1" => false,
             name => !(is_fixed(name) || is_valued(name) && has_value),
         };
         BREAKDOWNS.iter().map(|(name, _)| *name).filter(is_offered).collect()

@@ -11,7 +11,7 @@ use crate::console::words;
 pub(super) const MAX_BREAKDOWNS: usize = 3;
 
 /// Breakdowns and their names.
-pub(super) const BREAKDOWNS: [(&str, &str); 19] = [
+pub(super) const BREAKDOWNS: [(&str, &str); 24] = [
     ("coupon_code", "Code"),
     ("offer", "Offer"),
     ("affiliate", "Partner"),
@@ -31,6 +31,11 @@ pub(super) const BREAKDOWNS: [(&str, &str); 19] = [
     ("sub3", "Sub 3"),
     ("sub4", "Sub 4"),
     ("sub5", "Sub 5"),
+    ("sub6", "Sub 6"),
+    ("sub7", "Sub 7"),
+    ("sub8", "Sub 8"),
+    ("sub9", "Sub 9"),
+    ("sub10", "Sub 10"),
 ];
 
 /// How figures of a measure are written.
