@@ -88,6 +88,8 @@ words! {
         Gclid = "gclid",
         /// From the click: for the partner's own ad network.
         Ttclid = "ttclid",
+        /// The offer's URL that the click was sent to; 0 is the offer's destination.
+        OfferUrlId = "offer_url_id",
     }
 }
 
@@ -95,7 +97,7 @@ words! {
 const FILLED: &[&str] = PostbackMacro::WORDS;
 
 /// Everflow's macros for data that partners may not know, or without a value here.
-const LEFT_EMPTY: [&str; 33] = [
+const LEFT_EMPTY: [&str; 32] = [
     "revenue",
     "sale_amount",
     "advertiser_id",
@@ -105,7 +107,6 @@ const LEFT_EMPTY: [&str; 33] = [
     "unique_click",
     "impression_tracking_id",
     "creative_id",
-    "offer_url_id",
     "offer_name",
     "affiliate_name",
     "country",

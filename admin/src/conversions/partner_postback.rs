@@ -17,6 +17,7 @@ pub(super) fn enqueue_partner_postback(
         transaction_id: text(conversion.transaction_id.as_str()),
         affiliate_id: conversion.affiliate_id,
         offer_id: conversion.offer_id,
+        offer_url_id: conversion.offer_url_id,
         event_id: conversion.event_id,
         event_name: text(&conversion.event_name),
         coupon_code: text(&conversion.coupon_code),

@@ -24,6 +24,8 @@ pub struct Approved<'a> {
     pub affiliate_id: u32,
     /// The offer.
     pub offer_id: u32,
+    /// The URL that the click was sent to; 0 is the destination of the offer.
+    pub offer_url_id: u32,
     /// The offer's event; 0 is the base conversion.
     pub event_id: u32,
     /// The event's name.
@@ -101,6 +103,7 @@ impl Approved<'_> {
             transaction_id: "0".repeat(32).into(),
             affiliate_id: pixel.network_affiliate_id,
             offer_id: pixel.network_offer_id,
+            offer_url_id: 0,
             event_id: pixel.network_offer_payout_revenue_id,
             event_name: test(),
             coupon_code: "TEST".into(),
@@ -123,6 +126,7 @@ impl Approved<'_> {
             M::TransactionId => self.transaction_id.as_ref().into(),
             M::ConversionId => self.conversion_id.as_ref().into(),
             M::OfferId => self.offer_id.to_string().into(),
+            M::OfferUrlId => self.offer_url_id.to_string().into(),
             M::AffiliateId => self.affiliate_id.to_string().into(),
             M::CouponCode => self.coupon_code.as_ref().into(),
             M::OrderId => self.order_id.as_ref().into(),

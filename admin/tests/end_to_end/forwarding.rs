@@ -246,6 +246,15 @@ fn links_and_rules_lead_to_urls_of_an_offer_and_clicks_tell_which() {
     expected.extend([(boots, "boots".into()), (boots, "boots".into())]);
     expected.extend([(hats, "hats".into()), (hats, "hats".into())]);
     assert_eq!(told, expected);
+    let network = &offers.targeted.network;
+    let click = clicks.iter().find(|click| click["offer_url"] == "boots").unwrap();
+    let id = click["transaction_id"].as_str().unwrap();
+    assert_eq!(network.visit(&format!("/?nid=1&transaction_id={id}&amount=5")).status, 200);
+    let sale = network.conversion();
+    assert_eq!(
+        (&sale["network_offer_url_id"], &sale["offer_url"]),
+        (&json!(boots), &json!("boots"))
+    );
 }
 
 #[test]

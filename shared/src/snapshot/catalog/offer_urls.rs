@@ -16,9 +16,9 @@ pub const FEATURE: &str = "offer_urls.1";
 /// The active URLs of all offers, and the detours that lead to one.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 pub struct OfferUrls {
-    /// By ascending id.
+    /// In ascending order of ids.
     pub urls: Vec<OfferUrl>,
-    /// By ascending kind and rule.
+    /// In ascending order of kinds and rules.
     pub detours: Vec<DetourUrl>,
 }
 
