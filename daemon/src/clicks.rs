@@ -35,6 +35,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coupon_shared::click::StreamId;
+use coupon_shared::node_identity::{self, NodeIdentity};
 use hyper::Request;
 use hyper::body::{Body, Bytes};
 use tokio_util::sync::CancellationToken;
@@ -123,7 +124,7 @@ pub struct ClickLogStatus {
 /// Dropping it stops its threads without a drain: clicks stay in their rings for the next start.
 #[derive(Debug)]
 pub struct ClickLog {
-    incarnation: u32,
+    identity: NodeIdentity,
     unlogged_before: u64,
     gauges: Vec<RingGauge>,
     state: Arc<LogState>,
@@ -148,7 +149,14 @@ impl ClickLog {
             std::fs::create_dir_all(folder).map_err(file_error(folder))?;
         }
         let store = incarnation::store_id(&config.data_dir)?;
+        let former_nodes = incarnation::former_nodes(&config.data_dir, config.node_id)?;
         let incarnation = next_incarnation(config)?;
+        let identity = NodeIdentity {
+            node: config.node_id,
+            incarnation,
+            store: node_identity::StoreId(store),
+            former_nodes,
+        };
         let ledger = UnloggedLedger::open(&config.data_dir)
             .map_err(file_error(&config.data_dir.join("unlogged")))?;
         let unlogged_before = ledger.total();
@@ -188,7 +196,7 @@ impl ClickLog {
             questions,
         };
         let log = ClickLog {
-            incarnation,
+            identity,
             unlogged_before,
             gauges,
             state,
@@ -220,7 +228,17 @@ impl ClickLog {
 
     /// The number of this run.
     pub fn incarnation(&self) -> u32 {
-        self.incarnation
+        self.identity.incarnation
+    }
+
+    /// Node, run and data folder of the clicks.
+    pub fn identity(&self) -> &NodeIdentity {
+        &self.identity
+    }
+
+    /// The oldest incarnation that an answer of the feed can hold; 0 while that is unknown.
+    pub(crate) fn oldest_incarnation(&self) -> u32 {
+        self.feed.oldest_incarnation()
     }
 
     /// The clock by which old clicks and postbacks are removed.

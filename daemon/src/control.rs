@@ -3,6 +3,8 @@
 //!
 //! The socket's file mode is the only access control. The API has a thread of its own, so neither a
 //! long answer nor a stalled client delays visitors.
+//!
+//! Each answer on the socket states who answers ([`coupon_shared::node_identity`]).
 
 mod certificates;
 mod health;
@@ -19,10 +21,13 @@ use coupon_geo::GeoWatcher;
 use coupon_serve::tls::{CertificateWatcher, TlsCounters};
 use coupon_serve::{AcceptLoop, Limits, LocalExecutor, TrustedProxies};
 use coupon_shared::code::FoldedCode;
+use coupon_shared::feed::OLDEST_INCARNATION_HEADER;
+use coupon_shared::node_identity::{EXPECTED_STORE_HEADER, NodeStamp};
 use coupon_shared::snapshot::manifest::ObjectName;
 use coupon_shared::visit_state;
 use coupon_watch::{MetricSet, Readiness, Watched};
 use hyper::body::Incoming;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
@@ -34,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use certificates::CERTIFICATES;
 
 use crate::clicks::ClickLog;
+use crate::clock::unix_ms;
 use crate::http_answer::{self, HttpAnswer, json_error, method_not_allowed};
 use crate::installed_certificates::InstalledCertificates;
 use crate::loader::{LoaderHandle, ServedIndexInfo};
@@ -118,7 +124,36 @@ fn serve(listener: std::os::unix::net::UnixListener, api: Arc<ControlApi>) -> io
 }
 
 impl ControlApi {
+    /// Answers a request, and states who answers.
     async fn answer(&self, request: Request<Incoming>) -> HttpAnswer {
+        // Read before the feed looks for clicks: the admin takes earlier clicks for given.
+        let now_ms = unix_ms();
+        let stamp = NodeStamp { identity: self.clicks.identity().clone(), now_ms };
+        let mut answer = match self.is_for_another_folder(&request) {
+            true => json_error(StatusCode::CONFLICT, "the request is for another data folder"),
+            false => self.dispatch(request).await,
+        };
+        let headers = answer.headers_mut();
+        for (name, value) in stamp.headers() {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        let oldest = HeaderName::from_static(OLDEST_INCARNATION_HEADER);
+        headers.entry(oldest).or_insert_with(|| self.clicks.oldest_incarnation().into());
+        answer
+    }
+
+    /// Whether the request expects the data folder of another daemon.
+    fn is_for_another_folder(&self, request: &Request<Incoming>) -> bool {
+        let own = self.clicks.identity().store;
+        request.headers().get(EXPECTED_STORE_HEADER).is_some_and(|expected| {
+            let expected = expected.to_str().ok().and_then(|text| text.parse().ok());
+            expected != Some(own)
+        })
+    }
+
+    async fn dispatch(&self, request: Request<Incoming>) -> HttpAnswer {
         if let Some(answer) = coupon_watch::answer(self, &request).await {
             return answer;
         }

@@ -50,6 +50,27 @@ impl Cursor {
         self.last.retain(|stream, _| stream.incarnation >= oldest);
     }
 
+    /// The streams of these nodes from the incarnation `oldest` on.
+    pub fn of_nodes(&self, nodes: impl Iterator<Item = u16>, oldest: u32) -> Cursor {
+        let streams = nodes.flat_map(|node| {
+            let from = StreamId { node, incarnation: oldest, thread: 0 };
+            let to = StreamId { node, incarnation: u32::MAX, thread: u8::MAX };
+            self.last.range(from..=to).map(|(stream, last)| (*stream, *last))
+        });
+        Cursor { last: streams.collect() }
+    }
+
+    /// Removes the streams of the oldest incarnations until `most` streams are left.
+    pub fn keep_newest(&mut self, most: usize) {
+        let excess = self.last.len().saturating_sub(most);
+        let mut streams: Vec<StreamId> = self.last.keys().copied().collect();
+        streams.sort_by_key(|stream| stream.incarnation);
+        streams.truncate(excess);
+        for stream in &streams {
+            self.last.remove(stream);
+        }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (StreamId, u64)> {
         self.last.iter().map(|(stream, last)| (*stream, *last))
     }
@@ -141,6 +162,24 @@ mod tests {
         assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor.clone()));
         cursor.remove_incarnations_before(8);
         assert_eq!(cursor.iter().collect::<Vec<_>>(), [(stream(8, 1), 9)]);
+    }
+
+    #[test]
+    fn a_cursor_is_cut_to_the_nodes_and_runs_of_a_daemon() {
+        let mut cursor = Cursor::default();
+        for node in 0..4 {
+            for incarnation in [7, 8] {
+                cursor.advance(StreamId { node, incarnation, thread: 3 }, 5);
+            }
+        }
+        let streams = |cursor: &Cursor| -> Vec<_> {
+            cursor.iter().map(|(stream, _)| (stream.node, stream.incarnation)).collect()
+        };
+        let mut own = cursor.of_nodes([2, 0].into_iter(), 7);
+        assert_eq!(streams(&own), [(0, 7), (0, 8), (2, 7), (2, 8)]);
+        assert_eq!(streams(&cursor.of_nodes([2].into_iter(), 8)), [(2, 8)]);
+        own.keep_newest(3);
+        assert_eq!(streams(&own), [(0, 8), (2, 7), (2, 8)]);
     }
 
     #[test]

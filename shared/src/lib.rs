@@ -35,6 +35,7 @@ pub mod framed_log;
 
 pub mod feed;
 pub mod further_values;
+pub mod node_identity;
 
 pub mod partner_postback_headers;
 pub mod postback;

@@ -43,7 +43,7 @@ impl ClickLog {
                 Err(error) => return Err(error),
             };
             if let Ok(block) = Block::parse(frame.payload)
-                && block.stream().incarnation != self.incarnation
+                && block.stream().incarnation != self.incarnation()
                 && block.last_sequence() > last_known(&block.stream())
             {
                 pass_on(&block, last_known(&block.stream()), &mut each);

@@ -244,7 +244,7 @@ impl Feed {
         answered.recv_timeout(HISTORY_TIMEOUT).ok()
     }
 
-    fn oldest_incarnation(&self) -> u32 {
+    pub(super) fn oldest_incarnation(&self) -> u32 {
         if !self.state.history_is_known() {
             return 0;
         }

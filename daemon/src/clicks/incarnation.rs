@@ -1,4 +1,4 @@
-//! The identity of a run (incarnation) and of a data folder (store id).
+//! The identity of a run (incarnation) and of a data folder (store id, former node ids).
 //!
 //! The incarnation is part of every stream's name and of every transaction id, so no incarnation
 //! may occur twice. It is greater than the last used one, durable before the first click, and at
@@ -7,6 +7,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+use coupon_shared::node_identity::MAX_FORMER_NODES;
 
 use super::ring::StoreId;
 use crate::durable_file;
@@ -77,9 +79,50 @@ pub(super) fn store_id(data_dir: &Path) -> Result<StoreId, IdentityError> {
     }
 }
 
+/// The node ids under which the data folder ran before, oldest first; notes the present one for
+/// later runs. Without the note, coupon-admin would refuse the folder's clicks after the node id
+/// has changed.
+pub(super) fn former_nodes(data_dir: &Path, node: u16) -> Result<Vec<u16>, IdentityError> {
+    let path = data_dir.join("node-ids");
+    let text = durable_file::read(&path).map_err(io_error(&path))?.unwrap_or_default();
+    let known: Result<Vec<u16>, _> = text.split_ascii_whitespace().map(str::parse).collect();
+    let Ok(mut known) = known else {
+        let expected = "node ids from 0 to 1023, one a line";
+        return Err(IdentityError::Contents { path, expected, found: text });
+    };
+    let is_noted = known.last() == Some(&node);
+    known.retain(|former| *former != node);
+    known.drain(..known.len().saturating_sub(MAX_FORMER_NODES));
+    if !is_noted {
+        let lines: Vec<String> = known.iter().chain([&node]).map(u16::to_string).collect();
+        let contents = format!("{}\n", lines.join("\n"));
+        if let Err(error) = durable_file::replace(&path, contents.as_bytes()) {
+            // A full disk must not keep this run from starting; the next run notes its own.
+            tracing::warn!(path = %path.display(), %error, "node id not noted");
+        }
+    }
+    Ok(known)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_data_folder_remembers_its_former_node_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let former = |node| former_nodes(folder.path(), node).unwrap();
+        assert!(former(0).is_empty() && former(0).is_empty());
+        assert_eq!([former(7), former(7)], [vec![0], vec![0]]);
+        assert_eq!([former(0), former(9)], [vec![7], vec![7, 0]]);
+        for node in 100..140 {
+            assert!(former(node).len() <= MAX_FORMER_NODES);
+        }
+        assert_eq!(former(1), (124..140).collect::<Vec<u16>>());
+        std::fs::write(folder.path().join("node-ids"), "seven").unwrap();
+        let refused = former_nodes(folder.path(), 7).unwrap_err();
+        assert!(refused.to_string().contains("one a line"), "{refused}");
+    }
 
     #[test]
     fn an_incarnation_grows_also_when_the_clock_goes_back() {

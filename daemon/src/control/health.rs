@@ -46,7 +46,10 @@ impl ControlApi {
         health["warnings"] = self.warnings().into();
         health["version"] = coupon_watch::BUILD_VERSION.into();
         health["geo"] = self.geo.status().iter().map(database_json).collect();
-        health["incarnation"] = self.clicks.incarnation().into();
+        let identity = self.clicks.identity();
+        health["node_id"] = identity.node.into();
+        health["store_id"] = identity.store.to_string().into();
+        health["incarnation"] = identity.incarnation.into();
         let clicks = self.clicks.status();
         health["clicks"] = json!({
             "answered": clicks.logged + clicks.unlogged,
