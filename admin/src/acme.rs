@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::daemon_client::DaemonClient;
+use crate::nodes::NodeRegistry;
 use crate::publish::PublisherHandle;
 use crate::store::Store;
 use http::AcmeHttp;
@@ -72,7 +72,7 @@ impl AcmeHandle {
 pub fn start(
     store: Store,
     publisher: PublisherHandle,
-    daemon: DaemonClient,
+    nodes: NodeRegistry,
     settings: &Settings,
     stop: CancellationToken,
 ) -> Result<AcmeHandle, ClientError> {
@@ -80,7 +80,7 @@ pub fn start(
     let (status, shown) = watch::channel(CertificatesStatus::default());
     let handle = AcmeHandle { status: shown, wake: Arc::default() };
     let wake = Arc::clone(&handle.wake);
-    let worker = CertificateWorker::new(store, publisher, daemon, client, wake, status);
+    let worker = CertificateWorker::new(store, publisher, nodes, client, wake, status);
     crate::worker::spawn(worker, stop);
     Ok(handle)
 }

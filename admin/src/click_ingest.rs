@@ -1,54 +1,53 @@
-//! Click ingest: fetches click blocks from the daemon into the archive, and counts each click once.
+//! Click ingest: fetches click blocks from the daemons into the archive, and counts each click once.
 //!
-//! One task pulls with a cursor: for each stream the last durable sequence. The task checks the
-//! blocks, skips known ones, and appends the rest to the archive; then one transaction of the store
-//! records the frames, their rollups and the cursor. So the cursor, which acknowledges clicks, is
-//! never ahead of the archive, and the counts are never ahead of the cursor.
+//! For each daemon a task, the [`poller`], asks with a cursor: for each stream of that daemon the last
+//! durable sequence. One task for all daemons, the [`committer`], takes the answers that have come
+//! together, skips known blocks, and appends the rest to the archive; then one transaction of the
+//! store records the frames, their rollups and the cursor. So the cursor, which acknowledges
+//! clicks, is never ahead of the archive, and the counts are never ahead of the cursor.
 //!
-//! Every failure is repaired in one way: the task starts again by counting the frames of the
-//! archive that the store does not know. The same happens after a crash, after a restored store
-//! and, after deleting all counts, in a rebuild.
+//! Every failure of the committer is repaired in one way: the task starts again by counting the
+//! frames of the archive that the store does not know. The same happens after a crash, after a
+//! restored store and, after deleting all counts, in a rebuild. A daemon that fails stops no other.
 //!
-//! A damaged block, or one of an unknown version, is refused: it is neither archived nor
-//! acknowledged, the daemon keeps it, and later blocks of its stream wait behind it. Other streams
-//! go on.
+//! Ingest refuses damaged blocks, blocks of an unknown version and blocks of another daemon's
+//! stream: the daemon keeps such a block, and later blocks of the stream wait. Other streams go on.
 
 mod address_watch;
 mod batch;
 mod click_counter;
+mod committer;
 pub(crate) mod converted_visits;
+mod poller;
 mod reclassify;
 mod replay;
 
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use coupon_shared::click::ClickError;
-use coupon_shared::feed::Cursor;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archive, ArchiveError};
 use crate::click_lookup::LookUpError;
-use crate::daemon_client::{DaemonClient, DaemonError, FeedAnswer};
+use crate::daemon_client::DaemonError;
+use crate::nodes::{AdmissionError, NodeRegistry, PassedTimes};
 use crate::store::bot_list::{self, PendingWork};
 use crate::store::{Store, StoreError};
-use crate::worker::{self, RetryDelays, Worker};
-use batch::Batch;
+use crate::worker;
+use batch::BlockRefusal;
 use click_counter::ClickCounter;
-use reclassify::Reclassifier;
+use committer::ClickCommitter;
+use poller::ClickPoller;
 
-/// Longest time that the daemon waits for a click before an empty answer.
-const WAIT: Duration = Duration::from_secs(1);
-/// Longest time from a click to its presence in the daemon's feed.
-const SETTLED_AFTER_MS: u64 = 2_000;
-/// Most bytes per answer, and per transaction.
+/// Most bytes per answer of an only daemon, and per transaction. Several daemons share them.
 const MAX_BYTES: usize = 4 << 20;
-/// Time slice for classifying the archive again, between two pulls.
-const RECLASSIFY_SLICE: Duration = Duration::from_millis(300);
+/// Least bytes per answer where there are several daemons.
+const MIN_BYTES: usize = 256 << 10;
 const SHORTEST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -58,6 +57,9 @@ pub enum ClickIngestError {
     /// The daemon gave no blocks.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
+    /// The daemon's answer is not used.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// The archive failed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -68,8 +70,8 @@ pub enum ClickIngestError {
     #[error("an offer was edited while clicks were counted that it holds for")]
     Edited,
     /// A block was refused; the others were ingested.
-    #[error("a click block from coupond was refused and stays there: {0}")]
-    Refused(#[from] ClickError),
+    #[error(transparent)]
+    Refused(#[from] BlockRefusal),
 }
 
 impl From<LookUpError> for ClickIngestError {
@@ -96,12 +98,30 @@ pub struct ClickIngestStatus {
     pub missing: u64,
     /// All clicks before this time, in Unix milliseconds, have arrived or never will.
     pub passed_unix_ms: u64,
+    /// The same for each node.
+    #[serde(skip)]
+    pub(crate) passed: Arc<PassedTimes>,
     /// Blocks in the archive.
     pub archived_blocks: u64,
     /// Size of the archive.
     pub archive_bytes: u64,
     /// Error of the last pull; ingest goes on trying.
     pub last_error: Option<String>,
+    /// Why the committer failed the last time.
+    #[serde(skip)]
+    pub(crate) commit_error: Option<String>,
+}
+
+impl ClickIngestStatus {
+    /// Takes over the state of the daemons.
+    fn show_daemons(&mut self, nodes: &NodeRegistry) {
+        let pulls = nodes.statuses().into_iter().map(|status| status.last_click_pull);
+        self.last_pull = pulls.min().flatten();
+        self.passed_unix_ms = nodes.all_passed_ms();
+        self.passed = nodes.passed_times();
+        let failures = || nodes.join_failures(|status| status.click_error.as_ref());
+        self.last_error = self.commit_error.clone().or_else(failures);
+    }
 }
 
 /// Handle for the state of click ingest; clones share it.
@@ -130,12 +150,23 @@ impl ClickIngestHandle {
 pub fn start(
     store: Store,
     archive: Archive,
-    daemon: DaemonClient,
+    nodes: NodeRegistry,
     stop: CancellationToken,
 ) -> ClickIngestHandle {
-    let intake = ClickIngest::new(store, archive, daemon);
-    let handle = ClickIngestHandle { status: intake.counter.subscribe() };
-    worker::spawn(intake, stop);
+    let counter = ClickCounter::new(store, archive);
+    let handle = ClickIngestHandle { status: counter.subscribe() };
+    // One place for each daemon: a poller waits until its answer is committed.
+    let (answers, arriving) = mpsc::channel(nodes.daemons().len());
+    let committer = ClickCommitter::new(counter, nodes.clone(), arriving);
+    let max_bytes = (MAX_BYTES / nodes.daemons().len().max(1)).max(MIN_BYTES);
+    for daemon in nodes.daemons() {
+        let acknowledged = committer.subscribe();
+        let status = committer.status_sender();
+        let (nodes, answers) = (nodes.clone(), answers.clone());
+        let poller = ClickPoller::new(daemon.clone(), nodes, acknowledged, status, max_bytes);
+        worker::spawn(poller.sending_to(answers), stop.clone());
+    }
+    worker::spawn(committer, stop);
     handle
 }
 
@@ -178,132 +209,6 @@ pub(crate) async fn count_archived(store: Store, archive: Archive) -> Result<(),
     let counter = ClickCounter::new(store, archive);
     counter.check_archive_matches().await?;
     counter.catch_up().await.map(drop)
-}
-
-struct ClickIngest {
-    counter: ClickCounter,
-    reclassifier: Reclassifier,
-    daemon: DaemonClient,
-    /// Archived and counted sequences; `None` after a failure, until the archive is checked.
-    cursor: Option<Cursor>,
-    /// Whether the archive was found to match the counts.
-    is_compared: bool,
-    oldest_incarnation: u32,
-    /// Since when the daemon has answered every pull, in Unix milliseconds.
-    steady_since_ms: Option<u64>,
-}
-
-impl Worker for ClickIngest {
-    const NAME: &'static str = "click ingest";
-    const RETRY_DELAYS: RetryDelays =
-        RetryDelays { shortest: SHORTEST_BACK_OFF, longest: LONGEST_BACK_OFF };
-    type Error = ClickIngestError;
-
-    async fn step(&mut self) -> Result<(), ClickIngestError> {
-        self.pull().await
-    }
-
-    fn reset_after(&mut self, _error: &ClickIngestError) {
-        self.steady_since_ms = None;
-    }
-
-    fn show_failure(&mut self, failure: Option<&str>) {
-        self.counter.update(|status| status.last_error = failure.map(str::to_owned));
-    }
-}
-
-impl ClickIngest {
-    fn new(store: Store, archive: Archive, daemon: DaemonClient) -> ClickIngest {
-        let counter = ClickCounter::new(store, archive);
-        ClickIngest {
-            counter,
-            reclassifier: Reclassifier::default(),
-            daemon,
-            cursor: None,
-            is_compared: false,
-            oldest_incarnation: 0,
-            steady_since_ms: None,
-        }
-    }
-
-    /// Ingests one answer of the daemon.
-    async fn pull(&mut self) -> Result<(), ClickIngestError> {
-        // Only success restores the cursor: after a failure the archive's content is unknown.
-        let cursor = match self.cursor.take() {
-            Some(cursor) => cursor,
-            None => self.begin().await?,
-        };
-        let wait = if self.reclassify().await? { Duration::ZERO } else { WAIT };
-        let mut asked = cursor.clone();
-        asked.remove_incarnations_before(self.oldest_incarnation);
-        let began_ms = now_ms();
-        let answer = self.daemon.feed(&asked, wait, MAX_BYTES).await?;
-        let was_all = self.oldest_incarnation > 0 && answer.blocks.len() < MAX_BYTES / 2;
-        self.oldest_incarnation = answer.oldest_incarnation.unwrap_or(0);
-        self.counter.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
-        self.take_in(cursor, answer).await?;
-        if was_all {
-            self.advance_passed_time(began_ms);
-        }
-        Ok(())
-    }
-
-    /// The daemon gave all it had: clicks made long enough before have arrived. A daemon that has
-    /// just started may still process the rings of an earlier run.
-    fn advance_passed_time(&mut self, began_ms: u64) {
-        let steady_since_ms = *self.steady_since_ms.get_or_insert(began_ms);
-        let passed = began_ms.saturating_sub(SETTLED_AFTER_MS);
-        if passed >= steady_since_ms {
-            self.counter.update(|status| status.passed_unix_ms = status.passed_unix_ms.max(passed));
-        }
-    }
-
-    /// Continues classifying the archive by the new bot list; returns whether more is left.
-    async fn reclassify(&mut self) -> Result<bool, ClickIngestError> {
-        let began = Instant::now();
-        while self.reclassifier.step(&self.counter).await? {
-            if began.elapsed() >= RECLASSIFY_SLICE {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    async fn begin(&mut self) -> Result<Cursor, ClickIngestError> {
-        if !self.is_compared {
-            self.counter.check_archive_matches().await?;
-            self.is_compared = true;
-        }
-        self.counter.catch_up().await
-    }
-
-    /// Archives and counts new blocks.
-    async fn take_in(
-        &mut self,
-        cursor: Cursor,
-        answer: FeedAnswer,
-    ) -> Result<(), ClickIngestError> {
-        if answer.blocks.is_empty() {
-            self.cursor = Some(cursor);
-            return Ok(());
-        }
-        let classifier = self.counter.classifier().await?;
-        let watch = self.counter.address_watch().await?;
-        let append = move |archive: &Archive| {
-            let batch = Batch::after(cursor, classifier, archive.databases());
-            let mut batch = batch.with_address_watch(watch);
-            let (new, refused) = batch.add_new(&answer.blocks);
-            batch.assign_frames(archive.append(&new)?.start);
-            Ok((batch, refused))
-        };
-        let (batch, refused) = self.counter.archive().on_disk(append).await?;
-        if batch.is_empty() && refused.is_none() {
-            // A daemon that repeats itself must not be polled in a tight loop.
-            tokio::time::sleep(SHORTEST_BACK_OFF).await;
-        }
-        self.cursor = Some(self.counter.commit(batch).await?);
-        refused.map_or(Ok(()), |refused| Err(refused.into()))
-    }
 }
 
 fn now_ms() -> u64 {

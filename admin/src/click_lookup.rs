@@ -6,16 +6,19 @@
 //! is ever missed; at worst a postback waits once too often.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use coupon_geo::Databases;
 use coupon_rules::agent::Agent;
 use coupon_shared::click::{Click, ClickHead, Tag};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
 use coupon_shared::visitor_key::VisitorKey;
+use jiff::Timestamp;
 
 use crate::archive::{Archive, ArchiveError};
 use crate::attribution::evidence::{ClickEvidence, ClickFacts};
 use crate::classification::{self, VisitPlace};
+use crate::nodes::PassedTimes;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::{ReadTx, Store, StoreError, meta};
 
@@ -90,10 +93,6 @@ impl FoundClick {
     }
 }
 
-/// All clicks made until this time, in Unix milliseconds, have arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct PassedMs(pub(crate) u64);
-
 /// The lookup results of several transaction ids.
 #[derive(Debug, Default)]
 pub(crate) struct ClickLookup {
@@ -130,12 +129,12 @@ impl ClickLookup {
         store: &Store,
         archive: &Archive,
         ids: Vec<TransactionId>,
-        passed: PassedMs,
+        passed: Arc<PassedTimes>,
     ) -> Result<ClickLookup, LookUpError> {
         if ids.is_empty() {
             return Ok(ClickLookup::default());
         }
-        let plans = store.read(move |connection| plan_lookups(connection, ids, passed)).await?;
+        let plans = store.read(move |connection| plan_lookups(connection, ids, &passed)).await?;
         Ok(archive.on_disk(move |archive| read_clicks(archive, plans)).await?)
     }
 }
@@ -159,8 +158,9 @@ struct LookupPlan {
 fn plan_lookups(
     connection: &ReadTx<'_>,
     ids: Vec<TransactionId>,
-    passed: PassedMs,
+    passed: &PassedTimes,
 ) -> Result<Vec<LookupPlan>, StoreError> {
+    let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
     let key = ClickIdKey(meta::read(connection)?.click_id_key);
     let mut plans = Vec::with_capacity(ids.len());
     for id in ids {
@@ -168,7 +168,8 @@ fn plan_lookups(
             plans.push(LookupPlan { id, blocks: Vec::new(), otherwise: LookupResult::Invented });
             continue;
         }
-        let has_passed = id.unix_ms() <= passed.0 || blocks::is_beyond(connection, &id)?;
+        let has_passed = id.unix_ms() <= passed.for_node(id.node(), now_ms)
+            || blocks::is_beyond(connection, &id)?;
         let otherwise = if has_passed { LookupResult::Gone } else { LookupResult::Awaited };
         plans.push(LookupPlan { id, blocks: blocks::around(connection, &id)?, otherwise });
     }

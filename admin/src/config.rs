@@ -5,10 +5,11 @@
 //! next start.
 
 mod client_limits;
+mod daemons;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coupon_config::{
@@ -27,9 +28,13 @@ use crate::uploads::Bounds;
 
 pub use client_limits::ClientLimits;
 pub use coupon_config::{ConfigError, ConfigSources, MetricsConfig};
+pub use daemons::{DaemonConfig, MAX_DAEMONS};
 
 /// The port of the listener for monitors, on the loopback address.
 pub const METRICS_PORT: u16 = 9690;
+
+/// The control socket of an only daemon.
+const DAEMON_SOCKET: &str = "/run/coupond/coupond.sock";
 
 /// Least bound of the click archive: a few segments.
 const MIN_ARCHIVE_BYTES: u64 = 64 << 20;
@@ -54,8 +59,10 @@ pub struct Config {
     pub migration_copies: u32,
     /// The network's number in every answer and every published file.
     pub network_id: u32,
-    /// The daemon's control socket.
+    /// The control socket of an only daemon.
     pub daemon_socket: PathBuf,
+    /// Several daemons; where empty, the one at `daemon_socket`.
+    pub daemons: Vec<DaemonConfig>,
     /// Networks of proxies with a trusted `X-Forwarded-For`.
     pub trusted_proxies: Vec<IpNet>,
     /// Limits on API clients.
@@ -118,7 +125,8 @@ impl Default for Config {
             disk_reserve_bytes: 256 << 20,
             migration_copies: DEFAULT_MIGRATION_COPIES,
             network_id: 1,
-            daemon_socket: PathBuf::from("/run/coupond/coupond.sock"),
+            daemon_socket: PathBuf::from(DAEMON_SOCKET),
+            daemons: Vec::new(),
             trusted_proxies: Vec::new(),
             limits: ClientLimits::default(),
             uploads: Bounds {
@@ -181,12 +189,16 @@ impl Configuration for Config {
         keys.declare_choice("log.format", &mut self.log.format);
         self.tls.declare_keys(keys);
         keys.declare_entries("listeners", &mut self.listeners);
+        keys.declare_entries("daemons", &mut self.daemons);
     }
 
     fn conflicts(&self) -> Vec<String> {
         let has_proxies = !self.trusted_proxies.is_empty();
         let mut conflicts = listener_conflicts(&self.effective_listeners(), has_proxies);
         conflicts.extend(self.geo.conflicts());
+        let is_own = self.daemon_socket != Path::new(DAEMON_SOCKET);
+        let only = is_own.then_some(self.daemon_socket.as_path());
+        conflicts.extend(daemons::conflicts(&self.daemons, only));
         conflicts
     }
 }
@@ -248,6 +260,15 @@ impl Config {
     /// unreadable file.
     pub fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
         coupon_config::load(sources)
+    }
+
+    /// Name and control socket of each daemon; the name of an only one may be empty.
+    pub fn effective_daemons(&self) -> Vec<(&str, &Path)> {
+        if self.daemons.is_empty() {
+            return vec![("", &self.daemon_socket)];
+        }
+        let daemons = self.daemons.iter();
+        daemons.map(|daemon| (daemon.name.as_str(), daemon.socket.as_path())).collect()
     }
 
     /// The listeners in force.

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
+use coupon_shared::node_identity::{
+    EXPECTED_STORE_HEADER, IdentityHeaderError, NodeStamp, StoreId,
+};
 use coupon_shared::postback::PollRequest;
 use coupon_shared::snapshot::manifest::ObjectName;
 use http_body_util::{BodyExt, Full, Limited};
@@ -63,6 +66,9 @@ pub enum DaemonError {
     /// The response has another form.
     #[error("coupond's answer is not understood: {0}; are both programs of one release?")]
     Answer(#[from] serde_json::Error),
+    /// The response does not state its node in the known form.
+    #[error("coupond's answer is not understood: {0}; are both programs of one release?")]
+    Identity(#[from] IdentityHeaderError),
 }
 
 /// The index that a daemon serves.
@@ -105,13 +111,30 @@ pub struct InstalledCertificate {
     pub not_after: i64,
 }
 
+/// The state of a daemon's data folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identified {
+    /// `None` for a daemon that is too old to state it.
+    pub stamp: Option<NodeStamp>,
+    /// The oldest incarnation whose clicks the daemon still holds; 0 where that is unknown.
+    pub oldest_incarnation: u32,
+}
+
 /// Response of the click feed.
 #[derive(Debug, Clone)]
 pub struct FeedAnswer {
     /// Concatenated blocks; empty without new clicks.
     pub blocks: Bytes,
-    /// The oldest incarnation whose clicks the daemon still holds.
-    pub oldest_incarnation: Option<u32>,
+    pub daemon: Identified,
+}
+
+/// Response of the postback feed.
+#[derive(Debug, Clone)]
+pub struct PostbackAnswer {
+    /// An encoded delivery.
+    pub delivery: Bytes,
+    /// `None` for a daemon that is too old to state it.
+    pub stamp: Option<NodeStamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -156,46 +179,52 @@ impl DaemonClient {
         if answer.status() == StatusCode::OK { Ok(()) } else { Err(refused(&answer)) }
     }
 
+    /// Finds out which daemon answers; acknowledges nothing.
+    ///
+    /// # Errors
+    /// When the daemon is not running or too slow.
+    pub async fn identify(&self) -> Result<Identified, DaemonError> {
+        identified(&self.send(Method::GET, "/ready", Bytes::new()).await?)
+    }
+
     /// Requests the click blocks after `cursor`, and acknowledges the blocks before. Waits up to
     /// `wait` for new blocks.
     ///
     /// # Errors
-    /// When the daemon is not running, too slow, or its click log is not open.
+    /// When the daemon is not running, too slow, of another data folder than `expected`, or its
+    /// click log is not open.
     pub async fn feed(
         &self,
         cursor: &Cursor,
+        expected: Option<StoreId>,
         wait: Duration,
         max_bytes: usize,
     ) -> Result<FeedAnswer, DaemonError> {
         let path = format!("/clicks/feed?wait_ms={}&max_bytes={max_bytes}", wait.as_millis());
-        let body = Bytes::from(cursor.encode());
-        let answer = self.post(&path, body, TIMEOUT + wait, max_bytes + FEED_SLACK_BYTES).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(refused(&answer));
-        }
-        let oldest = answer.headers().get(OLDEST_INCARNATION_HEADER);
-        let oldest_incarnation = oldest.and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(FeedAnswer { blocks: answer.into_body(), oldest_incarnation })
+        let poll = Poll { path: &path, body: cursor.encode(), expected, wait, max_bytes };
+        let answer = self.poll(poll).await?;
+        let daemon = identified(&answer)?;
+        Ok(FeedAnswer { blocks: answer.into_body(), daemon })
     }
 
     /// Requests the postbacks after the cursors, and reports the verdicts on earlier ones. Waits up
     /// to `wait` for new postbacks.
     ///
     /// # Errors
-    /// When the daemon is not running, too slow, or its spool is not open.
+    /// When the daemon is not running, too slow, of another data folder than `expected`, or its
+    /// spool is not open.
     pub async fn postbacks(
         &self,
         question: &PollRequest,
+        expected: Option<StoreId>,
         wait: Duration,
         max_bytes: usize,
-    ) -> Result<Bytes, DaemonError> {
+    ) -> Result<PostbackAnswer, DaemonError> {
         let path = format!("/postbacks/feed?wait_ms={}&max_bytes={max_bytes}", wait.as_millis());
-        let body = Bytes::from(question.encode());
-        let answer = self.post(&path, body, TIMEOUT + wait, max_bytes + FEED_SLACK_BYTES).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(refused(&answer));
-        }
-        Ok(answer.into_body())
+        let poll = Poll { path: &path, body: question.encode(), expected, wait, max_bytes };
+        let answer = self.poll(poll).await?;
+        let Identified { stamp, .. } = identified(&answer)?;
+        Ok(PostbackAnswer { delivery: answer.into_body(), stamp })
     }
 
     /// Gives the daemon the counts of caps and the converted visitors.
@@ -261,7 +290,8 @@ impl DaemonClient {
         deadline: Duration,
         max_bytes: usize,
     ) -> Result<Response<Bytes>, DaemonError> {
-        within(deadline, self.exchange(Method::POST, path, body, max_bytes)).await
+        let request = request(Method::POST, path, None, body)?;
+        within(deadline, self.exchange(request, max_bytes)).await
     }
 
     async fn send(
@@ -270,14 +300,21 @@ impl DaemonClient {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Bytes>, DaemonError> {
-        within(TIMEOUT, self.exchange(method, path, body, MAX_JSON_BYTES)).await
+        let request = request(method, path, None, body)?;
+        within(TIMEOUT, self.exchange(request, MAX_JSON_BYTES)).await
+    }
+
+    async fn poll(&self, poll: Poll<'_>) -> Result<Response<Bytes>, DaemonError> {
+        let Poll { path, body, expected, wait, max_bytes } = poll;
+        let request = request(Method::POST, path, expected, Bytes::from(body))?;
+        let exchange = self.exchange(request, max_bytes + FEED_SLACK_BYTES);
+        let answer = within(TIMEOUT + wait, exchange).await?;
+        if answer.status() == StatusCode::OK { Ok(answer) } else { Err(refused(&answer)) }
     }
 
     async fn exchange(
         &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
+        request: Request<Full<Bytes>>,
         max_bytes: usize,
     ) -> Result<Response<Bytes>, DaemonError> {
         let stream = UnixStream::connect(&self.socket)
@@ -286,16 +323,41 @@ impl DaemonClient {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driver = AbortOnDrop(tokio::spawn(connection));
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, "coupond")
-            .body(Full::new(body))?;
         let (parts, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, max_bytes).collect().await.map_err(DaemonError::Body)?;
         drop(driver);
         Ok(Response::from_parts(parts, body.to_bytes()))
     }
+}
+
+/// A question to one of both feeds.
+struct Poll<'a> {
+    path: &'a str,
+    body: Vec<u8>,
+    /// The only data folder that may answer.
+    expected: Option<StoreId>,
+    wait: Duration,
+    max_bytes: usize,
+}
+
+fn request(
+    method: Method,
+    path: &str,
+    expected: Option<StoreId>,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, DaemonError> {
+    let mut request = Request::builder().method(method).uri(path).header(HOST, "coupond");
+    if let Some(store) = expected {
+        request = request.header(EXPECTED_STORE_HEADER, store.to_string());
+    }
+    Ok(request.body(Full::new(body))?)
+}
+
+fn identified(answer: &Response<Bytes>) -> Result<Identified, DaemonError> {
+    let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    let oldest = header(OLDEST_INCARNATION_HEADER).and_then(|text| text.parse().ok());
+    let stamp = NodeStamp::read(header)?;
+    Ok(Identified { stamp, oldest_incarnation: oldest.unwrap_or(0) })
 }
 
 async fn within<T>(

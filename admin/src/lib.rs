@@ -45,6 +45,7 @@ mod worker;
 pub mod explain;
 
 pub mod daemon_client;
+pub mod nodes;
 pub mod publish;
 
 pub mod archive;

@@ -20,8 +20,9 @@
 //! - Publication does not wait for the store's write lock. An edit does not wait
 //!   for the level of an earlier bulk change, because that level is [`prebuilt`] before its commit.
 //!
-//! A second worker, the [`daemon_notifier`], tells the daemon about each publication and tracks the
-//! served generation. A hanging daemon therefore delays no publication.
+//! A second worker for each daemon, the [`daemon_notifier`], tells the daemon about each publication
+//! and tracks the served generation. A hanging daemon therefore delays no publication, and no other
+//! daemon.
 
 mod blocked_values;
 mod catalog_rows;
@@ -40,8 +41,10 @@ mod offer_rules;
 mod older_daemon;
 mod pause;
 mod prebuilt;
+mod preload;
 mod published;
 mod publisher;
+mod served;
 mod syncing;
 mod visit_rules;
 
@@ -54,7 +57,7 @@ use bytes::Bytes;
 use coupon_shared::index::Index;
 use tokio_util::sync::CancellationToken;
 
-use crate::daemon_client::DaemonClient;
+use crate::nodes::NodeRegistry;
 use crate::store::Store;
 use crate::worker;
 use daemon_notifier::DaemonNotifier;
@@ -67,6 +70,7 @@ pub use error::{ContentError, PublishError};
 pub use folder::{FOLDER_NAME, FolderError};
 pub use handle::{PublicationStatus, PublisherHandle, WaitLiveError};
 pub use prebuilt::PrebuiltLevel;
+pub(crate) use served::LiveNodes;
 
 /// Opens the published index as a daemon does: reads all files into memory and checks every entry.
 /// Changes nothing in the folder. A running admin shares one copy instead
@@ -78,19 +82,21 @@ pub fn published(data_dir: &Path) -> Result<Index<Bytes>, FolderError> {
     IndexFolder::at(data_dir.join(FOLDER_NAME)).open_current(None)
 }
 
-/// Starts the publisher and the daemon's notifier; both run until `stop`.
+/// Starts the publisher and the daemons' notifiers, which run until `stop`.
 #[must_use]
 pub fn start(
     store: Store,
     network_id: u32,
-    daemon: DaemonClient,
+    nodes: NodeRegistry,
     stop: CancellationToken,
 ) -> PublisherHandle {
     let index = IndexCache::new(IndexFolder::at(store.dir().join(FOLDER_NAME)));
-    let handle = PublisherHandle::new(index.clone());
-    let publisher = Publisher::new(store, network_id, daemon.clone(), handle.clone());
+    let handle = PublisherHandle::new(index.clone(), nodes.clone());
+    let publisher = Publisher::new(store, network_id, handle.clone());
     worker::spawn(publisher, stop.clone());
-    worker::spawn(DaemonNotifier::new(daemon, handle.clone()), stop.clone());
+    for daemon in nodes.daemons() {
+        worker::spawn(DaemonNotifier::new(daemon.clone(), handle.clone()), stop.clone());
+    }
     worker::spawn(UnusedIndexRemoval(index), stop);
     handle
 }

@@ -40,12 +40,12 @@ use crate::click_ingest;
 use crate::config::{ClientLimits, Config, ConfigSources};
 use crate::console;
 use crate::conversions;
-use crate::daemon_client::DaemonClient;
 use crate::data_folder::{self, FolderTaken, lock_path};
 use crate::disk::Disk;
 use crate::jobs;
 use crate::keys::{KeyUses, Secret, ensure_first};
 use crate::monitor::{self, AdminMonitor};
+use crate::nodes::NodeRegistry;
 use crate::outgoing::OutgoingClient;
 use crate::partner_postbacks;
 use crate::places::PlaceLists;
@@ -111,11 +111,11 @@ impl Admin {
             .await?
             .map(|token| console::link_address(&config.console, address, "setup", &token));
         let background = CancellationToken::new();
-        let daemon = DaemonClient::new(&config.daemon_socket);
+        let nodes = NodeRegistry::new(store.clone(), config.effective_daemons());
         let (network_id, stop) = (config.network_id, || background.clone());
-        let publisher = publish::start(store.clone(), network_id, daemon.clone(), stop());
-        let visit_state = visit_state::start(store.clone(), daemon.clone(), network_id, stop());
-        let intake = click_ingest::start(store.clone(), archive.clone(), daemon.clone(), stop());
+        let publisher = publish::start(store.clone(), network_id, nodes.clone(), stop());
+        let visit_state = visit_state::start(store.clone(), nodes.clone(), network_id, stop());
+        let intake = click_ingest::start(store.clone(), archive.clone(), nodes.clone(), stop());
         let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
         let bounds = conversions::postback_ingest::Bounds {
             disk: disk.clone(),
@@ -125,7 +125,7 @@ impl Admin {
             store.clone(),
             archive.clone(),
             intake.clone(),
-            daemon.clone(),
+            nodes.clone(),
             network_id,
             bounds,
             stop(),
@@ -149,7 +149,7 @@ impl Admin {
         let (webhooks, sending_webhooks) =
             webhooks::start(store.clone(), client, &config.pixels, network_id, stop());
         let certificates =
-            acme::start(store.clone(), publisher.clone(), daemon, &config.acme, stop())?;
+            acme::start(store.clone(), publisher.clone(), nodes.clone(), &config.acme, stop())?;
         let auth = AuthConfig::new(config);
         let key_uses = auth.key_uses().clone();
         key_uses.flush_regularly(store.clone(), stop());
@@ -174,6 +174,7 @@ impl Admin {
             publisher: publisher.clone(),
             archive,
             intake,
+            nodes,
             pixels,
             webhooks,
             smart_switch,

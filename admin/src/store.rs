@@ -86,6 +86,7 @@ pub mod bot_list;
 pub mod click_archive;
 pub mod click_terms;
 pub mod labels;
+pub mod nodes;
 pub mod rollups;
 pub mod smart_switch;
 

@@ -1,4 +1,4 @@
-//! Sends the visit state to the daemon: counts of caps, and converted visitors.
+//! Sends the visit state to the daemons: counts of caps, and converted visitors.
 //!
 //! A task looks a few times a second whether something changed that the state depends on: the
 //! catalog, clicks, conversions, or a window that began. Then the state is built in one read
@@ -13,7 +13,7 @@
 mod build;
 mod click_counts;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,11 +22,13 @@ use bytes::Bytes;
 use coupon_shared::snapshot::SnapshotError;
 use coupon_shared::visit_state::PublishedState;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::caps::ReachedLimit;
 use crate::catalog::CapMetric;
-use crate::daemon_client::{DaemonClient, DaemonError};
+use crate::daemon_client::DaemonError;
+use crate::nodes::NodeRegistry;
 use crate::store::caps::{AlertLevel, record_alert};
 use crate::store::{ReadTx, Store, StoreError, WriteTx, events};
 use crate::worker::{self, RetryDelays, Worker};
@@ -75,12 +77,12 @@ impl VisitStateHandle {
 /// Starts the task; it ends with `stop`.
 pub(crate) fn start(
     store: Store,
-    daemon: DaemonClient,
+    nodes: NodeRegistry,
     network_id: u32,
     stop: CancellationToken,
 ) -> VisitStateHandle {
     let handle = VisitStateHandle::default();
-    worker::spawn(VisitStateSender::new(store, daemon, network_id, handle.clone()), stop);
+    worker::spawn(VisitStateSender::new(store, nodes, network_id, handle.clone()), stop);
     handle
 }
 
@@ -95,7 +97,9 @@ pub(crate) fn read(
 
 struct VisitStateSender {
     store: Store,
-    daemon: DaemonClient,
+    nodes: NodeRegistry,
+    /// Silent daemons that lack the last state.
+    lacking: BTreeSet<usize>,
     /// Taken out while a state is built.
     builder: Option<StateBuilder>,
     network_id: u32,
@@ -120,6 +124,9 @@ impl Worker for VisitStateSender {
     async fn step(&mut self) -> Result<(), VisitStateError> {
         let began = Instant::now();
         let versions = self.store.read(StateVersions::read).await?;
+        if self.has_daemon_come_back() {
+            (self.seen, self.sent) = (None, None);
+        }
         let is_due = self.sent.as_ref().is_some_and(|sent| sent.at.elapsed() >= REPEAT_INTERVAL);
         if !is_due && self.seen.as_ref().is_some_and(|seen| seen.is_current(&versions)) {
             self.took = Duration::ZERO;
@@ -150,13 +157,14 @@ impl Worker for VisitStateSender {
 impl VisitStateSender {
     fn new(
         store: Store,
-        daemon: DaemonClient,
+        nodes: NodeRegistry,
         network_id: u32,
         handle: VisitStateHandle,
     ) -> VisitStateSender {
         VisitStateSender {
             store,
-            daemon,
+            nodes,
+            lacking: BTreeSet::new(),
             builder: None,
             network_id,
             handle,
@@ -192,9 +200,33 @@ impl VisitStateSender {
             }
         }
         let bytes = Bytes::from(state.published().encode()?);
-        self.daemon.send_visit_state(bytes).await?;
+        self.send_everywhere(&bytes).await?;
         self.sent = Some(SentState { state, at: Instant::now() });
         Ok(true)
+    }
+
+    /// Sends a state to all daemons at once, so that a slow daemon delays no other. A silent daemon
+    /// beside others gets the state after its next answer.
+    ///
+    /// # Errors
+    /// The first failure, after the other daemons have the state.
+    async fn send_everywhere(&mut self, state: &Bytes) -> Result<(), DaemonError> {
+        self.lacking.clear();
+        let mut sending = JoinSet::new();
+        for daemon in self.nodes.daemons() {
+            if self.nodes.has_several() && self.nodes.is_silent(daemon) {
+                self.lacking.insert(daemon.index);
+                continue;
+            }
+            let (client, state) = (daemon.client.clone(), state.clone());
+            sending.spawn(async move { client.send_visit_state(state).await });
+        }
+        sending.join_all().await.into_iter().collect()
+    }
+
+    fn has_daemon_come_back(&self) -> bool {
+        let mut lacking = self.nodes.daemons().iter();
+        lacking.any(|daemon| self.lacking.contains(&daemon.index) && !self.nodes.is_silent(daemon))
     }
 
     /// Records limits that are reached, or nearly, each once for its window.

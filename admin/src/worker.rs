@@ -7,6 +7,7 @@
 //! - The worker learns of every failure and of the recovery, and shows both in its status.
 //! - Stopping drops the step in progress at its next await, so a step must be safe to drop there.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -22,6 +23,11 @@ pub(crate) trait Worker: Send + 'static {
     const FAILURE_LEVEL: Level = Level::WARN;
     const RETRY_DELAYS: RetryDelays;
     type Error: Display + Send;
+
+    /// Names the work in the log where several workers do the same for different daemons.
+    fn label(&self) -> Cow<'static, str> {
+        Self::NAME.into()
+    }
 
     fn step(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
@@ -78,7 +84,7 @@ async fn repeat<W: Worker>(worker: &mut W) {
     loop {
         match worker.step().await {
             Ok(()) => {
-                if failures.end::<W>() {
+                if failures.end(&worker.label()) {
                     worker.show_failure(None);
                 }
                 worker.wait_for_work().await;
@@ -87,7 +93,7 @@ async fn repeat<W: Worker>(worker: &mut W) {
                 let text = error.to_string();
                 worker.reset_after(&error);
                 worker.show_failure(Some(&text));
-                let delay = failures.count::<W>(text);
+                let delay = failures.count::<W>(&worker.label(), text);
                 worker.wait_for_retry(delay).await;
             }
         }
@@ -103,11 +109,11 @@ struct Failures {
 
 impl Failures {
     /// Counts a failure and returns the delay before the next attempt.
-    fn count<W: Worker>(&mut self, error: String) -> Duration {
+    fn count<W: Worker>(&mut self, work: &str, error: String) -> Duration {
         self.in_a_row = self.in_a_row.saturating_add(1);
         let delay = W::RETRY_DELAYS.after(self.in_a_row);
         if self.last != error {
-            let (work, retry_ms) = (W::NAME, delay.as_millis());
+            let retry_ms = delay.as_millis();
             // A log macro takes its level only as a constant.
             if W::FAILURE_LEVEL == Level::ERROR {
                 tracing::error!(work, %error, retry_ms, "background work failed");
@@ -120,10 +126,10 @@ impl Failures {
     }
 
     /// Returns whether there was a failure.
-    fn end<W: Worker>(&mut self) -> bool {
+    fn end(&mut self, work: &str) -> bool {
         let Failures { in_a_row, .. } = std::mem::take(self);
         if in_a_row > 0 {
-            tracing::info!(work = W::NAME, attempts = in_a_row, "background work recovered");
+            tracing::info!(work, attempts = in_a_row, "background work recovered");
         }
         in_a_row > 0
     }
@@ -221,11 +227,11 @@ mod tests {
     #[test]
     fn a_failure_is_counted_until_it_ends() {
         let mut failures = Failures::default();
-        assert!(!failures.end::<Recorder>());
-        assert_eq!(failures.count::<Recorder>("a".into()), Duration::from_millis(10));
-        assert_eq!(failures.count::<Recorder>("b".into()), Duration::from_millis(20));
-        assert!(failures.end::<Recorder>());
-        assert!(!failures.end::<Recorder>());
+        assert!(!failures.end("work"));
+        assert_eq!(failures.count::<Recorder>("work", "a".into()), Duration::from_millis(10));
+        assert_eq!(failures.count::<Recorder>("work", "b".into()), Duration::from_millis(20));
+        assert!(failures.end("work"));
+        assert!(!failures.end("work"));
     }
 
     #[test]

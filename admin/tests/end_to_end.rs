@@ -83,6 +83,8 @@ mod restore_faults;
 mod sdk;
 #[path = "end_to_end/secrets.rs"]
 mod secrets;
+#[path = "end_to_end/several_daemons.rs"]
+mod several_daemons;
 #[path = "end_to_end/sizing.rs"]
 mod sizing;
 #[path = "end_to_end/smart_switch.rs"]

@@ -19,7 +19,8 @@ use super::key_files::{KeyFiles, KeyPair};
 use super::order::{AcmeClient, ORDER_TIMEOUT, OrderError, order_certificate};
 use super::schedule::{RetryDelays, can_wait, due_at, is_near_end, problem};
 use crate::catalog::EventType;
-use crate::daemon_client::{DaemonClient, DaemonError, InstalledCertificate};
+use crate::daemon_client::{DaemonError, InstalledCertificate};
+use crate::nodes::{Daemon, NodeRegistry};
 use crate::publish::PublisherHandle;
 use crate::store::certificates::{self, HostCertificate};
 use crate::store::meta::{self, Sequence};
@@ -49,10 +50,13 @@ pub(super) enum RoundError {
     KeyFile(#[from] std::io::Error),
 }
 
+/// A daemon, and the certificates that it got from coupon-admin.
+type DaemonCertificates = (Daemon, Vec<InstalledCertificate>);
+
 pub(super) struct CertificateWorker {
     store: Store,
     publisher: PublisherHandle,
-    daemon: DaemonClient,
+    nodes: NodeRegistry,
     client: AcmeClient,
     files: KeyFiles,
     wake: Arc<Notify>,
@@ -72,7 +76,7 @@ impl CertificateWorker {
     pub(super) fn new(
         store: Store,
         publisher: PublisherHandle,
-        daemon: DaemonClient,
+        nodes: NodeRegistry,
         client: AcmeClient,
         wake: Arc<Notify>,
         status: watch::Sender<CertificatesStatus>,
@@ -83,7 +87,7 @@ impl CertificateWorker {
         CertificateWorker {
             store,
             publisher,
-            daemon,
+            nodes,
             client,
             files,
             wake,
@@ -114,9 +118,11 @@ impl CertificateWorker {
         let mut wanted = self.states(&hosts, &known).await?;
         self.has_read_files = true;
         self.show(&wanted);
-        let installed = self.daemon.certificates().await?;
-        for state in known.values().filter(|state| !hosts.contains(&state.host)) {
-            self.retire(state, &installed).await?;
+        let (installed, failure) = self.installed().await?;
+        if failure.is_none() {
+            for state in known.values().filter(|state| !hosts.contains(&state.host)) {
+                self.retire(state, &installed).await?;
+            }
         }
         for state in &mut wanted {
             self.compare(state, &installed).await?;
@@ -125,7 +131,28 @@ impl CertificateWorker {
         self.announce_ends(&wanted).await?;
         self.order_most_due(&mut wanted).await?;
         self.show(&wanted);
-        Ok(())
+        // A daemon that does not answer keeps no other from its certificates.
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// The certificates at each daemon that answers, and why another one does not.
+    ///
+    /// # Errors
+    /// When no daemon answers.
+    async fn installed(
+        &self,
+    ) -> Result<(Vec<DaemonCertificates>, Option<DaemonError>), DaemonError> {
+        let (mut installed, mut failure) = (Vec::new(), None);
+        for daemon in self.nodes.daemons() {
+            match daemon.client.certificates().await {
+                Ok(certificates) => installed.push((daemon.clone(), certificates)),
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) if installed.is_empty() => Err(error),
+            failure => Ok((installed, failure)),
+        }
     }
 
     /// The state of each host. The key file is durable before the state and in no backup, so the
@@ -168,27 +195,31 @@ impl CertificateWorker {
         }
     }
 
-    /// Installs the certificate at coupond where it is missing or older there.
+    /// Installs the certificate at each coupond where it is missing or older.
     async fn compare(
         &self,
         state: &mut HostCertificate,
-        installed: &[InstalledCertificate],
+        installed: &[DaemonCertificates],
     ) -> Result<(), RoundError> {
         if !state.has_certificate() {
             return Ok(());
         }
         let before = state.clone();
-        let there = installed.iter().find(|there| there.host == state.host);
-        let is_current = there.is_some_and(|there| {
-            there.fingerprint == state.fingerprint || there.not_after > state.not_after
-        });
-        if is_current {
+        let is_current = |(_, certificates): &&DaemonCertificates| {
+            let mut certificates = certificates.iter();
+            certificates.find(|there| there.host == state.host).is_some_and(|there| {
+                there.fingerprint == state.fingerprint || there.not_after > state.not_after
+            })
+        };
+        let lacking = installed.iter().filter(|daemon| !is_current(daemon));
+        let lacking: Vec<Daemon> = lacking.map(|(daemon, _)| daemon.clone()).collect();
+        if lacking.is_empty() {
             if !state.is_installed && state.failures == 0 {
                 state.error.clear();
             }
             state.is_installed = true;
         } else {
-            self.install(state).await?;
+            self.install(state, &lacking).await?;
         }
         if *state != before {
             self.save(state).await?;
@@ -196,7 +227,11 @@ impl CertificateWorker {
         Ok(())
     }
 
-    async fn install(&self, state: &mut HostCertificate) -> Result<(), RoundError> {
+    async fn install(
+        &self,
+        state: &mut HostCertificate,
+        daemons: &[Daemon],
+    ) -> Result<(), RoundError> {
         state.is_installed = false;
         let Some((pair, _)) = self.stored_pair(&state.host).await? else {
             // Neither here nor at coupond, as after a restore on a new machine: order anew.
@@ -204,24 +239,23 @@ impl CertificateWorker {
             return Ok(());
         };
         let KeyPair { chain_pem, key_pem } = &pair;
-        match self.daemon.install_certificate(&state.host, chain_pem, key_pem).await {
-            Ok(()) => {
-                tracing::info!(
-                    host = state.host,
-                    not_after = state.not_after,
-                    "certificate installed"
-                );
-                state.is_installed = true;
-                state.error.clear();
-                Ok(())
+        for daemon in daemons {
+            match daemon.client.install_certificate(&state.host, chain_pem, key_pem).await {
+                Ok(()) => {}
+                Err(DaemonError::Refused { status, reason }) => {
+                    let daemon = daemon.label();
+                    state.error = format!("{daemon} refused the certificate ({status}): {reason}");
+                    let error = &state.error;
+                    tracing::warn!(host = state.host, error, "certificate not installed");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(DaemonError::Refused { status, reason }) => {
-                state.error = format!("coupond refused the certificate ({status}): {reason}");
-                tracing::warn!(host = state.host, error = state.error, "certificate not installed");
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
         }
+        tracing::info!(host = state.host, not_after = state.not_after, "certificate installed");
+        state.is_installed = true;
+        state.error.clear();
+        Ok(())
     }
 
     /// Removes a certificate that no domain asks for any more. The state goes last, so that a
@@ -229,15 +263,17 @@ impl CertificateWorker {
     async fn retire(
         &self,
         state: &HostCertificate,
-        installed: &[InstalledCertificate],
+        installed: &[DaemonCertificates],
     ) -> Result<(), RoundError> {
         let host = state.host.clone();
-        let is_own = |there: &&InstalledCertificate| {
+        let is_own = |there: &InstalledCertificate| {
             there.host == host && there.fingerprint == state.fingerprint
         };
-        if installed.iter().any(|there| is_own(&there)) {
-            self.daemon.remove_certificate(&host).await?;
-            tracing::info!(host, "certificate removed");
+        for (daemon, certificates) in installed {
+            if certificates.iter().any(is_own) {
+                daemon.client.remove_certificate(&host).await?;
+                tracing::info!(host, daemon = daemon.label(), "certificate removed");
+            }
         }
         self.files.remove_pair(&host).await?;
         self.store.write(move |tx| certificates::remove(tx, &host)).await?;

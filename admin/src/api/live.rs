@@ -14,7 +14,7 @@ use super::request::Wait;
 use super::state::AppState;
 use crate::edit::idempotency::{self, CreationAnswer};
 use crate::edit::{EditError, Saved};
-use crate::publish::PublisherHandle;
+use crate::publish::{LiveNodes, PublisherHandle};
 use crate::store::meta::Sequence;
 use crate::store::{Store, WriteTx};
 
@@ -24,6 +24,12 @@ const LIVE: HeaderName = HeaderName::from_static("x-coupon-live");
 const GENERATION: HeaderName = HeaderName::from_static("x-coupon-generation");
 /// Set when the answer repeats the answer of an earlier request.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// How many of several daemons serve the change, such as `2/3`.
+const LIVE_NODES: HeaderName = HeaderName::from_static("x-coupon-live-nodes");
+/// The names of the others of several daemons.
+const LIVE_MISSING: HeaderName = HeaderName::from_static("x-coupon-live-missing");
+/// Most names in this header.
+const MAX_MISSING_NAMES: usize = 8;
 /// The reason for `x-coupon-live: false`.
 const NOT_LIVE: HeaderName = HeaderName::from_static("x-coupon-live-error");
 
@@ -102,6 +108,9 @@ impl Edits {
         let live = self.publisher.wait_live(sequence).await;
         let headers = response.headers_mut();
         headers.insert(LIVE, HeaderValue::from_static(if live.is_ok() { "true" } else { "false" }));
+        if let Some(nodes) = self.publisher.live_nodes(sequence) {
+            headers.extend(node_headers(&nodes));
+        }
         match live {
             Ok(generation) => drop(headers.insert(GENERATION, generation.into())),
             Err(error) => {
@@ -110,4 +119,19 @@ impl Edits {
             }
         }
     }
+}
+
+/// How many daemons serve a change, and the names of the others: the first ones, and the number of
+/// further ones.
+fn node_headers(nodes: &LiveNodes) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let LiveNodes { live, all, missing } = nodes;
+    let mut names = missing.iter().take(MAX_MISSING_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    if missing.len() > MAX_MISSING_NAMES {
+        names.push_str(&format!(" (+{})", missing.len() - MAX_MISSING_NAMES));
+    }
+    let count = HeaderValue::try_from(format!("{live}/{all}")).ok();
+    let names = (!names.is_empty()).then_some(names);
+    let names = names.and_then(|names| HeaderValue::try_from(names).ok());
+    let count = count.map(|count| (LIVE_NODES, count));
+    count.into_iter().chain(names.map(|names| (LIVE_MISSING, names)))
 }

@@ -17,6 +17,7 @@ use crate::click_ingest::ClickIngestHandle;
 use crate::conversions::postback_ingest::PostbackHandle;
 use crate::disk::Disk;
 use crate::jobs::JobsHandle;
+use crate::nodes::NodeRegistry;
 use crate::partner_postbacks::PartnerPostbacks;
 use crate::places::PlaceLists;
 use crate::privacy::PrivacyHandle;
@@ -48,6 +49,8 @@ pub struct AppState {
     pub archive: Archive,
     /// State of click ingest.
     pub intake: ClickIngestHandle,
+    /// State of each daemon.
+    pub nodes: NodeRegistry,
     /// State of erasures and retention.
     pub privacy: PrivacyHandle,
     /// State of postback ingest.

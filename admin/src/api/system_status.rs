@@ -14,6 +14,7 @@ use crate::backup::{self, LastBackup};
 use crate::click_ingest::ClickIngestStatus;
 use crate::conversions::postback_ingest::PostbackStatus;
 use crate::disk::DiskSpace;
+use crate::nodes::DaemonStatus;
 use crate::privacy::PrivacyStatus;
 use crate::publish::PublicationStatus;
 use crate::store::advertisers::{self, AdvertisersWithoutProof};
@@ -31,6 +32,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 pub(crate) struct SystemStatus {
     pub(crate) disk: DiskSpace,
     pub(crate) publication: PublicationStatus,
+    /// Each coupond, in the order of the configuration.
+    pub(crate) daemons: Vec<DaemonStatus>,
     pub(crate) intake: ClickIngestStatus,
     pub(crate) postbacks: PostbackStatus,
     pub(crate) pixels: Backlog,
@@ -68,6 +71,7 @@ impl AppState {
         Ok(SystemStatus {
             disk: self.disk.space(),
             publication: self.publisher.status(),
+            daemons: self.nodes.statuses(),
             intake: self.intake.status(),
             postbacks: self.postbacks.status(),
             pixels,
@@ -101,6 +105,7 @@ impl SystemStatus {
         problems.extend(failing("coupond does not serve the published index", refused));
         problems.extend(failing("clicks are not fetched", &self.intake.last_error));
         problems.extend(failing("sales are not decided", &self.postbacks.last_error));
+        problems.extend(self.daemons.iter().filter_map(|daemon| daemon.conflict.clone()));
         problems.extend(failing("nothing is removed by age", &self.privacy.last_error));
         if self.privacy.clock_has_jumped {
             problems.extend(self.privacy.removal_waits.clone());

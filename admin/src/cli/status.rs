@@ -1,6 +1,7 @@
-//! `coupon-admin status`: how both running programs stand.
+//! `coupon-admin status`: how the running programs stand.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// Print one JSON object with the health of both programs
+    /// Print one JSON object with the health of all programs
     #[arg(long)]
     json: bool,
 }
@@ -33,20 +34,37 @@ pub(super) struct StatusArgs {
 pub(super) fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = runtime.block_on(admin_health(config));
-    let daemon = runtime.block_on(daemon_health(config));
-    let is_well = [&admin, &daemon]
-        .iter()
-        .all(|health| health.as_ref().is_ok_and(|health| health["status"] == "ok"));
+    let daemons: Vec<(&str, anyhow::Result<Value>)> = config
+        .effective_daemons()
+        .into_iter()
+        .map(|(name, socket)| (name, runtime.block_on(daemon_health(socket))))
+        .collect();
+    let mut healths = std::iter::once(&admin).chain(daemons.iter().map(|(_, health)| health));
+    let is_ok = |health: &anyhow::Result<Value>| {
+        health.as_ref().is_ok_and(|health| health["status"] == "ok")
+    };
+    let is_well = healths.all(is_ok);
     if args.json {
-        println!(
-            "{:#}",
-            json!({ "coupon_admin": health_value(&admin), "coupond": health_value(&daemon) })
-        );
+        let daemons = daemons_value(&daemons);
+        println!("{:#}", json!({ "coupon_admin": health_value(&admin), "coupond": daemons }));
     } else {
         print_program("coupon-admin", &admin, admin_lines);
-        print_program("coupond", &daemon, daemon_lines);
+        for (name, health) in &daemons {
+            let program =
+                if name.is_empty() { "coupond".into() } else { format!("coupond {name}") };
+            print_program(&program, health, daemon_lines);
+        }
     }
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The health of an only daemon; of several an object with the health of each under its name.
+fn daemons_value(daemons: &[(&str, anyhow::Result<Value>)]) -> Value {
+    if let [("", only)] = daemons {
+        return health_value(only);
+    }
+    let named = daemons.iter().map(|(name, health)| ((*name).to_owned(), health_value(health)));
+    Value::Object(named.collect())
 }
 
 fn health_value(health: &anyhow::Result<Value>) -> Value {
@@ -78,8 +96,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-async fn daemon_health(config: &Config) -> anyhow::Result<Value> {
-    let socket = &config.daemon_socket;
+async fn daemon_health(socket: &Path) -> anyhow::Result<Value> {
     let connected = async { Ok(UnixStream::connect(socket).await?) };
     let health = within_deadline(connected).await;
     health.with_context(|| {
@@ -163,8 +180,25 @@ fn admin_lines(health: &Value) -> Vec<String> {
         let (free, archive) = (HumanBytes(free), HumanBytes(archive));
         lines.push(format!("disk: {free} free; click archive {archive}"));
     }
+    lines.extend(node_lines(&system["daemons"]));
     lines.push(format!("last backup: {}", ago(&system["last_backup"]["made_at"])));
     lines
+}
+
+/// A line for each of several daemons.
+fn node_lines(daemons: &Value) -> Vec<String> {
+    let Some(daemons) = daemons.as_array().filter(|daemons| daemons.len() > 1) else {
+        return Vec::new();
+    };
+    let line = |daemon: &Value| {
+        let (name, node) = (daemon["name"].as_str().unwrap_or_default(), &daemon["node_id"]);
+        let (served, answer) = (&daemon["served_generation"], ago(&daemon["last_answer"]));
+        let refused = &daemon["refused_blocks"];
+        format!(
+            "{name}: node {node}, serves {served}, last answer {answer}, {refused} blocks refused"
+        )
+    };
+    daemons.iter().map(line).collect()
 }
 
 fn daemon_lines(health: &Value) -> Vec<String> {

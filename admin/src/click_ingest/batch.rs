@@ -8,6 +8,7 @@ use coupon_shared::click::block::Block;
 use coupon_shared::click::{ClickError, ClickHead, StreamId, VisitKind};
 use coupon_shared::decision::Reason;
 use coupon_shared::feed::{self, Cursor};
+use coupon_shared::node_identity::{NodeIdentity, StoreId};
 
 use crate::classification::{Classifier, VisitPlace};
 use crate::store::address_alerts::AddressAlert;
@@ -22,9 +23,70 @@ use super::address_watch::{self, AddressWatch};
 /// Frame of a block outside of the archive: after all archived ones.
 const NEW_FRAME: u64 = u64::MAX;
 
+/// The data folder that each stream was first archived from.
+pub(super) type StreamOwners = BTreeMap<StreamId, StoreId>;
+
+/// Why a block is neither archived nor acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlockRefusal {
+    /// Damaged, or of an unknown version.
+    #[error("a click block from coupond was refused and stays there: {0}")]
+    Unreadable(#[from] ClickError),
+    /// The stream names a node that the daemon never was.
+    #[error(
+        "clicks of node {} were refused and stay at coupond, because node {answered} gave them: \
+         start the coupond of each data folder with a node_id of its own",
+        stream.node
+    )]
+    ForeignNode {
+        /// Stream and last sequence of the block.
+        stream: StreamId,
+        last_sequence: u64,
+        /// The node of the answer.
+        answered: u16,
+    },
+    /// The stream was archived from another data folder.
+    #[error(
+        "clicks of node {} were refused and stay at coupond, because data folder {owner} has \
+         given clicks under the same numbers: set another node_id in coupond.toml and restart it",
+        stream.node
+    )]
+    ForeignFolder {
+        /// Stream and last sequence of the block.
+        stream: StreamId,
+        last_sequence: u64,
+        /// The folder of the archived clicks.
+        owner: StoreId,
+    },
+}
+
+impl BlockRefusal {
+    /// The node of a block that its daemon never was.
+    pub(super) fn foreign_node(&self) -> Option<u16> {
+        match self {
+            BlockRefusal::ForeignNode { stream, .. } => Some(stream.node),
+            _ => None,
+        }
+    }
+
+    /// Stream and last sequence of a block of another daemon.
+    pub(super) fn foreign_block(&self) -> Option<(StreamId, u64)> {
+        match self {
+            BlockRefusal::Unreadable(_) => None,
+            BlockRefusal::ForeignNode { stream, last_sequence, .. }
+            | BlockRefusal::ForeignFolder { stream, last_sequence, .. } => {
+                Some((*stream, *last_sequence))
+            }
+        }
+    }
+}
+
 /// Counts of consecutive frames of the archive.
 pub(super) struct Batch {
     cursor: Cursor,
+    owners: Arc<StreamOwners>,
+    /// Streams whose data folder is new.
+    owned: StreamOwners,
     classifier: Classifier,
     rows: Vec<BlockRow>,
     rollups: Rollups,
@@ -48,6 +110,8 @@ impl Batch {
     ) -> Batch {
         Batch {
             cursor,
+            owners: Arc::default(),
+            owned: StreamOwners::new(),
             kept: RetainedRange::default(),
             addresses: AddressWatch::default(),
             classifier,
@@ -66,31 +130,81 @@ impl Batch {
         Batch { kept, ..self }
     }
 
+    /// Refuses clicks of a stream that was archived from another data folder.
+    pub(super) fn with_owners(self, owners: Arc<StreamOwners>) -> Batch {
+        Batch { owners, ..self }
+    }
+
     /// Watches the addresses of the new clicks.
     pub(super) fn with_address_watch(self, addresses: AddressWatch) -> Batch {
         Batch { addresses, ..self }
     }
 
-    /// Adds the blocks of an answer with new clicks; returns these blocks and the first refused
-    /// one. Later blocks of the refused block's stream are skipped, because they would leave a gap.
-    pub(super) fn add_new<'a>(&mut self, answer: &'a [u8]) -> (Vec<&'a [u8]>, Option<ClickError>) {
-        let (mut new, mut first_refused) = (Vec::new(), None);
+    /// Adds the blocks of an answer with new clicks; returns these blocks and the refused ones.
+    /// Later blocks of a refused block's stream are skipped, because they would leave a gap.
+    /// `origin` is `None` for a daemon too old to state its identity.
+    pub(super) fn add_new<'a>(
+        &mut self,
+        answer: &'a [u8],
+        origin: Option<&NodeIdentity>,
+    ) -> (Vec<&'a [u8]>, Vec<BlockRefusal>) {
+        let (mut new, mut refusals) = (Vec::new(), Vec::new());
         let mut waiting = HashSet::new();
         for block in feed::blocks(answer) {
             let added = match &block {
-                Ok(block) if waiting.contains(&block.stream()) || self.knows(block) => continue,
-                Ok(block) => self.add(block, NEW_FRAME),
-                Err(error) => Err(error.clone()),
+                Ok(block) if waiting.contains(&block.stream()) => continue,
+                // Looked at before the sequence: equal numbers of two daemons are no repetition.
+                Ok(block) => match self.check_origin(block, origin) {
+                    Ok(()) if self.knows(block) => continue,
+                    Ok(()) => self.add(block, NEW_FRAME).map_err(BlockRefusal::from),
+                    Err(refusal) => Err(refusal),
+                },
+                Err(error) => Err(error.clone().into()),
             };
             match (added, block) {
-                (Ok(()), Ok(block)) => new.push(block.as_bytes()),
+                (Ok(()), Ok(block)) => {
+                    self.note_owner(block.stream(), origin);
+                    new.push(block.as_bytes());
+                }
                 (added, block) => {
                     waiting.extend(block.ok().map(|block| block.stream()));
-                    first_refused = first_refused.or(added.err());
+                    refusals.extend(added.err());
                 }
             }
         }
-        (new, first_refused)
+        (new, refusals)
+    }
+
+    /// Checks that the daemon may hold the block's stream.
+    fn check_origin(
+        &self,
+        block: &Block<'_>,
+        origin: Option<&NodeIdentity>,
+    ) -> Result<(), BlockRefusal> {
+        let Some(origin) = origin else { return Ok(()) };
+        let (stream, last_sequence) = (block.stream(), block.last_sequence());
+        if !origin.has_run_as(stream.node) {
+            let answered = origin.node;
+            return Err(BlockRefusal::ForeignNode { stream, last_sequence, answered });
+        }
+        match self.owner(stream) {
+            Some(owner) if owner != origin.store => {
+                Err(BlockRefusal::ForeignFolder { stream, last_sequence, owner })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn owner(&self, stream: StreamId) -> Option<StoreId> {
+        self.owned.get(&stream).or_else(|| self.owners.get(&stream)).copied()
+    }
+
+    fn note_owner(&mut self, stream: StreamId, origin: Option<&NodeIdentity>) {
+        if let Some(origin) = origin
+            && self.owner(stream).is_none()
+        {
+            self.owned.insert(stream, origin.store);
+        }
     }
 
     fn knows(&self, block: &Block<'_>) -> bool {
@@ -141,6 +255,8 @@ impl Batch {
     pub(super) fn split(self) -> (Classifier, AddressWatch, CountedBatch) {
         let Batch {
             cursor,
+            owners: _,
+            owned,
             classifier,
             rows,
             rollups,
@@ -155,6 +271,7 @@ impl Batch {
         let terms_through = classifier.last_terms_id();
         let counted = CountedBatch {
             cursor,
+            owned,
             rows,
             rollups,
             moved,
@@ -180,6 +297,7 @@ impl Batch {
 /// Counts of a batch for the store.
 pub(super) struct CountedBatch {
     cursor: Cursor,
+    owned: StreamOwners,
     rows: Vec<BlockRow>,
     rollups: Rollups,
     moved: BTreeMap<StreamId, u64>,
@@ -201,6 +319,9 @@ impl CountedBatch {
         for (stream, missing) in &self.moved {
             blocks::advance(tx, *stream, self.cursor.last(stream), *missing)?;
         }
+        for (stream, store) in &self.owned {
+            blocks::set_owner(tx, *stream, *store)?;
+        }
         Ok(())
     }
 
@@ -210,6 +331,11 @@ impl CountedBatch {
 
     pub(super) fn cursor(&self) -> &Cursor {
         &self.cursor
+    }
+
+    /// Streams whose data folder is new.
+    pub(super) fn owned(&self) -> &StreamOwners {
+        &self.owned
     }
 
     pub(super) fn clicks(&self) -> u64 {

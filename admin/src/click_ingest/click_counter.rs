@@ -55,12 +55,16 @@ impl ClickCounter {
         self.status.subscribe()
     }
 
+    pub(super) fn status_sender(&self) -> watch::Sender<ClickIngestStatus> {
+        self.status.clone()
+    }
+
     pub(super) fn update(&self, change: impl FnOnce(&mut ClickIngestStatus)) {
         self.status.send_modify(change);
     }
 
-    /// Records and counts an archived batch; returns the cursor after it.
-    pub(super) async fn commit(&self, batch: Batch) -> Result<Cursor, ClickIngestError> {
+    /// Records and counts an archived batch; returns the counts.
+    pub(super) async fn commit(&self, batch: Batch) -> Result<Arc<CountedBatch>, ClickIngestError> {
         let (classifier, addresses, counted) = batch.split();
         let counted = Arc::new(counted);
         if !counted.is_empty() {
@@ -70,7 +74,7 @@ impl ClickCounter {
         *self.classifier_slot() = Some(classifier);
         *self.addresses_slot() = addresses;
         self.show(&counted);
-        Ok(counted.cursor().clone())
+        Ok(counted)
     }
 
     /// Classifier for the next batch, with all offer terms. It is moved out, and returned with the
@@ -140,9 +144,9 @@ impl ClickCounter {
             let batch = self.uncounted().await?;
             let is_end = batch.is_empty();
             let frames = batch.frames();
-            let cursor = self.commit(batch).await?;
+            let counted = self.commit(batch).await?;
             if is_end {
-                return Ok(cursor);
+                return Ok(counted.cursor().clone());
             }
             tell(frames);
         }

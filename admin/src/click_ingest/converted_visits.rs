@@ -1,10 +1,12 @@
 //! Reclassifies the visits that led to conversions as clicks: after a person approved conversions,
 //! and for all conversions after the visits were classified anew.
 
+use std::sync::Arc;
+
 use coupon_shared::transaction_id::TransactionId;
 
 use crate::archive::Archive;
-use crate::click_lookup::{ClickLookup, LookUpError, PassedMs};
+use crate::click_lookup::{ClickLookup, LookUpError};
 use crate::store::conversions::{self, ConversionId};
 use crate::store::rollups::turn_into_click;
 use crate::store::{Store, StoreError, WriteTx, bot_list};
@@ -62,7 +64,7 @@ async fn reclassify(
     ids: Vec<TransactionId>,
     then: impl FnOnce(&WriteTx<'_>) -> Result<(), StoreError> + Send + 'static,
 ) -> Result<(), LookUpError> {
-    let clicks = ClickLookup::look_up(store, archive, ids.clone(), PassedMs::default()).await?;
+    let clicks = ClickLookup::look_up(store, archive, ids.clone(), Arc::default()).await?;
     let write = store.write(move |tx| {
         for found in ids.iter().filter_map(|id| clicks.found(id)) {
             found

@@ -7,11 +7,14 @@ use coupon_geo::LiveDatabases;
 use coupon_shared::click::block::Block;
 use coupon_shared::click::{StreamId, VisitKind};
 use coupon_shared::decision::Reason;
+use coupon_shared::node_identity::{NodeStamp, StoreId};
 use tempfile::TempDir;
 
 use super::*;
 use crate::conversions::change::{self, Decision};
+use crate::daemon_client::DaemonClient;
 use crate::daemon_client::fake_daemon::{FakeDaemon, KEY, STREAM, Sample, block};
+use crate::nodes::Daemon;
 use crate::store::conversions::tests::sample;
 use crate::store::conversions::{self as conversions_of, Conversion, ConversionId, Status};
 use crate::store::rollups::{self, Dimension, Measures, Question, SLOT_MS, ValueDimension};
@@ -22,7 +25,58 @@ const OTHER: StreamId = StreamId { thread: 1, ..STREAM };
 
 struct Admin {
     dir: TempDir,
-    intake: ClickIngest,
+    intake: Ingest,
+}
+
+/// The tasks of ingest in one, which asks each daemon once and commits the answers together.
+struct Ingest {
+    nodes: NodeRegistry,
+    committer: ClickCommitter,
+    pollers: Vec<ClickPoller>,
+}
+
+impl Ingest {
+    fn new(store: Store, archive: Archive, daemon: DaemonClient) -> Ingest {
+        let nodes = NodeRegistry::with_one(store.clone(), daemon);
+        Ingest::of_daemons(store, archive, nodes)
+    }
+
+    fn of_daemons(store: Store, archive: Archive, nodes: NodeRegistry) -> Ingest {
+        let (_, arriving) = mpsc::channel(1);
+        let counter = ClickCounter::new(store, archive);
+        let committer = ClickCommitter::new(counter, nodes.clone(), arriving);
+        let poller = |daemon: &Daemon| {
+            let (acknowledged, status) = (committer.subscribe(), committer.status_sender());
+            ClickPoller::new(daemon.clone(), nodes.clone(), acknowledged, status, MAX_BYTES)
+        };
+        let pollers = nodes.daemons().iter().map(poller).collect();
+        Ingest { nodes, committer, pollers }
+    }
+
+    /// Returns the first failure, after the other daemons' clicks are ingested.
+    async fn pull(&mut self) -> Result<(), ClickIngestError> {
+        self.committer.begin().await?;
+        self.committer.reclassify().await?;
+        let (mut arrived, mut asked, mut failure) = (Vec::new(), Vec::new(), None);
+        for poller in &mut self.pollers {
+            match poller.poll_daemon().await {
+                Ok(answer) => {
+                    let is_empty = answer.arrived.blocks.is_empty();
+                    asked.push((poller, answer.committed, is_empty, answer.complete_at_ms));
+                    arrived.extend(Some(answer.arrived).filter(|_| !is_empty));
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        if !arrived.is_empty() {
+            self.committer.take_in(arrived).await?;
+        }
+        for (poller, committed, is_empty, complete_at_ms) in asked {
+            let done = poller.finish(committed, is_empty, complete_at_ms).await;
+            failure = failure.or(done.err());
+        }
+        failure.map_or(Ok(()), Err)
+    }
 }
 
 impl Admin {
@@ -33,7 +87,7 @@ impl Admin {
     fn open(dir: TempDir, daemon: &FakeDaemon) -> Admin {
         let store = Store::open(dir.path()).unwrap();
         let archive = Archive::open(dir.path()).unwrap();
-        let intake = ClickIngest::new(store, archive, daemon.client.clone());
+        let intake = Ingest::new(store, archive, daemon.client.clone());
         Admin { dir, intake }
     }
 
@@ -75,7 +129,7 @@ impl Admin {
     }
 
     fn archived(&self) -> u64 {
-        let held = self.intake.counter.archive().sequences();
+        let held = self.intake.committer.counter.archive().sequences();
         held.end - held.start
     }
 }
@@ -100,7 +154,7 @@ async fn each_click_counts_once_over_repeats_and_restarts() {
     daemon.put(block(STREAM, 4, &clicks(1)));
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (6, 3));
-    assert_eq!(admin.intake.counter.status().missing, 0);
+    assert_eq!(admin.intake.committer.counter.status().missing, 0);
 }
 
 #[tokio::test]
@@ -122,7 +176,7 @@ async fn a_crash_between_archive_and_store_counts_the_archived_clicks_once() {
     admin.intake.pull().await.unwrap();
     daemon.put(block(STREAM, 4, &clicks(2)));
     // State after the crash: the second block is in the archive only.
-    admin.intake.counter.archive().append(&[&block(STREAM, 4, &clicks(2))]).unwrap();
+    admin.intake.committer.counter.archive().append(&[&block(STREAM, 4, &clicks(2))]).unwrap();
     let mut admin = admin.restarted(&daemon);
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (5, 2));
@@ -169,7 +223,7 @@ async fn an_archive_older_than_the_counts_is_refused_until_they_are_rebuilt() {
     ));
     assert_eq!(admin.gross().await, 3, "counts are not forgotten without being told to");
 
-    let archive = admin.intake.counter.archive().clone();
+    let archive = admin.intake.committer.counter.archive().clone();
     assert_eq!(rebuild(admin.store(), archive).await.unwrap(), 0);
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (3, 1));
@@ -184,7 +238,7 @@ async fn of_a_block_that_is_known_in_part_only_the_rest_counts() {
     daemon.put(block(STREAM, 2, &clicks(4)));
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (5, 2));
-    let archive = admin.intake.counter.archive().clone();
+    let archive = admin.intake.committer.counter.archive().clone();
     assert_eq!(rebuild(admin.store(), archive).await.unwrap(), 5);
     assert_eq!(admin.gross().await, 5);
 }
@@ -197,10 +251,10 @@ async fn sequences_that_are_passed_over_are_counted_as_missing() {
     daemon.put(block(OTHER, 3, &clicks(1)));
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
-    assert_eq!((admin.gross().await, admin.intake.counter.status().missing), (3, 5));
+    assert_eq!((admin.gross().await, admin.intake.committer.counter.status().missing), (3, 5));
     let mut admin = admin.restarted(&daemon);
     admin.intake.pull().await.unwrap();
-    assert_eq!(admin.intake.counter.status().missing, 5, "also after a restart");
+    assert_eq!(admin.intake.committer.counter.status().missing, 5, "also after a restart");
 }
 
 #[tokio::test]
@@ -222,7 +276,7 @@ async fn a_damaged_block_is_refused_and_comes_again_without_losing_others() {
     daemon.hands.lock().unwrap().blocks[2] = good;
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (5, 4));
-    assert_eq!(admin.intake.counter.status().missing, 0);
+    assert_eq!(admin.intake.committer.counter.status().missing, 0);
 }
 
 #[tokio::test]
@@ -318,7 +372,7 @@ async fn whatever_is_cut_repeated_or_killed_is_counted_as_a_rebuild_counts_it() 
                 // Killed after archiving and before counting.
                 0 => {
                     let blocks: Vec<_> = blocks.iter().map(Vec::as_slice).collect();
-                    admin.intake.counter.archive().append(&blocks).unwrap();
+                    admin.intake.committer.counter.archive().append(&blocks).unwrap();
                     admin = admin.restarted(&daemon);
                     admin.intake.pull().await.unwrap();
                 }
@@ -330,7 +384,7 @@ async fn whatever_is_cut_repeated_or_killed_is_counted_as_a_rebuild_counts_it() 
             }
         }
         let live = everything(&admin.store()).await;
-        let archive = admin.intake.counter.archive().clone();
+        let archive = admin.intake.committer.counter.archive().clone();
         rebuild(admin.store(), archive).await.unwrap();
         assert_eq!(everything(&admin.store()).await, live, "seed {seed}");
         let sum = |measure: fn(&Measures) -> i64| live.values().map(measure).sum::<i64>();
@@ -381,7 +435,7 @@ async fn past_clicks_get_places_when_a_database_comes_and_keep_them_when_it_goes
     let admin_with = |dir: TempDir| {
         let archive = Archive::open(dir.path()).unwrap().with_databases(Arc::clone(&live));
         let store = Store::open(dir.path()).unwrap();
-        Admin { intake: ClickIngest::new(store, archive, daemon.client.clone()), dir }
+        Admin { intake: Ingest::new(store, archive, daemon.client.clone()), dir }
     };
     let mut admin = admin_with(tempfile::tempdir().unwrap());
     admin.intake.pull().await.unwrap();
@@ -389,11 +443,11 @@ async fn past_clicks_get_places_when_a_database_comes_and_keep_them_when_it_goes
     assert_eq!(visits_by(&admin, ValueDimension::Country).await, [row("", 4)]);
 
     install("GeoIP2-Country-Test.mmdb", &path, &live);
-    while admin.intake.reclassify().await.unwrap() {}
+    while admin.intake.committer.reclassify().await.unwrap() {}
     let countries = [row("", 2), row("GB", 1), row("US", 1)];
     assert_eq!(visits_by(&admin, ValueDimension::Country).await, countries);
     install("GeoIP2-City-Test.mmdb", &path, &live);
-    while admin.intake.reclassify().await.unwrap() {}
+    while admin.intake.committer.reclassify().await.unwrap() {}
     assert_eq!(visits_by(&admin, ValueDimension::Country).await, countries);
     assert_eq!(
         visits_by(&admin, ValueDimension::Region).await,
@@ -402,7 +456,7 @@ async fn past_clicks_get_places_when_a_database_comes_and_keep_them_when_it_goes
     let cities = [row("", 2), row("London, GB-ENG", 1), row("Milton, US-WA", 1)];
     assert_eq!(visits_by(&admin, ValueDimension::City).await, cities);
     let live_counts = everything(&admin.store()).await;
-    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.committer.counter.archive().clone()).await.unwrap();
     assert_eq!(everything(&admin.store()).await, live_counts);
 
     // Without a database the counts stay; clicks that come meanwhile get theirs when one is back.
@@ -414,7 +468,7 @@ async fn past_clicks_get_places_when_a_database_comes_and_keep_them_when_it_goes
     let Admin { dir, intake } = admin;
     drop(intake);
     let mut admin = admin_with(dir);
-    while admin.intake.reclassify().await.unwrap() {}
+    while admin.intake.committer.reclassify().await.unwrap() {}
     let with = [row("", 2), row("London, GB-ENG", 2), row("Milton, US-WA", 1)];
     assert_eq!(visits_by(&admin, ValueDimension::City).await, with);
 }
@@ -484,7 +538,7 @@ async fn a_visit_of_a_conversion_that_was_ever_approved_is_a_click_for_ever() {
     admin.intake.pull().await.unwrap();
     assert_eq!(bots().await, 1, "approved by hand, also where it was rejected since");
     let live = everything(&store).await;
-    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.committer.counter.archive().clone()).await.unwrap();
     assert_eq!(everything(&store).await, live, "after a rebuild");
     let mut admin = admin.restarted(&daemon);
     admin.intake.pull().await.unwrap();
@@ -542,7 +596,7 @@ async fn terms_of_an_offer_hold_for_the_clicks_made_under_them_live_and_after_a_
     admin.intake.pull().await.unwrap();
     assert_eq!(paid().await, (4, 1, 2_000_000_003, 9), "the session is a day long now");
     let live = everything(&store).await;
-    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.committer.counter.archive().clone()).await.unwrap();
     assert_eq!(everything(&store).await, live, "after a rebuild");
     want(&store, Some(&["nobody"])).await;
     let mut admin = admin.restarted(&daemon);
@@ -600,15 +654,15 @@ async fn another_list_of_bots_judges_all_visits_again_and_reports_change_at_once
     let (mut before, mut steps) = (everything(&store).await, 0);
     while is_judged_again(&store).await {
         assert_eq!(everything(&store).await, before, "after {steps} steps");
-        admin.intake.reclassifier.step(&admin.intake.counter).await.unwrap();
+        admin.intake.committer.reclassifier.step(&admin.intake.committer.counter).await.unwrap();
         steps += 1;
         match steps {
             // Killed; classified frames are not classified again.
             4 => admin = admin.restarted(&daemon),
             // Clicks keep arriving.
             7 => {
-                admin.intake.counter.archive().append(&[&some_visits()]).unwrap();
-                admin.intake.counter.catch_up().await.unwrap();
+                admin.intake.committer.counter.archive().append(&[&some_visits()]).unwrap();
+                admin.intake.committer.counter.catch_up().await.unwrap();
                 before = everything(&store).await;
             }
             _ => {}
@@ -616,18 +670,19 @@ async fn another_list_of_bots_judges_all_visits_again_and_reports_change_at_once
     }
     assert_eq!(steps, 1 + 31_usize.div_ceil(3) + 1, "begun, classification, put in force");
     assert_ne!(everything(&store).await, before);
-    while admin.intake.reclassifier.step(&admin.intake.counter).await.unwrap() {}
-    admin.intake.counter.archive().append(&[&some_visits()]).unwrap();
-    admin.intake.counter.catch_up().await.unwrap();
+    while admin.intake.committer.reclassifier.step(&admin.intake.committer.counter).await.unwrap() {
+    }
+    admin.intake.committer.counter.archive().append(&[&some_visits()]).unwrap();
+    admin.intake.committer.counter.catch_up().await.unwrap();
     let live = everything(&store).await;
-    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.committer.counter.archive().clone()).await.unwrap();
     assert_eq!(everything(&store).await, live, "what came since is judged by it, too");
 
     want(&store, None).await;
     admin.intake.pull().await.unwrap();
     let back = everything(&store).await;
     assert_ne!(back, live);
-    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.committer.counter.archive().clone()).await.unwrap();
     assert_eq!(everything(&store).await, back);
 }
 
@@ -647,7 +702,7 @@ async fn a_list_that_is_replaced_while_it_judges_gives_way_and_days_without_thei
     let store = admin.store();
     want(&store, Some(&["Firefox", "x/1"])).await;
     for _ in 0..2 {
-        admin.intake.reclassifier.step(&admin.intake.counter).await.unwrap();
+        admin.intake.committer.reclassifier.step(&admin.intake.committer.counter).await.unwrap();
     }
     assert!(is_judged_again(&store).await);
     want(&store, Some(&["Firefox"])).await;
@@ -655,7 +710,7 @@ async fn a_list_that_is_replaced_while_it_judges_gives_way_and_days_without_thei
     assert!(!is_judged_again(&store).await);
     let counts = admin.counts().await;
     assert_eq!((counts.gross, counts.bot), (8, 2), "of the third and the fourth day");
-    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.committer.counter.archive().clone()).await.unwrap();
     assert_eq!(admin.counts().await, counts);
 }
 
@@ -666,7 +721,8 @@ async fn intake_goes_on_when_the_daemon_comes_and_ends_when_told() {
     let archive = Archive::open(dir.path()).unwrap();
     let stop = CancellationToken::new();
     let nobody = DaemonClient::new(&dir.path().join("nobody.sock"));
-    let mut handle = start(store.clone(), archive.clone(), nobody, stop.clone());
+    let nodes = NodeRegistry::with_one(store.clone(), nobody);
+    let mut handle = start(store.clone(), archive.clone(), nodes, stop.clone());
     let failed = handle.status.wait_for(|status| status.last_error.is_some());
     assert!(failed.await.unwrap().last_error.as_ref().unwrap().contains("is it running?"));
     stop.cancel();
@@ -674,10 +730,170 @@ async fn intake_goes_on_when_the_daemon_comes_and_ends_when_told() {
     let daemon = FakeDaemon::start();
     daemon.put(block(STREAM, 1, &clicks(3)));
     let stop = CancellationToken::new();
-    let mut handle = start(store, archive, daemon.client.clone(), stop.clone());
+    let nodes = NodeRegistry::with_one(store.clone(), daemon.client.clone());
+    let mut handle = start(store, archive, nodes, stop.clone());
     let counted = handle.status.wait_for(|status| status.clicks == 3).await;
     assert!(counted.unwrap().last_error.is_none());
     stop.cancel();
+}
+
+/// Two daemons behind one admin.
+async fn pair() -> ([FakeDaemon; 2], TempDir, Ingest) {
+    let daemons = [FakeDaemon::start(), FakeDaemon::start()];
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let archive = Archive::open(dir.path()).unwrap();
+    let sockets = ["a", "b"].into_iter().zip(daemons.iter().map(|daemon| daemon.socket.as_path()));
+    let nodes = NodeRegistry::new(store.clone(), sockets);
+    let intake = Ingest::of_daemons(store, archive, nodes);
+    (daemons, dir, intake)
+}
+
+fn of_node(node: u16) -> StreamId {
+    StreamId { node, ..STREAM }
+}
+
+#[tokio::test]
+async fn two_daemons_with_one_node_id_and_one_second_of_start_lose_no_click() {
+    let ([a, b], dir, intake) = pair().await;
+    let mut admin = Admin { dir, intake };
+    a.state(0, 1);
+    b.state(0, 2);
+    // Both number their clicks alike.
+    a.put(block(STREAM, 1, &clicks(3)));
+    b.put(block(STREAM, 1, &clicks(3)));
+    let conflict = admin.intake.pull().await.unwrap_err().to_string();
+    assert!(conflict.contains("`b`") && conflict.contains("`a`"), "{conflict}");
+    admin.intake.pull().await.unwrap_err();
+    assert_eq!(admin.gross().await, 3);
+    let acknowledged = |daemon: &FakeDaemon| daemon.hands.lock().unwrap().cursor.last(&STREAM);
+    assert_eq!([acknowledged(&a), acknowledged(&b)], [3, 0], "the clicks of `b` stay there");
+
+    // With another node id all clicks come that can be told apart from then on.
+    b.state(1, 2);
+    b.hands.lock().unwrap().blocks = vec![block(of_node(1), 1, &clicks(4))];
+    admin.intake.pull().await.unwrap();
+    assert_eq!(admin.gross().await, 7);
+}
+
+#[tokio::test]
+async fn a_new_data_folder_cannot_pass_its_clicks_for_known_ones() {
+    let daemon = FakeDaemon::start();
+    let mut admin = Admin::new(&daemon);
+    daemon.state(0, 1);
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    admin.intake.pull().await.unwrap();
+    daemon.state(0, 2);
+    daemon.hands.lock().unwrap().blocks =
+        vec![block(STREAM, 1, &clicks(2)), block(OTHER, 1, &clicks(4))];
+    daemon.hands.lock().unwrap().repeats = true;
+    for _ in 0..2 {
+        let refused = admin.intake.pull().await.unwrap_err();
+        let is_foreign = |refusal: &BlockRefusal| refusal.foreign_block().is_some();
+        assert!(matches!(&refused, ClickIngestError::Refused(it) if is_foreign(it)), "{refused}");
+    }
+    assert_eq!((admin.gross().await, admin.archived()), (7, 2));
+    assert_eq!(admin.intake.nodes.statuses()[0].refused_blocks, 1);
+    // Counting again forgets no owner.
+    rebuild(admin.store(), admin.intake.committer.counter.archive().clone()).await.unwrap();
+    let mut admin = admin.restarted(&daemon);
+    admin.intake.pull().await.unwrap_err();
+    assert_eq!(admin.gross().await, 7);
+}
+
+#[tokio::test]
+async fn a_block_of_another_node_is_refused_and_the_other_streams_go_on() {
+    let daemon = FakeDaemon::start();
+    let mut admin = Admin::new(&daemon);
+    daemon.state(7, 1);
+    daemon.put(block(of_node(8), 1, &clicks(2)));
+    daemon.put(block(of_node(7), 1, &clicks(3)));
+    for _ in 0..2 {
+        let refused = admin.intake.pull().await.unwrap_err().to_string();
+        assert!(refused.contains("node 8") && refused.contains("node 7"), "{refused}");
+    }
+    daemon.put(block(of_node(7), 4, &clicks(1)));
+    admin.intake.pull().await.unwrap_err();
+    assert_eq!((admin.gross().await, admin.archived()), (4, 2));
+    assert_eq!(admin.intake.nodes.statuses()[0].refused_blocks, 1, "each counts once");
+    let cursor = daemon.hands.lock().unwrap().cursor.clone();
+    assert_eq!([7, 8].map(|node| cursor.last(&of_node(node))), [3, 0]);
+    // The data folder was node 8 before.
+    let former = |stamp: &mut NodeStamp| stamp.identity.former_nodes = vec![8];
+    daemon.hands.lock().unwrap().stamp.as_mut().map(former);
+    admin.intake.pull().await.unwrap();
+    assert_eq!(admin.gross().await, 6);
+}
+
+#[tokio::test]
+async fn a_question_has_only_the_streams_that_its_daemon_still_holds() {
+    let daemon = FakeDaemon::start();
+    let mut admin = Admin::new(&daemon);
+    daemon.state(5, 1);
+    daemon.hands.lock().unwrap().oldest_incarnation = 37;
+    admin
+        .sql(
+            "WITH RECURSIVE stream (at) AS (SELECT 0 UNION ALL SELECT at + 1 FROM stream LIMIT 70000)
+             INSERT INTO click_stream (node, incarnation, thread, last_sequence, missing)
+             SELECT at % 200, at / 1600, at / 200 % 8, 1, 0 FROM stream",
+        )
+        .await;
+    let own = StreamId { node: 5, incarnation: 43, thread: 0 };
+    daemon.put(block(own, 2, &clicks(3)));
+    for _ in 0..2 {
+        admin.intake.pull().await.unwrap();
+        let cursor = daemon.hands.lock().unwrap().cursor.clone();
+        let is_own = |(stream, _): (StreamId, u64)| stream.node == 5 && stream.incarnation >= 37;
+        assert!(cursor.iter().all(is_own), "also the first question");
+        assert_eq!(cursor.iter().count(), 54);
+    }
+    assert_eq!(daemon.hands.lock().unwrap().cursor.last(&own), 4);
+    assert_eq!(admin.gross().await, 3);
+    let expected = StoreId([1; 16]).to_string();
+    assert_eq!(daemon.hands.lock().unwrap().expected.as_deref(), Some(&*expected));
+}
+
+#[tokio::test]
+async fn each_node_passes_a_time_by_its_own_clock() {
+    let ([a, b], dir, intake) = pair().await;
+    let mut admin = Admin { dir, intake };
+    const HOUR_MS: u64 = 3_600_000;
+    for at_ms in [HOUR_MS, HOUR_MS + 5_000] {
+        a.state_at(0, 1, at_ms);
+        b.state_at(1, 2, at_ms - 1_000_000);
+        admin.intake.pull().await.unwrap();
+    }
+    let passed = |admin: &Admin| {
+        let passed = admin.intake.nodes.passed_times();
+        [0, 1].map(|node| passed.for_node(node, u64::MAX))
+    };
+    assert_eq!(passed(&admin), [HOUR_MS + 3_000, HOUR_MS - 997_000]);
+    // A refused block of its own stream may hold earlier clicks.
+    let mut damaged = block(of_node(1), 1, &clicks(1));
+    *damaged.last_mut().unwrap() ^= 1;
+    b.put(damaged);
+    a.state_at(0, 1, HOUR_MS + 9_000);
+    b.state_at(1, 2, HOUR_MS + 9_000);
+    admin.intake.pull().await.unwrap_err();
+    assert_eq!(passed(&admin), [HOUR_MS + 7_000, HOUR_MS - 997_000]);
+}
+
+#[tokio::test]
+async fn the_answers_of_several_daemons_are_committed_together() {
+    let ([a, b], dir, intake) = pair().await;
+    let mut admin = Admin { dir, intake };
+    a.state(0, 1);
+    b.state(1, 2);
+    a.put(block(of_node(0), 1, &clicks(3)));
+    b.put(block(of_node(1), 1, &clicks(2)));
+    admin.intake.pull().await.unwrap();
+    assert_eq!((admin.gross().await, admin.archived()), (5, 2));
+    // A daemon that is away stops no other.
+    b.hands.lock().unwrap().is_frozen = true;
+    a.put(block(of_node(0), 4, &clicks(1)));
+    let failed = admin.intake.pull().await.unwrap_err();
+    assert!(matches!(failed, ClickIngestError::Daemon(DaemonError::Timeout { .. })), "{failed}");
+    assert_eq!(admin.gross().await, 6);
 }
 
 /// `cargo test -p coupon-admin --release --lib click_ingest::tests::speed -- --ignored --nocapture`

@@ -118,3 +118,40 @@ fn every_number_has_bounds_that_the_example_file_says_and_that_are_held() {
         }
     }
 }
+
+#[test]
+fn several_daemons_have_names_and_sockets_of_their_own() {
+    let only = load("daemon_socket = '/run/x.sock'", &[]).unwrap();
+    assert_eq!(only.effective_daemons(), [("", Path::new("/run/x.sock"))]);
+    let pair = "[[daemons]]\nname = 'a'\nsocket = '/run/a.sock'\n[[daemons]]\nname = 'b'\n\
+                socket = '/run/b.sock'";
+    let config = load(pair, &[]).unwrap();
+    let named = [("a", Path::new("/run/a.sock")), ("b", Path::new("/run/b.sock"))];
+    assert_eq!(config.effective_daemons(), named);
+    assert_eq!(load(&config.to_string(), &[]).unwrap(), config);
+    let variables = [("COUPON_ADMIN_DAEMONS", "a:/run/a.sock,b:/run/b.sock")];
+    assert_eq!(load("", &variables).unwrap(), config);
+}
+
+#[test]
+fn daemons_that_cannot_be_told_apart_are_refused() {
+    let entry = |name: &str, socket: &str| {
+        format!("[[daemons]]\nname = '{name}'\nsocket = '/run/{socket}.sock'\n")
+    };
+    let many: String = (0..65).map(|at| entry(&format!("d{at}"), &format!("s{at}"))).collect();
+    let cases = [
+        (entry("a", "x") + &entry("a", "y"), "daemons, entry 2: the name a"),
+        (entry("a", "x") + &entry("b", "x"), "daemons, entry 2: /run/x.sock"),
+        (entry("", "x"), "daemons, entry 1: name is missing"),
+        ("[[daemons]]\nname = 'a'\n".to_owned(), "daemons, entry 1: socket"),
+        (entry("a b", "x"), "daemons, entry 1: name"),
+        (many, "daemons: 65 entries"),
+        ("daemon_socket = '/run/own.sock'\n".to_owned() + &entry("a", "x"), "both given"),
+    ];
+    for (toml, expected) in cases {
+        let Err(ConfigError::Problems { problems, .. }) = load(&toml, &[]) else {
+            panic!("{toml}")
+        };
+        assert!(problems.iter().any(|it| it.contains(expected)), "{expected}: {problems:?}");
+    }
+}

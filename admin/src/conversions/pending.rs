@@ -6,18 +6,21 @@
 //! postback became pending. It reads page by page and skips postbacks with a click that can still
 //! arrive. Each verdict goes to the sender, which may still wait.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coupon_shared::postback::SpoolId;
+use coupon_shared::postback::{PostbackId, SpoolId};
 
+use super::now_ms;
 use super::processor::PostbackProcessor;
 use super::received::ReceivedPostback;
 use super::writer::Decisions;
 use crate::click_ingest::{ClickIngestHandle, ClickIngestStatus};
 use crate::click_lookup::LookUpError;
+use crate::nodes::PassedTimes;
 use crate::store::postbacks::unidentified;
-use crate::store::postbacks::waiting::{self, Waiting};
+use crate::store::postbacks::waiting::{self, PassedNodes, Waiting};
 use crate::store::{ReadTx, StoreError, WriteTx};
 use crate::worker::{RetryDelays, Worker};
 
@@ -33,7 +36,7 @@ pub(super) struct PendingPostbacks {
     processor: PostbackProcessor,
     clicks: ClickIngestHandle,
     /// Progress of click ingest before the last pass; `None` forces another pass.
-    seen: Option<(u64, u64)>,
+    seen: Option<(u64, Arc<PassedTimes>)>,
     /// Duration of the last pass.
     took: Duration,
 }
@@ -71,8 +74,8 @@ impl Worker for PendingPostbacks {
 }
 
 /// A new pass can decide more only after a change of these values.
-fn progress(clicks: &ClickIngestStatus) -> (u64, u64) {
-    (clicks.archived_blocks, clicks.passed_unix_ms)
+fn progress(clicks: &ClickIngestStatus) -> (u64, Arc<PassedTimes>) {
+    (clicks.archived_blocks, Arc::clone(&clicks.passed))
 }
 
 /// Repeats passes until a pass makes no decision: each decision may release postbacks behind it.
@@ -87,21 +90,28 @@ async fn decide_all(processor: &PostbackProcessor) -> Result<(), LookUpError> {
 
 /// Returns the number of decided postbacks.
 async fn decide_once(processor: &PostbackProcessor) -> Result<usize, LookUpError> {
-    let passed_ms = processor.clicks.status().passed_unix_ms;
+    let passed = processor.clicks.status().passed;
+    let passed = Arc::new(PassedNodes {
+        by_node: passed.by_node().collect(),
+        others_ms: passed.for_other_nodes(now_ms()),
+    });
     let (mut after, mut decided) = (0, 0);
     loop {
-        let page = move |c: &ReadTx<'_>| waiting::ripe(c, passed_ms, after, PAGE);
+        let passed = Arc::clone(&passed);
+        let page = move |c: &ReadTx<'_>| waiting::ripe(c, &passed, after, PAGE);
         let page = processor.store.read(page).await?;
         let Some(last) = page.last() else { return Ok(decided) };
         after = last.number;
-        decided += processor.send_late_verdicts(decide_page(processor, page).await?);
+        let (decisions, nodes) = decide_page(processor, page).await?;
+        decided += processor.send_late_verdicts(decisions, &nodes);
     }
 }
 
+/// Returns the decisions, and the node that received each postback.
 async fn decide_page(
     processor: &PostbackProcessor,
     page: Vec<Waiting>,
-) -> Result<Decisions, LookUpError> {
+) -> Result<(Decisions, HashMap<PostbackId, u16>), LookUpError> {
     let (numbers, received): (Vec<u64>, Vec<ReceivedPostback>) = page
         .into_iter()
         .map(|waiting| {
@@ -109,6 +119,8 @@ async fn decide_page(
         })
         .unzip();
     let clicks = processor.look_up(&received).await?;
+    let nodes = received.iter().map(|received| (PostbackId(received.row.id.0), received.row.node));
+    let nodes = nodes.collect();
     let (parts, processor) = (Arc::new((numbers, received, clicks)), processor.clone());
     let store = processor.store.clone();
     let write = move |tx: &WriteTx<'_>| {
@@ -121,5 +133,5 @@ async fn decide_page(
         unidentified::keep_within(tx, processor.bounds.unidentified_max_bytes)?;
         Ok::<_, StoreError>(decisions)
     };
-    Ok(store.write(write).await?)
+    Ok((store.write(write).await?, nodes))
 }

@@ -1,7 +1,7 @@
-//! Postback ingest: takes postbacks from the daemon's spool into the store, each exactly once, and
+//! Postback ingest: takes postbacks from the daemons' spools into the store, each exactly once, and
 //! returns verdicts.
 //!
-//! A task polls the daemon. The request carries a cursor (for each spool the last sequence number
+//! A task for each daemon polls it, so a daemon that fails stops no other. The request carries a cursor (for each spool the last sequence number
 //! that is durably decided or pending here), which is the acknowledgement, and the verdicts on the
 //! previous delivery and on pending postbacks decided since. A delivery is decided and stored in
 //! the same transaction as the cursor, so only stored postbacks are acknowledged. A repeated
@@ -9,14 +9,19 @@
 //! postback's id.
 //!
 //! A pending postback has no verdict yet. Its sender waits at the daemon, within the daemon's
-//! limit, and gets a verdict within this time or `queued`.
+//! limit, and gets a verdict within this time or `queued`. A verdict goes to the daemon that the
+//! postback came from.
+//!
+//! A postback that names the node of another daemon is refused: it is not stored, and its sender
+//! gets `invalid`.
 //!
 //! An unreadable postback, or a postback with a failed decision, is stored as received and does not
 //! block the postbacks behind it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use bytes::Bytes;
+use coupon_shared::node_identity::{NodeIdentity, StoreId};
 use coupon_shared::postback::{
     MAX_VERDICTS, PollRequest, PostbackError, SpoolId, UndecodedDelivery, Verdict,
 };
@@ -32,7 +37,8 @@ use super::received::ReceivedPostback;
 use crate::archive::Archive;
 use crate::click_ingest::ClickIngestHandle;
 use crate::click_lookup::LookUpError;
-use crate::daemon_client::{DaemonClient, DaemonError};
+use crate::daemon_client::{DaemonError, PostbackAnswer};
+use crate::nodes::{AdmissionError, Daemon, DaemonStatus, NodeRegistry};
 use crate::store::{Store, StoreError};
 use crate::worker::{self, RetryDelays, Worker};
 
@@ -46,6 +52,8 @@ const MAX_BYTES: usize = 1 << 20;
 enum IngestError {
     #[error(transparent)]
     Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     #[error("coupond's postbacks are not understood: {0}")]
     Delivery(#[from] PostbackError),
     #[error(transparent)]
@@ -82,30 +90,42 @@ pub fn start(
     store: Store,
     archive: Archive,
     clicks: ClickIngestHandle,
-    daemon: DaemonClient,
+    nodes: NodeRegistry,
     network_id: u32,
     bounds: Bounds,
     stop: CancellationToken,
 ) -> PostbackHandle {
     let (processor, decided_late) =
-        PostbackProcessor::new(store, archive, clicks, network_id, bounds);
+        PostbackProcessor::new(store, archive, clicks, &nodes, network_id, bounds);
     let handle =
         PostbackHandle { status: processor.status.subscribe(), processor: processor.clone() };
     worker::spawn(PendingPostbacks::new(processor.clone()), stop.clone());
-    let ingest =
-        PostbackIngest { processor, daemon, cursors: None, verdicts: Vec::new(), decided_late };
-    worker::spawn(ingest, stop);
+    for (daemon, decided_late) in nodes.daemons().iter().zip(decided_late) {
+        let ingest = PostbackIngest {
+            processor: processor.clone(),
+            daemon: daemon.clone(),
+            nodes: nodes.clone(),
+            identified: None,
+            cursors: None,
+            verdicts: Vec::new(),
+            decided_late,
+        };
+        worker::spawn(ingest, stop.clone());
+    }
     handle
 }
 
 struct PostbackIngest {
     processor: PostbackProcessor,
-    daemon: DaemonClient,
+    daemon: Daemon,
+    nodes: NodeRegistry,
+    /// The identity as of the last answer, if the daemon states one; `None` until it is identified.
+    identified: Option<Option<NodeIdentity>>,
     /// `None` at the start and after a failure, until they are read from the store.
     cursors: Option<Vec<(SpoolId, u64)>>,
     /// Verdicts on the previous delivery. A failure drops them, and their senders get `queued`.
     verdicts: Vec<Verdict>,
-    /// Verdicts on postbacks that were pending.
+    /// Verdicts on postbacks of this daemon that were pending.
     decided_late: mpsc::Receiver<Verdict>,
 }
 
@@ -115,48 +135,85 @@ impl Worker for PostbackIngest {
         RetryDelays { shortest: Duration::from_millis(50), longest: Duration::from_secs(5) };
     type Error = IngestError;
 
+    fn label(&self) -> Cow<'static, str> {
+        self.daemon.work_label(Self::NAME)
+    }
+
     async fn step(&mut self) -> Result<(), IngestError> {
         self.pull().await
     }
 
+    fn reset_after(&mut self, _error: &IngestError) {
+        // Another data folder may answer the next time.
+        (self.identified, self.cursors) = (None, None);
+    }
+
     fn show_failure(&mut self, failure: Option<&str>) {
-        self.processor.update_status(|status| status.last_error = failure.map(str::to_owned));
+        self.show(|status| status.postback_error = failure.map(str::to_owned));
     }
 }
 
 impl PostbackIngest {
     /// Polls the daemon once and decides its delivery.
     async fn pull(&mut self) -> Result<(), IngestError> {
+        let expected = self.identify().await?;
         let cursors = match self.cursors.take() {
             Some(cursors) => cursors,
-            None => self.processor.begin().await?,
+            None => self.processor.begin(expected).await?,
         };
         let request = PollRequest { cursors, verdicts: std::mem::take(&mut self.verdicts) };
-        let answer = self.poll(request).await?;
-        self.processor.update_status(|status| status.last_pull = Some((now_ms() / 1000) as i64));
-        let batch = decode(&answer)?;
-        if !batch.received.is_empty() {
+        let answer = self.poll(request, expected).await?;
+        let identity = self.nodes.admit(&self.daemon, answer.stamp.as_ref()).await?;
+        self.show(|status| status.last_postback_pull = Some((now_ms() / 1000) as i64));
+        let batch = decode(&answer, identity.as_ref())?;
+        let store = identity.as_ref().map(|identity| identity.store);
+        self.identified = Some(identity);
+        if !batch.is_empty() {
+            let refused = batch.refused.len() as u64;
             self.verdicts = self.processor.decide(batch).await?;
             self.processor.update_unidentified().await?;
+            if refused > 0 {
+                self.show(|status| status.refused_postbacks += refused);
+            }
         }
-        self.cursors = Some(self.processor.cursors().await?);
+        self.cursors = Some(self.processor.cursors(store).await?);
         Ok(())
+    }
+
+    /// The data folder of the daemon; `None` for a daemon that is too old to state it.
+    async fn identify(&mut self) -> Result<Option<StoreId>, IngestError> {
+        if self.identified.is_none() {
+            let daemon = self.daemon.client.identify().await?;
+            self.identified = Some(self.nodes.admit(&self.daemon, daemon.stamp.as_ref()).await?);
+        }
+        let identity = self.identified.as_ref().and_then(Option::as_ref);
+        Ok(identity.map(|identity| identity.store))
     }
 
     /// Polls the daemon. A late verdict aborts a poll that waits for postbacks and is sent with a
     /// second poll, because its sender waits. The cursor has not moved, so postbacks of an aborted
     /// answer come again.
-    async fn poll(&mut self, mut request: PollRequest) -> Result<Bytes, DaemonError> {
+    async fn poll(
+        &mut self,
+        mut request: PollRequest,
+        expected: Option<StoreId>,
+    ) -> Result<PostbackAnswer, DaemonError> {
         self.add_late_verdicts(&mut request);
+        let client = &self.daemon.client;
         let late = tokio::select! {
             biased;
-            answer = self.daemon.postbacks(&request, WAIT, MAX_BYTES) => return answer,
+            answer = client.postbacks(&request, expected, WAIT, MAX_BYTES) => return answer,
             Some(late) = self.decided_late.recv() => late,
         };
         request.verdicts.push(late);
         self.add_late_verdicts(&mut request);
         // Not aborted again: verdicts in quick succession must not keep postbacks away.
-        self.daemon.postbacks(&request, Duration::ZERO, MAX_BYTES).await
+        self.daemon.client.postbacks(&request, expected, Duration::ZERO, MAX_BYTES).await
+    }
+
+    fn show(&self, change: impl FnOnce(&mut DaemonStatus)) {
+        self.nodes.update(&self.daemon, change);
+        self.processor.update_status(|status| status.show_daemons(&self.nodes));
     }
 
     fn add_late_verdicts(&mut self, request: &mut PollRequest) {
@@ -168,8 +225,19 @@ impl PostbackIngest {
     }
 }
 
-fn decode(answer: &Bytes) -> Result<Batch, PostbackError> {
-    let UndecodedDelivery { spool, oldest, postbacks } = UndecodedDelivery::split(answer)?;
+fn decode(
+    answer: &PostbackAnswer,
+    identity: Option<&NodeIdentity>,
+) -> Result<Batch, PostbackError> {
+    let UndecodedDelivery { spool, oldest, postbacks } =
+        UndecodedDelivery::split(&answer.delivery)?;
+    let is_own = |received: &ReceivedPostback| {
+        // An unreadable message names no node.
+        let is_readable = received.fields.is_some();
+        !is_readable || identity.is_none_or(|identity| identity.has_run_as(received.row.node))
+    };
     let read = |(sequence, bytes)| ReceivedPostback::read(spool, sequence, bytes);
-    Ok(Batch { spool, oldest, received: postbacks.into_iter().map(read).collect() })
+    let (received, refused) = postbacks.into_iter().map(read).partition(is_own);
+    let store = identity.map(|identity| identity.store);
+    Ok(Batch { spool, store, oldest, received, refused })
 }

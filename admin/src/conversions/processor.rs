@@ -1,9 +1,13 @@
 //! Decides delivered postbacks in batches and reports the status of postback ingest.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use coupon_shared::postback::{MAX_DELIVERED, MAX_VERDICTS, SpoolId, Verdict, VerdictStatus};
+use coupon_shared::node_identity::StoreId;
+use coupon_shared::postback::{
+    MAX_DELIVERED, MAX_VERDICTS, PostbackId, SpoolId, Verdict, VerdictStatus,
+};
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -12,8 +16,9 @@ use super::received::ReceivedPostback;
 use super::writer::{ConversionWriter, Decisions};
 use crate::archive::Archive;
 use crate::click_ingest::ClickIngestHandle;
-use crate::click_lookup::{ClickLookup, LookUpError, PassedMs};
+use crate::click_lookup::{ClickLookup, LookUpError};
 use crate::disk::Disk;
+use crate::nodes::NodeRegistry;
 use crate::store::postbacks::{self, unidentified, waiting};
 use crate::store::{ReadTx, Store, StoreError, WriteTx};
 
@@ -53,6 +58,15 @@ pub struct PostbackStatus {
     pub last_error: Option<String>,
 }
 
+impl PostbackStatus {
+    /// Takes over the state of the daemons.
+    pub(super) fn show_daemons(&mut self, nodes: &NodeRegistry) {
+        let pulls = nodes.statuses().into_iter().map(|status| status.last_postback_pull);
+        self.last_pull = pulls.min().flatten();
+        self.last_error = nodes.join_failures(|status| status.postback_error.as_ref());
+    }
+}
+
 /// Storage limits for postbacks of unknown senders.
 #[derive(Debug, Clone)]
 pub struct Bounds {
@@ -73,23 +87,27 @@ pub(super) struct PostbackProcessor {
     pub(super) status: watch::Sender<PostbackStatus>,
     /// Notified when a postback becomes pending.
     pub(super) waits_begun: Arc<Notify>,
-    late_verdicts: mpsc::Sender<Verdict>,
+    nodes: NodeRegistry,
+    /// One channel for each daemon.
+    late_verdicts: Arc<[mpsc::Sender<Verdict>]>,
 }
 
 impl PostbackProcessor {
-    /// Also returns the receiver of late verdicts.
+    /// Also returns the receiver of late verdicts for each daemon.
     pub(super) fn new(
         store: Store,
         archive: Archive,
         clicks: ClickIngestHandle,
+        nodes: &NodeRegistry,
         network_id: u32,
         bounds: Bounds,
-    ) -> (PostbackProcessor, mpsc::Receiver<Verdict>) {
+    ) -> (PostbackProcessor, Vec<mpsc::Receiver<Verdict>>) {
         let status = watch::Sender::new(PostbackStatus {
             unidentified_max_bytes: bounds.unidentified_max_bytes,
             ..PostbackStatus::default()
         });
-        let (late_verdicts, decided_late) = mpsc::channel(MAX_LATE_VERDICTS);
+        let channels = nodes.daemons().iter().map(|_| mpsc::channel(MAX_LATE_VERDICTS));
+        let (late_verdicts, decided_late): (Vec<_>, Vec<_>) = channels.unzip();
         let waits_begun = Arc::default();
         let processor = PostbackProcessor {
             store,
@@ -99,7 +117,8 @@ impl PostbackProcessor {
             bounds,
             status,
             waits_begun,
-            late_verdicts,
+            nodes: nodes.clone(),
+            late_verdicts: late_verdicts.into(),
         };
         (processor, decided_late)
     }
@@ -112,8 +131,11 @@ impl PostbackProcessor {
         self.status.send_modify(change);
     }
 
-    /// Reads the stored status after a start or a failure, and returns the cursors.
-    pub(super) async fn begin(&self) -> Result<Vec<(SpoolId, u64)>, StoreError> {
+    /// Reads the stored status after a start or a failure, and returns the cursors of a data folder.
+    pub(super) async fn begin(
+        &self,
+        store: Option<StoreId>,
+    ) -> Result<Vec<(SpoolId, u64)>, StoreError> {
         let counts =
             |c: &ReadTx<'_>| Ok::<_, StoreError>((waiting::count(c)?, postbacks::missing(c)?));
         let (waiting, missing) = self.store.read(counts).await?;
@@ -122,7 +144,7 @@ impl PostbackProcessor {
             status.missing = missing;
         });
         self.update_unidentified().await?;
-        self.cursors().await
+        self.cursors(store).await
     }
 
     pub(super) async fn update_unidentified(&self) -> Result<(), StoreError> {
@@ -135,8 +157,12 @@ impl PostbackProcessor {
         Ok(())
     }
 
-    pub(super) async fn cursors(&self) -> Result<Vec<(SpoolId, u64)>, StoreError> {
-        self.store.read(postbacks::cursors).await
+    /// The cursors of a data folder; those of all for a daemon that does not state its own.
+    pub(super) async fn cursors(
+        &self,
+        store: Option<StoreId>,
+    ) -> Result<Vec<(SpoolId, u64)>, StoreError> {
+        self.store.read(move |c| postbacks::cursors(c, store)).await
     }
 
     pub(super) fn writer<'t, 'c>(
@@ -153,7 +179,7 @@ impl PostbackProcessor {
         received: &[ReceivedPostback],
     ) -> Result<ClickLookup, LookUpError> {
         // Read before the lookup: a click that arrives in between is then found, never missed.
-        let passed = PassedMs(self.clicks.status().passed_unix_ms);
+        let passed = self.clicks.status().passed;
         let ids = received.iter().flat_map(ReceivedPostback::transaction_ids);
         let ids: std::collections::BTreeSet<_> = ids.collect();
         ClickLookup::look_up(&self.store, &self.archive, ids.into_iter().collect(), passed).await
@@ -167,11 +193,13 @@ impl PostbackProcessor {
             Err(StoreError::Aborted) => self.commit_one_by_one(&batch, &clicks).await?,
             done => done?,
         };
+        self.pass_refused(&batch).await?;
         self.count_batch(&batch);
         if decisions.waiting > 0 {
             self.waits_begun.notify_one();
         }
         let mut verdicts = self.take_verdicts(decisions);
+        verdicts.extend(batch.refused.iter().map(refuse_foreign));
         // The daemon counts misses by address, so it gets them now, also for a pending postback.
         verdicts.retain(|verdict| verdict.status != VerdictStatus::Queued || verdict.is_miss);
         Ok(verdicts)
@@ -187,14 +215,25 @@ impl PostbackProcessor {
         verdicts
     }
 
-    /// Sends late verdicts to their senders. Returns the number of decided postbacks.
-    pub(super) fn send_late_verdicts(&self, decisions: Decisions) -> usize {
+    /// Sends late verdicts on these postbacks to the daemons they came from. Returns the number of
+    /// decided postbacks.
+    pub(super) fn send_late_verdicts(
+        &self,
+        decisions: Decisions,
+        nodes: &HashMap<PostbackId, u16>,
+    ) -> usize {
         let decided = decisions.verdicts.len() - decisions.waiting;
         let mut verdicts = self.take_verdicts(decisions);
         verdicts.retain(|verdict| verdict.status != VerdictStatus::Queued);
         for verdict in verdicts {
-            // With a full buffer the daemon answers `queued` to this sender when its time is over.
-            let _ = self.late_verdicts.try_send(verdict);
+            let node = nodes.get(&verdict.postback);
+            let daemon = node.and_then(|node| self.nodes.daemon_of(*node));
+            let channel = daemon.and_then(|daemon| self.late_verdicts.get(daemon.index));
+            if let Some(channel) = channel {
+                // With a full buffer the daemon answers `queued` to this sender when its time is
+                // over.
+                let _ = channel.try_send(verdict);
+            }
         }
         decided
     }
@@ -234,7 +273,23 @@ impl PostbackProcessor {
         Ok(all)
     }
 
+    /// Passes over refused postbacks, so that those behind them are not held up.
+    async fn pass_refused(&self, batch: &Arc<Batch>) -> Result<(), StoreError> {
+        if batch.refused.is_empty() {
+            return Ok(());
+        }
+        for received in &batch.refused {
+            let (id, node) = (received.row.id, received.row.node);
+            tracing::error!(%id, node, "postback refused: it names the node of another daemon");
+        }
+        let batch = Arc::clone(batch);
+        self.store.write(move |tx| batch.advance_cursor(tx, &batch.refused)).await
+    }
+
     fn count_batch(&self, batch: &Batch) {
+        if batch.received.is_empty() {
+            return;
+        }
         let last = batch.received.iter().map(|received| received.row.received_ms).max();
         self.update_status(|status| {
             status.postbacks += batch.received.len() as u64;
@@ -244,15 +299,37 @@ impl PostbackProcessor {
     }
 }
 
-/// The postbacks of one answer of the daemon.
+/// The answer to a postback that names the node of another daemon.
+fn refuse_foreign(received: &ReceivedPostback) -> Verdict {
+    Verdict {
+        postback: PostbackId(received.row.id.0),
+        status: VerdictStatus::Invalid,
+        conversion_id: None,
+        transaction_id: String::new(),
+        error_code: 0,
+        error: "the postback came through another server than it names".into(),
+        is_miss: false,
+        is_trusted: false,
+    }
+}
+
+/// The postbacks of one answer of a daemon.
 pub(super) struct Batch {
     pub(super) spool: SpoolId,
+    /// `None` for a daemon that is too old to state it.
+    pub(super) store: Option<StoreId>,
     /// The oldest sequence number in the spool.
     pub(super) oldest: u64,
     pub(super) received: Vec<ReceivedPostback>,
+    /// Postbacks that name the node of another daemon.
+    pub(super) refused: Vec<ReceivedPostback>,
 }
 
 impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.received.is_empty() && self.refused.is_empty()
+    }
+
     fn write(
         &self,
         tx: &WriteTx<'_>,
@@ -287,11 +364,11 @@ impl Batch {
         let (Some(first), Some(last)) = (sequences().min(), sequences().max()) else {
             return Ok(());
         };
-        let known = postbacks::cursors(tx)?.into_iter().find(|(spool, _)| *spool == self.spool);
-        let missing = known.map_or(0, |(_, last)| self.oldest.min(first).saturating_sub(last + 1));
+        let known = postbacks::last_sequence(tx, self.spool)?;
+        let missing = known.map_or(0, |last| self.oldest.min(first).saturating_sub(last + 1));
         if missing > 0 {
             tracing::error!(missing, "postbacks lost: coupond no longer had them");
         }
-        postbacks::advance(tx, self.spool, last, missing)
+        postbacks::advance(tx, self.spool, self.store, last, missing)
     }
 }

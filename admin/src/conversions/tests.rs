@@ -21,6 +21,7 @@ use crate::click_ingest::ClickIngestHandle;
 use crate::daemon_client::fake_daemon::{FakeDaemon, STREAM, Sample, block_by};
 use crate::disk::Disk;
 use crate::edit::{self, EditError};
+use crate::nodes::NodeRegistry;
 use crate::store::bot_list;
 use crate::store::conversions::{
     self, Action, Conversion, ConversionId, ConversionRow, Filters, HistoryEntry, Page, Status,
@@ -37,6 +38,7 @@ mod caps;
 mod evidence;
 mod orders;
 mod refunds;
+mod several_daemons;
 
 /// A network with a running admin and a fake daemon.
 struct Network {
@@ -89,16 +91,20 @@ impl Network {
     }
 
     fn start(&mut self) {
+        let client = self.daemon.client.clone();
+        self.start_with(NodeRegistry::with_one(self.store.clone(), client));
+    }
+
+    fn start_with(&mut self, nodes: NodeRegistry) {
         let stop = CancellationToken::new();
         let archive = Archive::open(self.dir.path()).unwrap();
-        let client = || self.daemon.client.clone();
-        let clicks =
-            crate::click_ingest::start(self.store.clone(), archive.clone(), client(), stop.clone());
         let store = self.store.clone();
+        let clicks =
+            crate::click_ingest::start(store.clone(), archive.clone(), nodes.clone(), stop.clone());
         let taken = clicks.clone();
         let bounds = self.bounds.clone();
         let postbacks =
-            postback_ingest::start(store, archive, taken, client(), 1, bounds, stop.clone());
+            postback_ingest::start(store, archive, taken, nodes, 1, bounds, stop.clone());
         self.running = Some(Running { _stop: stop.drop_guard(), clicks, postbacks });
     }
 

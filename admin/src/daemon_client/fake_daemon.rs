@@ -10,6 +10,7 @@ use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click};
 use coupon_shared::decision::Reason;
 use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
+use coupon_shared::node_identity::{EXPECTED_STORE_HEADER, NodeIdentity, NodeStamp, StoreId};
 use coupon_shared::postback::{DeliveryBuilder, PollRequest, SpoolId, Verdict};
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
@@ -29,10 +30,20 @@ pub(crate) const KEY: ClickIdKey = ClickIdKey([7; 16]);
 /// Contents and recorded requests.
 #[derive(Default)]
 pub(crate) struct FakeState {
+    /// The oldest incarnation that the daemon still holds; that of [`STREAM`] where 0.
+    pub(crate) oldest_incarnation: u32,
+    /// The stated identity and clock; `None` for a daemon that is too old to state them.
+    pub(crate) stamp: Option<NodeStamp>,
+    /// The data folder that the last question expected.
+    pub(crate) expected: Option<String>,
+    /// Answers nothing, as a stopped process.
+    pub(crate) is_frozen: bool,
     /// Click blocks, in feed order.
     pub(crate) blocks: Vec<Vec<u8>>,
     /// Serves all blocks regardless of the cursor.
     pub(crate) repeats: bool,
+    /// Questions for clicks so far.
+    pub(crate) polls: u64,
     /// Cursor of the last request.
     pub(crate) cursor: Cursor,
     /// The index folder.
@@ -58,7 +69,8 @@ pub(crate) struct FakeState {
 pub(crate) struct FakeDaemon {
     pub(crate) hands: Arc<Mutex<FakeState>>,
     pub(crate) client: DaemonClient,
-    _socket: tempfile::TempDir,
+    pub(crate) socket: PathBuf,
+    _folder: tempfile::TempDir,
 }
 
 impl FakeDaemon {
@@ -68,12 +80,28 @@ impl FakeDaemon {
         let hands = Arc::<Mutex<FakeState>>::default();
         let client = DaemonClient::new(&path);
         tokio::spawn(serve(UnixListener::bind(&path).unwrap(), Arc::clone(&hands)));
-        FakeDaemon { hands, client, _socket: folder }
+        FakeDaemon { hands, client, socket: path, _folder: folder }
+    }
+
+    /// Lets the daemon state this node and data folder, and the clock of this machine.
+    pub(crate) fn state(&self, node: u16, store: u8) {
+        self.state_at(node, store, now_ms());
+    }
+
+    pub(crate) fn state_at(&self, node: u16, store: u8, now_ms: u64) {
+        let store = StoreId([store; 16]);
+        let incarnation = STREAM.incarnation;
+        let identity = NodeIdentity { node, incarnation, store, former_nodes: vec![] };
+        self.hands.lock().unwrap().stamp = Some(NodeStamp { identity, now_ms });
     }
 
     pub(crate) fn put(&self, block: Vec<u8>) {
         self.hands.lock().unwrap().blocks.push(block);
     }
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap()
 }
 
 async fn serve(listener: UnixListener, hands: Arc<Mutex<FakeState>>) {
@@ -92,13 +120,21 @@ async fn answer(
     request: Request<Incoming>,
     hands: Arc<Mutex<FakeState>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    while hands.lock().unwrap().is_frozen {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let path = request.uri().path().to_owned();
+    let expected = request.headers().get(EXPECTED_STORE_HEADER).cloned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     if path == "/postbacks/feed" && hands.lock().unwrap().is_without_postbacks(&body) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut hands = hands.lock().unwrap();
+    if path.ends_with("/feed") {
+        hands.expected = expected.map(|store| store.to_str().unwrap().to_owned());
+    }
     let (status, answer) = match path.as_str() {
+        "/ready" => (StatusCode::OK, b"{}".to_vec()),
         "/reload" => reload(&hands),
         "/postbacks/feed" => (StatusCode::OK, hands.postbacks_after(&body)),
         path if path.starts_with("/preload/") => {
@@ -110,12 +146,17 @@ async fn answer(
             (StatusCode::OK, b"{}".to_vec())
         }
         _ => {
+            hands.polls += 1;
             hands.cursor = Cursor::decode(&body).unwrap();
             (StatusCode::OK, feed(&hands))
         }
     };
-    let oldest = STREAM.incarnation.to_string();
-    let response = Response::builder().status(status).header(OLDEST_INCARNATION_HEADER, oldest);
+    let oldest = hands.oldest_incarnation.max(STREAM.incarnation).to_string();
+    let mut response = Response::builder().status(status);
+    for (name, value) in hands.stamp.iter().flat_map(NodeStamp::headers) {
+        response = response.header(name, value);
+    }
+    response = response.header(OLDEST_INCARNATION_HEADER, oldest);
     Ok(response.body(Full::new(answer.into())).unwrap())
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::AdminMonitor;
 use crate::api::SystemStatus;
 use crate::conversions::postback_ingest::PostbackStatus;
+use crate::nodes::DaemonStatus;
 use crate::publish::PublicationStatus;
 
 impl AdminMonitor {
@@ -19,6 +20,7 @@ impl AdminMonitor {
         publication(&mut metrics, &status.publication);
         clicks(&mut metrics, status);
         sales(&mut metrics, &status.postbacks);
+        daemons(&mut metrics, status);
         upkeep(&mut metrics, status);
         let by_status = self.latencies.by_status();
         metrics.counters("api_answers", "Answers of API and console", "status", by_status);
@@ -71,11 +73,6 @@ fn publication(metrics: &mut MetricSet, status: &PublicationStatus) {
         status.last_error.is_some().into(),
     );
     metrics.gauge(
-        "publication_served",
-        "Whether coupond serves the published index",
-        (status.served_generation == Some(status.generation)).into(),
-    );
-    metrics.gauge(
         "publication_left_out",
         "Stored objects missing from the published catalog",
         status.left_out.len() as u64,
@@ -84,7 +81,6 @@ fn publication(metrics: &mut MetricSet, status: &PublicationStatus) {
 
 fn clicks(metrics: &mut MetricSet, status: &SystemStatus) {
     let intake = &status.intake;
-    age(metrics, "click_pull_age_seconds", "Time since coupond last answered", intake.last_pull);
     if let Some(lag) = intake.lag_ms {
         let help = "Time from the last click to its count";
         metrics.seconds("click_lag_seconds", help, lag as f64 / 1000.0);
@@ -101,15 +97,9 @@ fn clicks(metrics: &mut MetricSet, status: &SystemStatus) {
         "Clicks removed because the archive reached its bound",
         status.privacy.clicks_removed_for_room,
     );
-    metrics.gauge(
-        "click_intake_failing",
-        "Whether clicks cannot be fetched",
-        intake.last_error.is_some().into(),
-    );
 }
 
 fn sales(metrics: &mut MetricSet, status: &PostbackStatus) {
-    age(metrics, "postback_pull_age_seconds", "Time since coupond last answered", status.last_pull);
     if let Some(lag) = status.lag_ms {
         let help = "Time from the last postback's receipt to its decision";
         metrics.seconds("postback_lag_seconds", help, lag as f64 / 1000.0);
@@ -127,11 +117,73 @@ fn sales(metrics: &mut MetricSet, status: &PostbackStatus) {
         "Most bytes of this log",
         status.unidentified_max_bytes,
     );
+}
+
+/// Name, help and value of a gauge of one daemon.
+type DaemonGauge = (&'static str, &'static str, fn(&DaemonStatus, &SystemStatus) -> bool);
+
+const DAEMON_GAUGES: [DaemonGauge; 3] = [
+    ("publication_served", "Whether coupond serves the published index", |daemon, status| {
+        daemon.served_generation == Some(status.publication.generation)
+    }),
+    ("click_intake_failing", "Whether clicks cannot be fetched", |daemon, status| {
+        daemon.click_error.is_some() || status.intake.commit_error.is_some()
+    }),
+    ("postback_intake_failing", "Whether postbacks cannot be fetched", |daemon, _| {
+        daemon.postback_error.is_some()
+    }),
+];
+
+/// Name and moment of a daemon's last answer.
+type DaemonAge = (&'static str, fn(&DaemonStatus) -> Option<i64>);
+
+const DAEMON_AGES: [DaemonAge; 2] = [
+    ("click_pull_age_seconds", |daemon| daemon.last_click_pull),
+    ("postback_pull_age_seconds", |daemon| daemon.last_postback_pull),
+];
+
+fn daemons(metrics: &mut MetricSet, status: &SystemStatus) {
+    let refused = status.daemons.iter().filter(|daemon| daemon.conflict.is_some()).count();
     metrics.gauge(
-        "postback_intake_failing",
-        "Whether postbacks cannot be fetched",
-        status.last_error.is_some().into(),
+        "daemons_refused",
+        "Daemons whose clicks and postbacks are refused; /health says why",
+        refused as u64,
     );
+    let blocks = status.daemons.iter().map(|daemon| daemon.refused_blocks).sum();
+    let help = "Blocks of clicks that named another daemon's node or numbers";
+    metrics.counter("click_blocks_refused", help, blocks);
+    let postbacks = status.daemons.iter().map(|daemon| daemon.refused_postbacks).sum();
+    let help = "Postbacks that named another daemon's node";
+    metrics.counter("postbacks_refused", help, postbacks);
+    match &status.daemons[..] {
+        [only] => only_daemon(metrics, only, status),
+        several => named_daemons(metrics, several, status),
+    }
+}
+
+/// An only daemon has no label.
+fn only_daemon(metrics: &mut MetricSet, daemon: &DaemonStatus, status: &SystemStatus) {
+    for (name, help, is_so) in DAEMON_GAUGES {
+        metrics.gauge(name, help, is_so(daemon, status).into());
+    }
+    for (name, at) in DAEMON_AGES {
+        age(metrics, name, "Time since coupond last answered", at(daemon));
+    }
+}
+
+/// Several daemons have their names as labels.
+fn named_daemons(metrics: &mut MetricSet, daemons: &[DaemonStatus], status: &SystemStatus) {
+    let named = || daemons.iter().map(|daemon| (daemon.name.clone(), daemon));
+    for (name, help, is_so) in DAEMON_GAUGES {
+        let values = named().map(|(node, daemon)| (node, is_so(daemon, status).into()));
+        metrics.gauges(name, help, "node", values.collect());
+    }
+    let now = Timestamp::now().as_second();
+    let age = |at: i64| now.saturating_sub(at).max(0) as f64;
+    for (name, at) in DAEMON_AGES {
+        let values = named().filter_map(|(node, daemon)| Some((node, age(at(daemon)?))));
+        metrics.seconds_each(name, "Time since coupond last answered", "node", values.collect());
+    }
 }
 
 /// Partner postbacks, webhooks, removals, certificates, databases of places, backups.

@@ -1,5 +1,6 @@
-//! Tells the daemon about each publication until the daemon serves it.
+//! Tells one daemon about each publication until the daemon serves it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use coupon_rules::place::PlaceParts;
@@ -9,7 +10,9 @@ use tokio::time::timeout;
 
 use super::handle::{PublicationStatus, PublisherHandle};
 use super::older_daemon::CatalogForm;
-use crate::daemon_client::{Abilities, DaemonClient, DaemonError, Reloaded};
+use super::served::ServedByDaemon;
+use crate::daemon_client::{Abilities, DaemonError, Reloaded, Served};
+use crate::nodes::Daemon;
 use crate::worker::{RetryDelays, Worker};
 
 /// Delay before a failed reload is repeated.
@@ -18,7 +21,7 @@ const RETRY: Duration = Duration::from_millis(500);
 const RECHECK: Duration = Duration::from_secs(10);
 
 pub(super) struct DaemonNotifier {
-    daemon: DaemonClient,
+    daemon: Daemon,
     handle: PublisherHandle,
     status: watch::Receiver<PublicationStatus>,
     /// The last generation sent to the daemon.
@@ -26,9 +29,48 @@ pub(super) struct DaemonNotifier {
 }
 
 impl DaemonNotifier {
-    pub(super) fn new(daemon: DaemonClient, handle: PublisherHandle) -> DaemonNotifier {
+    pub(super) fn new(daemon: Daemon, handle: PublisherHandle) -> DaemonNotifier {
         let status = handle.status.subscribe();
         DaemonNotifier { daemon, handle, status, notified: 0 }
+    }
+
+    /// Shows the daemon's answer in the status.
+    ///
+    /// # Errors
+    /// Why the daemon does not serve generation `notified`.
+    fn show_answer(
+        &self,
+        lineage: Lineage,
+        notified: u64,
+        answer: Result<Reloaded, DaemonError>,
+    ) -> Result<(), String> {
+        if answer.is_ok() {
+            self.handle.nodes.note_answer(&self.daemon);
+        }
+        let (served, refusal, abilities) = match answer {
+            Ok(Reloaded { served, refusal, abilities }) => (served, refusal, Some(abilities)),
+            Err(error) => (None, Some(error.to_string()), None),
+        };
+        let served = served.filter(|served| served.lineage == lineage.to_string());
+        let error = refusal.or_else(|| not_served(served.as_ref(), notified));
+        let mut is_ahead = false;
+        self.handle.update_daemon(&self.daemon, |published, daemon| {
+            // A later generation was published before the store was replaced by a backup. Its
+            // content is unknown here, so the next publication must overtake it.
+            let is_ours = |served: &&Served| served.generation <= published;
+            daemon.served = served.clone().filter(|served| is_ours(&served));
+            let ahead = served.filter(|served| !is_ours(&served));
+            daemon.ahead = ahead.map(|served| (lineage, served.generation));
+            daemon.error.clone_from(&error);
+            is_ahead = daemon.ahead.is_some();
+            if let Some(abilities) = abilities {
+                show_abilities(daemon, &abilities);
+            }
+        });
+        if is_ahead {
+            self.handle.changed();
+        }
+        error.map_or(Ok(()), Err)
     }
 }
 
@@ -37,6 +79,10 @@ impl Worker for DaemonNotifier {
     const RETRY_DELAYS: RetryDelays = RetryDelays::constant(RETRY);
     type Error = String;
 
+    fn label(&self) -> Cow<'static, str> {
+        self.daemon.work_label(Self::NAME)
+    }
+
     async fn step(&mut self) -> Result<(), String> {
         let (generation, lineage) = {
             let status = self.handle.status.borrow();
@@ -44,8 +90,8 @@ impl Worker for DaemonNotifier {
         };
         let Some(lineage) = lineage else { return Ok(()) };
         self.notified = generation;
-        let answer = self.daemon.reload().await;
-        show_answer(&self.handle, lineage, generation, answer)
+        let answer = self.daemon.client.reload().await;
+        self.show_answer(lineage, generation, answer)
     }
 
     async fn wait_for_work(&mut self) {
@@ -60,45 +106,19 @@ impl Worker for DaemonNotifier {
     }
 }
 
-/// Shows the daemon's answer in the status.
-///
-/// # Errors
-/// Why the daemon does not serve generation `notified`.
-fn show_answer(
-    handle: &PublisherHandle,
-    lineage: Lineage,
-    notified: u64,
-    answer: Result<Reloaded, DaemonError>,
-) -> Result<(), String> {
-    let (served, refusal, abilities) = match answer {
-        Ok(Reloaded { served, refusal, abilities }) => (served, refusal, Some(abilities)),
-        Err(error) => (None, Some(error.to_string()), None),
-    };
-    let served = served.filter(|served| served.lineage == lineage.to_string());
-    let error = refusal.or_else(|| match &served {
+/// Why the served index is not the one that the daemon was told of.
+fn not_served(served: Option<&Served>, notified: u64) -> Option<String> {
+    match served {
         None => Some("coupond serves another store's index".into()),
         Some(served) if served.generation < notified => {
             Some(format!("coupond still serves generation {}", served.generation))
         }
         Some(_) => None,
-    });
-    handle.update(|status| {
-        // A later generation was published before the store was replaced by a backup. Its content
-        // is unknown here, so the next publication must overtake it.
-        let ours = served.as_ref().filter(|served| served.generation <= status.generation);
-        status.served_generation = ours.map(|served| served.generation);
-        status.served_sequence = ours.map(|served| served.sequence);
-        let ahead = served.as_ref().filter(|served| served.generation > status.generation);
-        status.daemon_ahead = ahead.map(|served| (lineage, served.generation));
-        status.daemon_error.clone_from(&error);
-        if let Some(Abilities { features, geo_parts }) = abilities {
-            status.set_catalog_form(CatalogForm::for_features(&features));
-            status.daemon_place_parts =
-                geo_parts.map(|names| PlaceParts::from_names(names.iter().map(String::as_str)));
-        }
-    });
-    if handle.status.borrow().daemon_ahead.is_some() {
-        handle.changed();
     }
-    error.map_or(Ok(()), Err)
+}
+
+fn show_abilities(daemon: &mut ServedByDaemon, abilities: &Abilities) {
+    daemon.catalog_form = CatalogForm::for_features(&abilities.features);
+    let parts = |names: &Vec<String>| PlaceParts::from_names(names.iter().map(String::as_str));
+    daemon.place_parts = abilities.geo_parts.as_ref().map(parts);
 }

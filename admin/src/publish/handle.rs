@@ -17,7 +17,9 @@ use super::folder::FolderError;
 use super::index_cache::IndexCache;
 use super::older_daemon::CatalogForm;
 use super::pause::{PauseRequest, PauseRequests};
+use super::served::{LiveNodes, ServedByDaemon};
 use crate::edit::EditError;
+use crate::nodes::{Daemon, NodeRegistry};
 use crate::store::meta::Sequence;
 
 /// How long [`PublisherHandle::wait_live`] waits.
@@ -64,17 +66,15 @@ pub struct PublicationStatus {
     /// A later generation of this store's lineage at the daemon.
     #[serde(skip)]
     pub(super) daemon_ahead: Option<(Lineage, u64)>,
+    /// The same for each daemon, in the order of the configuration.
+    #[serde(skip)]
+    pub(super) daemons: Vec<ServedByDaemon>,
 }
 
 impl PublicationStatus {
     pub(super) fn set_catalog_form(&mut self, form: CatalogForm) {
         self.catalog_form = form;
         self.is_daemon_too_old_for_rules = form == CatalogForm::WithoutRules;
-    }
-
-    /// The served generation, if it contains the change `wanted`.
-    fn live(&self, wanted: Sequence) -> Option<u64> {
-        self.served_generation.filter(|_| self.served_sequence >= Some(wanted))
     }
 }
 
@@ -108,13 +108,17 @@ pub struct PublisherHandle {
     changed: Arc<Notify>,
     pub(super) status: watch::Sender<PublicationStatus>,
     pub(super) pause_requests: PauseRequests,
+    pub(super) nodes: NodeRegistry,
     index: IndexCache,
 }
 
 impl PublisherHandle {
-    pub(super) fn new(index: IndexCache) -> PublisherHandle {
-        let (status, _) = watch::channel(PublicationStatus::default());
+    pub(super) fn new(index: IndexCache, nodes: NodeRegistry) -> PublisherHandle {
+        let daemons = vec![ServedByDaemon::default(); nodes.daemons().len()];
+        let status = PublicationStatus { daemons, ..PublicationStatus::default() };
+        let (status, _) = watch::channel(status);
         PublisherHandle {
+            nodes,
             changed: Arc::default(),
             status,
             pause_requests: PauseRequests::default(),
@@ -127,7 +131,8 @@ impl PublisherHandle {
         self.changed.notify_one();
     }
 
-    /// Waits until the daemon serves the change with this sequence; returns the served generation.
+    /// Waits until the daemons serve the change with this sequence; returns the served generation.
+    /// Of several daemons, silent and refused ones are not waited for.
     ///
     /// # Errors
     /// With the obstacle, after 5 s.
@@ -143,12 +148,16 @@ impl PublisherHandle {
     ) -> Result<u64, WaitLiveError> {
         self.changed();
         let mut status = self.status.subscribe();
-        let live = timeout(longest, status.wait_for(|status| status.live(sequence).is_some()));
-        let reached = match live.await {
-            Ok(Ok(status)) => status.live(sequence),
-            _ => None,
-        };
+        let is_live = |status: &PublicationStatus| status.live(&self.nodes, sequence).is_some();
+        let _ = timeout(longest, status.wait_for(is_live)).await;
+        // Looked at once more: a daemon may have become silent meanwhile.
+        let reached = self.status.borrow().live(&self.nodes, sequence);
         reached.ok_or_else(|| self.not_live_error(sequence, longest))
+    }
+
+    /// Which of several daemons serve the change; `None` for an only daemon.
+    pub(crate) fn live_nodes(&self, sequence: Sequence) -> Option<LiveNodes> {
+        self.status.borrow().live_nodes(&self.nodes, sequence)
     }
 
     fn not_live_error(&self, sequence: Sequence, longest: Duration) -> WaitLiveError {
@@ -220,6 +229,23 @@ impl PublisherHandle {
 
     pub(super) fn update(&self, change: impl FnOnce(&mut PublicationStatus)) {
         self.status.send_modify(change);
+    }
+
+    /// Changes the state of one daemon; `change` also gets the published generation.
+    pub(super) fn update_daemon(
+        &self,
+        daemon: &Daemon,
+        change: impl FnOnce(u64, &mut ServedByDaemon),
+    ) {
+        self.status.send_modify(|status| {
+            let Some(served) = status.daemons.get_mut(daemon.index) else { return };
+            change(status.generation, served);
+            self.nodes.update(daemon, |shown| {
+                shown.served_generation = served.served.as_ref().map(|served| served.generation);
+                shown.publication_error.clone_from(&served.error);
+            });
+            status.show_daemons(&self.nodes);
+        });
     }
 
     pub(super) fn show_published(&self, manifest: &Manifest, entries: u64, took: Duration) {

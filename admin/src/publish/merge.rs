@@ -21,7 +21,7 @@ use super::error::{ContentError, PublishError};
 use super::folder::Unsynced;
 use super::handle::PublisherHandle;
 use super::level_policy::{LevelInfo, Range};
-use crate::daemon_client::DaemonClient;
+use super::preload::preload_everywhere;
 use crate::store::Store;
 use crate::store::meta::{self, Sequence};
 
@@ -99,12 +99,11 @@ pub(super) struct Merge {
 
 impl Merge {
     /// Starts to merge the levels of `range`. Wakes `publisher` when the merged level is complete
-    /// and the daemon has preloaded the level or failed to.
+    /// and the daemons have preloaded the level or failed to.
     pub(super) fn start(
         store: Store,
         context: LevelContext,
         range: Range,
-        daemon: DaemonClient,
         publisher: PublisherHandle,
     ) -> io::Result<Merge> {
         let (result, merged) = oneshot::channel();
@@ -121,10 +120,8 @@ impl Merge {
         std::thread::Builder::new().name("merge".into()).spawn(run)?;
         tokio::spawn(async move {
             let merged = merged.await.unwrap_or(Err(PublishError::Aborted));
-            if let Ok(LevelInfo { name, .. }) = &merged
-                && let Err(error) = daemon.preload(name).await
-            {
-                tracing::debug!(%error, "merged level not preloaded by the daemon");
+            if let Ok(LevelInfo { name, .. }) = &merged {
+                preload_everywhere(&publisher.nodes, *name).await;
             }
             let _ = finish.send(merged);
             publisher.changed();

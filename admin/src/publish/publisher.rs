@@ -19,9 +19,9 @@ use super::handle::PublisherHandle;
 use super::level_policy::{self, LevelInfo};
 use super::merge::{Merge, Merging};
 use super::pause::{MAX_PRELOAD, PauseRequest, PublishedState};
+use super::preload::preload_everywhere;
 use super::published::{Published, recover_published};
 use super::syncing::{MAX_UNSYNCED, Syncing};
-use crate::daemon_client::DaemonClient;
 use crate::store::meta;
 use crate::store::{ReadTx, Store, StoreError, publication};
 use crate::worker::{RetryDelays, Worker};
@@ -32,7 +32,6 @@ const POLL: Duration = Duration::from_millis(250);
 pub(super) struct Publisher {
     store: Store,
     network_id: u32,
-    pub(super) daemon: DaemonClient,
     path: PathBuf,
     pub(super) handle: PublisherHandle,
     /// `None` before the first round and after a failure in the folder.
@@ -91,18 +90,12 @@ impl Worker for Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(
-        store: Store,
-        network_id: u32,
-        daemon: DaemonClient,
-        handle: PublisherHandle,
-    ) -> Publisher {
+    pub(super) fn new(store: Store, network_id: u32, handle: PublisherHandle) -> Publisher {
         Publisher {
             path: store.dir().join(FOLDER_NAME),
             generations: Generations::new(store.clone()),
             store,
             network_id,
-            daemon,
             handle,
             folder: None,
             published: Published::default(),
@@ -129,9 +122,9 @@ impl Publisher {
             return Ok(());
         }
         if let Ok(built) = request.built.await {
-            let preloaded = timeout(MAX_PRELOAD, self.daemon.preload(&built.name)).await;
-            if !matches!(preloaded, Ok(Ok(()))) {
-                tracing::debug!("prebuilt level not preloaded by the daemon");
+            let preloading = preload_everywhere(&self.handle.nodes, built.name);
+            if timeout(MAX_PRELOAD, preloading).await.is_err() {
+                tracing::debug!("prebuilt level not preloaded by every daemon");
             }
             let _ = built.preloaded.send(());
         }
@@ -282,8 +275,7 @@ impl Publisher {
             && let Some(range) = level_policy::due_merge(&self.published.levels)
         {
             let context = self.level_context(folder);
-            let (store, daemon) = (self.store.clone(), self.daemon.clone());
-            let merge = Merge::start(store, context, range, daemon, self.handle.clone());
+            let merge = Merge::start(self.store.clone(), context, range, self.handle.clone());
             self.merging.begin(merge);
         }
     }

@@ -22,13 +22,15 @@ use super::folder::{IndexFolder, Unsynced};
 use super::garbage::{KEEP_UNREFERENCED, MAX_REMOVED_PER_ROUND};
 use super::level_policy::LevelInfo;
 use super::older_daemon::CatalogForm;
+use super::preload::preload_everywhere;
 use super::syncing::MAX_UNSYNCED;
 use super::*;
+use crate::daemon_client::DaemonClient;
 use crate::daemon_client::fake_daemon::FakeDaemon;
 use crate::store::StoreError;
 use crate::store::WriteTx;
 use crate::store::meta::{self, Sequence};
-use coupon_shared::snapshot::manifest::{CURRENT, Manifest, PREVIOUS};
+use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName, PREVIOUS};
 
 /// Every macro is `x`.
 struct AllX;
@@ -138,6 +140,10 @@ impl Network {
         Manifest::parse(&std::fs::read(self.index_dir().join(CURRENT)).unwrap()).unwrap()
     }
 
+    fn nodes(&self, daemon: &DaemonClient) -> NodeRegistry {
+        NodeRegistry::with_one(self.store.clone(), daemon.clone())
+    }
+
     fn index(&self) -> Index<Bytes> {
         IndexFolder::open(self.index_dir()).unwrap().index(self.manifest()).unwrap()
     }
@@ -185,8 +191,9 @@ impl Network {
 
 fn publisher(store: &Store) -> Publisher {
     let nobody = DaemonClient::new(&store.dir().join("no.sock"));
+    let nodes = NodeRegistry::with_one(store.clone(), nobody);
     let index = IndexCache::new(IndexFolder::at(store.dir().join(FOLDER_NAME)));
-    Publisher::new(store.clone(), 1, nobody, PublisherHandle::new(index))
+    Publisher::new(store.clone(), 1, PublisherHandle::new(index, nodes))
 }
 
 fn insert(
@@ -616,7 +623,7 @@ async fn publication_goes_on_once_the_folder_can_be_written_again() {
     std::fs::write(network.index_dir(), "a file where the folder should be").unwrap();
     let stop = CancellationToken::new();
     let daemon = DaemonClient::new(&network.dir.path().join("nobody.sock"));
-    let handle = start(network.store.clone(), 1, daemon, stop.clone());
+    let handle = start(network.store.clone(), 1, network.nodes(&daemon), stop.clone());
     let live = handle.wait_live_for(1, Duration::from_millis(300)).await;
     let Err(WaitLiveError::NotPublished { reason }) = live else { panic!("{live:?}") };
     assert!(reason.contains("index"), "{reason}");
@@ -633,7 +640,7 @@ async fn an_edit_of_another_process_is_noticed() {
     let network = Network::new().await;
     let stop = CancellationToken::new();
     let daemon = DaemonClient::new(&network.dir.path().join("nobody.sock"));
-    let handle = start(network.store.clone(), 1, daemon, stop.clone());
+    let handle = start(network.store.clone(), 1, network.nodes(&daemon), stop.clone());
     let mut status = handle.subscribe();
     status.wait_for(|status| status.sequence == 1).await.unwrap();
     let mut other = crate::store::connect_writer(network.dir.path()).unwrap();
@@ -653,7 +660,7 @@ async fn an_edit_is_live_when_the_daemon_says_so() {
     let daemon = FakeDaemon::start();
     daemon.hands.lock().unwrap().index_dir = network.index_dir();
     let stop = CancellationToken::new();
-    let handle = start(network.store.clone(), 1, daemon.client.clone(), stop.clone());
+    let handle = start(network.store.clone(), 1, network.nodes(&daemon.client), stop.clone());
     assert_eq!(handle.wait_live(1).await.unwrap(), 1);
     network.code("winter25", Some(1)).await;
     assert_eq!(handle.wait_live(2).await.unwrap(), 2);
@@ -668,7 +675,7 @@ async fn a_daemon_with_a_later_generation_of_a_replaced_store_is_overtaken() {
     daemon.hands.lock().unwrap().index_dir = network.index_dir();
     daemon.hands.lock().unwrap().serves_generation = Some(60);
     let stop = CancellationToken::new();
-    let handle = start(network.store.clone(), 1, daemon.client.clone(), stop.clone());
+    let handle = start(network.store.clone(), 1, network.nodes(&daemon.client), stop.clone());
     assert_eq!(handle.wait_live(1).await.unwrap(), 61);
     stop.cancel();
 }
@@ -731,4 +738,61 @@ async fn speed() {
     network = network.restarted().await;
     network.publish().await;
     println!("the index taken over at a restart: {:?}", begun.elapsed());
+}
+
+/// Two daemons, each of which serves the published index.
+fn pair(network: &Network) -> ([FakeDaemon; 2], NodeRegistry) {
+    let daemons = [FakeDaemon::start(), FakeDaemon::start()];
+    for daemon in &daemons {
+        daemon.hands.lock().unwrap().index_dir = network.index_dir();
+    }
+    let sockets = ["a", "b"].into_iter().zip(daemons.iter().map(|daemon| daemon.socket.as_path()));
+    let nodes = NodeRegistry::new(network.store.clone(), sockets);
+    (daemons, nodes)
+}
+
+#[tokio::test]
+async fn an_edit_is_live_when_every_daemon_that_answers_serves_it() {
+    let network = Network::new().await;
+    let ([_a, b], nodes) = pair(&network);
+    let stop = CancellationToken::new();
+    let handle = start(network.store.clone(), 1, nodes.clone(), stop.clone());
+    assert_eq!(handle.wait_live(1).await.unwrap(), 1);
+    let all = LiveNodes { live: 2, all: 2, missing: vec![] };
+    // A daemon that was never heard is not waited for.
+    let mut status = handle.subscribe();
+    let serve_it = |status: &PublicationStatus| status.live_nodes(&nodes, 1) == Some(all.clone());
+    drop(status.wait_for(serve_it).await.unwrap());
+    b.hands.lock().unwrap().is_frozen = true;
+    network.code("winter25", Some(1)).await;
+    // A daemon that has just answered is waited for.
+    nodes.note_answer(&nodes.daemons()[1]);
+    let live = handle.wait_live_for(2, Duration::from_millis(300)).await;
+    let Err(WaitLiveError::NotServed { .. }) = live else { panic!("{live:?}") };
+    let missing = LiveNodes { live: 1, all: 2, missing: vec!["b".into()] };
+    assert_eq!(handle.live_nodes(2), Some(missing.clone()));
+    // A silent one is named, and not waited for.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    nodes.note_answer(&nodes.daemons()[0]);
+    assert_eq!(handle.wait_live_for(2, Duration::from_millis(300)).await.unwrap(), 2);
+    assert_eq!(handle.live_nodes(2), Some(missing));
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_slow_daemon_delays_the_loading_of_levels_only_once() {
+    let network = Network::new().await;
+    let ([a, b], nodes) = pair(&network);
+    let name = ObjectName::from_hex(&"ab".repeat(32)).unwrap();
+    b.hands.lock().unwrap().is_frozen = true;
+    let preload = |longest| {
+        tokio::time::timeout(Duration::from_millis(longest), preload_everywhere(&nodes, name))
+    };
+    nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
+    preload(300).await.unwrap_err();
+    assert_eq!(a.hands.lock().unwrap().preloaded.len(), 1);
+    nodes.set_slow_to_load(&nodes.daemons()[1], true);
+    nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
+    preload(5_000).await.unwrap();
+    assert_eq!(a.hands.lock().unwrap().preloaded.len(), 2);
 }

@@ -3,9 +3,12 @@
 //! Derived from the click archive: one row per frame, written together with the rollups of its
 //! clicks.
 
+use std::collections::BTreeMap;
+
 use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
 use coupon_shared::feed::Cursor;
+use coupon_shared::node_identity::StoreId;
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{OptionalExtension, Row};
 
@@ -116,6 +119,26 @@ pub fn cursor(connection: &ReadTx<'_>) -> Result<Cursor, StoreError> {
         cursor.advance(stream, row.get(3)?);
     }
     Ok(cursor)
+}
+
+/// The data folder that each stream was first archived from, as far as it is known.
+pub fn owners(connection: &ReadTx<'_>) -> Result<BTreeMap<StreamId, StoreId>, StoreError> {
+    let sql = "SELECT node, incarnation, thread, store_id FROM click_stream_owner";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| {
+        let stream = StreamId { node: row.get(0)?, incarnation: row.get(1)?, thread: row.get(2)? };
+        Ok((stream, StoreId(row.get(3)?)))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Records the data folder of a stream that has none yet.
+pub fn set_owner(tx: &WriteTx<'_>, stream: StreamId, store: StoreId) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO click_stream_owner (node, incarnation, thread, store_id)
+         VALUES (?1, ?2, ?3, ?4)";
+    let StreamId { node, incarnation, thread } = stream;
+    tx.prepare_cached(sql)?.execute((node, incarnation, thread, store.0))?;
+    Ok(())
 }
 
 /// Number of missing sequences of all streams.

@@ -60,6 +60,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0044_further_values.sql"),
     include_str!("migrations/0045_keys_of_advertisers.sql"),
     include_str!("migrations/0046_offer_urls.sql"),
+    include_str!("migrations/0047_nodes.sql"),
 ];
 
 /// Migrates the database to this program's schema, after a copy of one with an older schema.
@@ -265,12 +266,18 @@ mod tests {
             INSERT INTO postback_waiting VALUES (7, zeroblob(16), 0, 0, 5, x'01');";
         connection.execute_batch(rows).unwrap();
         migrate(&mut connection).unwrap();
-        use crate::store::postbacks::waiting::{SequenceKey, blocker, ripe};
+        use crate::store::postbacks::waiting::{PassedNodes, SequenceKey, blocker, ripe};
         let order =
             |id| blocker(&ReadTx::within(&connection), &[SequenceKey::Order(id)], None).unwrap();
         assert_eq!((order("A1"), order("A2")), (Some(7), None));
-        assert_eq!(ripe(&ReadTx::within(&connection), 5, 0, 10).unwrap()[0].message, [1]);
-        assert_eq!(ripe(&ReadTx::within(&connection), 4, 0, 10).unwrap(), []);
+        let waits = |passed_ms, others_ms| {
+            let passed = PassedNodes { by_node: vec![(0, passed_ms), (1, 0)], others_ms };
+            ripe(&ReadTx::within(&connection), &passed, 0, 10).unwrap()
+        };
+        assert_eq!(waits(5, 0)[0].message, [1]);
+        assert_eq!(waits(4, 9), []);
+        let unknown = PassedNodes { by_node: vec![(1, 0)], others_ms: 5 };
+        assert_eq!(ripe(&ReadTx::within(&connection), &unknown, 0, 10).unwrap().len(), 1);
     }
 
     #[test]

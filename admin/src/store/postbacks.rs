@@ -3,6 +3,7 @@
 //! The unique index on the postback id makes a repeated delivery harmless. The message itself, with
 //! its secrets, is kept only while the postback waits.
 
+use coupon_shared::node_identity::StoreId;
 use coupon_shared::postback::SpoolId;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{OptionalExtension, Row};
@@ -228,12 +229,26 @@ pub fn has_conflict(
     Ok(connection.prepare_cached(sql)?.exists((conversion, amount, currency))?)
 }
 
-/// How far each spool has come.
-pub fn cursors(connection: &ReadTx<'_>) -> Result<Vec<(SpoolId, u64)>, StoreError> {
-    let sql = "SELECT id, last_sequence FROM postback_spool ORDER BY time_saved DESC, id";
+/// How far each spool of a data folder has come, latest first, with the spools whose folder is not
+/// known; of all folders where `store` is `None`.
+pub fn cursors(
+    connection: &ReadTx<'_>,
+    store: Option<StoreId>,
+) -> Result<Vec<(SpoolId, u64)>, StoreError> {
+    let sql = "SELECT id, last_sequence FROM postback_spool
+         WHERE ?1 IS NULL OR store_id IS NULL OR store_id = ?1
+         ORDER BY time_saved DESC, id";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| Ok((SpoolId(row.get(0)?), row.get(1)?)))?;
+    let rows = statement
+        .query_map([store.map(|store| store.0)], |row| Ok((SpoolId(row.get(0)?), row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How far a spool has come.
+pub fn last_sequence(connection: &ReadTx<'_>, spool: SpoolId) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT last_sequence FROM postback_spool WHERE id = ?1";
+    let last = connection.prepare_cached(sql)?.query_row([spool.0], |row| row.get(0));
+    Ok(last.optional()?)
 }
 
 /// How many sequences of all spools were passed over.
@@ -246,13 +261,16 @@ pub fn missing(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
 pub fn advance(
     tx: &WriteTx<'_>,
     spool: SpoolId,
+    store: Option<StoreId>,
     last_sequence: u64,
     missing: u64,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO postback_spool (id, last_sequence, missing, time_saved)
-         VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE
+    let sql = "INSERT INTO postback_spool (id, last_sequence, missing, time_saved, store_id)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
          SET last_sequence = max(last_sequence, excluded.last_sequence),
-             missing = missing + excluded.missing, time_saved = excluded.time_saved";
-    tx.prepare_cached(sql)?.execute((spool.0, last_sequence, missing, tx.now()))?;
+             missing = missing + excluded.missing, time_saved = excluded.time_saved,
+             store_id = coalesce(excluded.store_id, store_id)";
+    let store = store.map(|store| store.0);
+    tx.prepare_cached(sql)?.execute((spool.0, last_sequence, missing, tx.now(), store))?;
     Ok(())
 }

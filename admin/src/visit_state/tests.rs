@@ -53,9 +53,9 @@ impl Network {
         let daemon = FakeDaemon::start();
         let archive = Archive::open(dir.path()).unwrap();
         let stop = CancellationToken::new();
-        let client = || daemon.client.clone();
-        drop(click_ingest::start(store.clone(), archive, client(), stop.clone()));
-        start(store.clone(), client(), 1, stop.clone());
+        let nodes = NodeRegistry::with_one(store.clone(), daemon.client.clone());
+        drop(click_ingest::start(store.clone(), archive, nodes.clone(), stop.clone()));
+        start(store.clone(), nodes, 1, stop.clone());
         let (key, sequence) = (coupon_shared::transaction_id::ClickIdKey(key), 1);
         Network { _dir: dir, store, daemon, key, sequence, _stop: stop.drop_guard() }
     }

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::daemon_client::fake_daemon::{FakeDaemon, KEY, STREAM, Sample, block};
 use crate::disk::Disk;
 use crate::edit::api_keys::{self, ApiKeyEdit};
+use crate::nodes::NodeRegistry;
 use crate::outgoing::OutgoingClient;
 use crate::partner_postbacks;
 use crate::privacy::{self, Periods};
@@ -103,17 +104,18 @@ impl Api {
         let geo = Arc::new(GeoWatcher::start(&[database.into()]).unwrap());
         let archive = Archive::open(dir.path()).unwrap();
         let archive = archive.with_databases(Arc::clone(geo.databases()));
-        let client = || daemon.client.clone();
+        let nodes = NodeRegistry::with_one(store.clone(), daemon.client.clone());
         let disk = Disk::new(dir.path(), 0);
         let bounds = Config::default().uploads;
-        let publisher = publish::start(store.clone(), 1, client(), stop.clone());
+        let publisher = publish::start(store.clone(), 1, nodes.clone(), stop.clone());
         let uploads =
             Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await.unwrap();
-        let intake = click_ingest::start(store.clone(), archive.clone(), client(), stop.clone());
+        let intake =
+            click_ingest::start(store.clone(), archive.clone(), nodes.clone(), stop.clone());
         let certificates = crate::acme::start(
             store.clone(),
             publisher.clone(),
-            client(),
+            nodes.clone(),
             &Config::default().acme,
             stop.clone(),
         );
@@ -133,7 +135,7 @@ impl Api {
             store.clone(),
             archive.clone(),
             intake.clone(),
-            client(),
+            nodes.clone(),
             1,
             bounds,
             stop.clone(),
@@ -163,6 +165,7 @@ impl Api {
             publisher,
             privacy: privacy::start(store.clone(), archive.clone(), FOR_EVER, stop.clone()),
             intake,
+            nodes,
             store: store.clone(),
             webhooks: webhooks::start(store.clone(), client.clone(), settings, 1, stop.clone()).0,
             pixels: partner_postbacks::start(store.clone(), client, settings, stop.clone()).0,

@@ -30,8 +30,7 @@ impl Network {
 
     fn begin(&mut self, range: Range, context: LevelContext) {
         let handle = self.publisher.handle.clone();
-        let daemon = self.publisher.daemon.clone();
-        let merge = Merge::start(self.store.clone(), context, range, daemon, handle);
+        let merge = Merge::start(self.store.clone(), context, range, handle);
         self.publisher.merging.begin(merge);
     }
 
@@ -165,7 +164,7 @@ async fn what_a_merge_made_is_no_old_file_while_the_daemon_loads_it() {
     let to = network.publish().await.sequence;
     let socket = network.store.dir().join("silent.sock");
     let _says_nothing = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    network.publisher.daemon = DaemonClient::new(&socket);
+    network.publisher.handle.nodes = network.nodes(&DaemonClient::new(&socket));
     network.begin_base(to);
     let made = loop {
         let merge = network.publisher.merging.running.as_ref().unwrap();

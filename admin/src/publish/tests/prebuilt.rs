@@ -61,7 +61,8 @@ impl Running {
         let daemon = FakeDaemon::start();
         daemon.hands.lock().unwrap().index_dir = network.index_dir();
         let stop = CancellationToken::new();
-        let publisher = start(network.store.clone(), 1, daemon.client.clone(), stop.clone());
+        let publisher =
+            start(network.store.clone(), 1, network.nodes(&daemon.client), stop.clone());
         Running { network, daemon, publisher, _stop: stop.drop_guard() }
     }
 

@@ -156,18 +156,29 @@ pub fn count(connection: &ReadTx<'_>) -> Result<WaitingCounts, StoreError> {
     Ok(connection.prepare_cached(sql)?.query_row([], read)?)
 }
 
+/// Up to which time the clicks of each node have arrived, in Unix milliseconds.
+#[derive(Debug, Clone, Default)]
+pub struct PassedNodes {
+    pub by_node: Vec<(u16, u64)>,
+    /// Of all other nodes.
+    pub others_ms: u64,
+}
+
 /// Some postbacks that can be decided now, by ascending number. Either their click may have
 /// arrived, because later clicks of the same node and thread have; or it cannot arrive any more,
-/// because all clicks until `passed_ms` have; or the postback before them is decided.
+/// because all clicks of its node until then have; or the postback before them is decided.
 pub fn ripe(
     connection: &ReadTx<'_>,
-    passed_ms: u64,
+    passed: &PassedNodes,
     after: u64,
     limit: usize,
 ) -> Result<Vec<Waiting>, StoreError> {
+    let by_node = passed.by_node.iter().map(|(node, ms)| format!("\"{node}\":{ms}"));
+    let by_node: Vec<String> = by_node.collect();
+    let by_node = format!("{{{}}}", by_node.join(","));
     let sql = "SELECT number, message FROM postback_waiting AS waiting
          WHERE number > ?2 AND CASE WHEN behind IS NULL THEN
-             id_ms <= ?1 OR EXISTS (
+             id_ms <= coalesce(json_extract(?1, '$.' || waiting.node), ?4) OR EXISTS (
                  SELECT 1 FROM click_stream AS stream JOIN click_block AS block
                      USING (node, incarnation, thread)
                  WHERE stream.node = waiting.node AND stream.thread = waiting.thread
@@ -177,7 +188,8 @@ pub fn ripe(
              END
          ORDER BY number LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map((passed_ms, after, limit as u64), |row| {
+    let others_ms = passed.others_ms;
+    let rows = statement.query_map((by_node, after, limit as u64, others_ms), |row| {
         Ok(Waiting { number: row.get(0)?, message: row.get(1)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -10,6 +10,7 @@ use coupon_admin::catalog::{
 use coupon_admin::daemon_client::DaemonClient;
 use coupon_admin::edit::{self, Change, EditError};
 use coupon_admin::explain::PublishedIndex;
+use coupon_admin::nodes::NodeRegistry;
 use coupon_admin::publish;
 use coupon_admin::store::{Store, WriteTx, meta};
 use coupon_shared::click::StreamId;
@@ -309,7 +310,8 @@ impl StoredNetwork {
         let meta = store.read(meta::read).await.unwrap();
         let stop = CancellationToken::new();
         let daemon = DaemonClient::new(&folder.path().join("none.sock"));
-        let publisher = publish::start(store, 1, daemon, stop.clone());
+        let nodes = NodeRegistry::with_one(store.clone(), daemon);
+        let publisher = publish::start(store, 1, nodes, stop.clone());
         publisher.changed();
         while publisher.status().sequence < meta.change_seq {
             tokio::time::sleep(Duration::from_millis(2)).await;

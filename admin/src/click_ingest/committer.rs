@@ -1,0 +1,188 @@
+//! Archives and counts the answers of all daemons: one append, one sync and one transaction for the
+//! answers that have come together. With many daemons their number grows with the time that a commit
+//! takes, so commits do not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coupon_shared::feed::Cursor;
+use coupon_shared::node_identity::NodeIdentity;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::batch::{Batch, BlockRefusal, StreamOwners};
+use super::click_counter::ClickCounter;
+use super::reclassify::Reclassifier;
+use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, SHORTEST_BACK_OFF};
+use crate::archive::Archive;
+use crate::nodes::NodeRegistry;
+use crate::store::blocks;
+use crate::worker::{RetryDelays, Worker};
+
+/// Time slice for classifying the archive again, between two commits.
+const RECLASSIFY_SLICE: Duration = Duration::from_millis(300);
+/// Longest wait for an answer before the bot list is looked at again.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// For each stream the last archived and counted sequence: what each daemon may forget. `None` while
+/// the archive is being compared with the counts.
+pub(super) type Acknowledged = watch::Receiver<Option<Arc<Cursor>>>;
+
+/// The blocks of one answer.
+pub(super) struct ArrivedBlocks {
+    pub(super) blocks: Bytes,
+    /// `None` for a daemon too old to state its identity.
+    pub(super) origin: Option<NodeIdentity>,
+    /// Gets the result once the blocks are archived and counted; closed after a failure.
+    pub(super) committed: oneshot::Sender<CommittedAnswer>,
+}
+
+/// The result of one answer.
+#[derive(Debug, Default)]
+pub(super) struct CommittedAnswer {
+    /// Whether the answer held any block that was not known.
+    pub(super) has_new: bool,
+    pub(super) refusals: Vec<BlockRefusal>,
+}
+
+pub(super) struct ClickCommitter {
+    pub(super) counter: ClickCounter,
+    pub(super) reclassifier: Reclassifier,
+    nodes: NodeRegistry,
+    arriving: mpsc::Receiver<ArrivedBlocks>,
+    /// `None` after a failure, until the archive is checked.
+    streams: Option<ArchivedStreams>,
+    acknowledged: watch::Sender<Option<Arc<Cursor>>>,
+    /// Whether the archive was found to match the counts.
+    is_compared: bool,
+}
+
+/// The streams of the archive.
+struct ArchivedStreams {
+    cursor: Arc<Cursor>,
+    owners: Arc<StreamOwners>,
+}
+
+impl Worker for ClickCommitter {
+    const NAME: &'static str = "click ingest";
+    const RETRY_DELAYS: RetryDelays =
+        RetryDelays { shortest: SHORTEST_BACK_OFF, longest: LONGEST_BACK_OFF };
+    type Error = ClickIngestError;
+
+    async fn step(&mut self) -> Result<(), ClickIngestError> {
+        self.begin().await?;
+        let wait = if self.reclassify().await? { Duration::ZERO } else { LONGEST_WAIT };
+        let Ok(Some(first)) = timeout(wait, self.arriving.recv()).await else { return Ok(()) };
+        let mut answers = vec![first];
+        while let Ok(next) = self.arriving.try_recv() {
+            answers.push(next);
+        }
+        self.take_in(answers).await
+    }
+
+    fn show_failure(&mut self, failure: Option<&str>) {
+        let nodes = self.nodes.clone();
+        self.counter.update(|status| {
+            status.commit_error = failure.map(str::to_owned);
+            status.show_daemons(&nodes);
+        });
+    }
+}
+
+impl ClickCommitter {
+    pub(super) fn new(
+        counter: ClickCounter,
+        nodes: NodeRegistry,
+        arriving: mpsc::Receiver<ArrivedBlocks>,
+    ) -> ClickCommitter {
+        ClickCommitter {
+            counter,
+            reclassifier: Reclassifier::default(),
+            nodes,
+            arriving,
+            streams: None,
+            acknowledged: watch::Sender::default(),
+            is_compared: false,
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> Acknowledged {
+        self.acknowledged.subscribe()
+    }
+
+    pub(super) fn status_sender(&self) -> watch::Sender<ClickIngestStatus> {
+        self.counter.status_sender()
+    }
+
+    /// Counts archived frames that the store does not know, after a start and after a failure.
+    pub(super) async fn begin(&mut self) -> Result<(), ClickIngestError> {
+        if self.streams.is_some() {
+            return Ok(());
+        }
+        if !self.is_compared {
+            self.counter.check_archive_matches().await?;
+            self.is_compared = true;
+        }
+        let cursor = Arc::new(self.counter.catch_up().await?);
+        let owners = Arc::new(self.counter.store().read(blocks::owners).await?);
+        self.acknowledge(ArchivedStreams { cursor, owners });
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, streams: ArchivedStreams) {
+        self.acknowledged.send_replace(Some(Arc::clone(&streams.cursor)));
+        self.streams = Some(streams);
+    }
+
+    /// Continues classifying the archive by the new bot list; returns whether more is left.
+    pub(super) async fn reclassify(&mut self) -> Result<bool, ClickIngestError> {
+        let began = Instant::now();
+        while self.reclassifier.step(&self.counter).await? {
+            if began.elapsed() >= RECLASSIFY_SLICE {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Archives and counts the new blocks of answers, and tells the pollers.
+    pub(super) async fn take_in(
+        &mut self,
+        answers: Vec<ArrivedBlocks>,
+    ) -> Result<(), ClickIngestError> {
+        // Only success restores the cursor: after a failure the archive's content is unknown. No
+        // poller asks until then.
+        let Some(streams) = self.streams.take() else { return Ok(()) };
+        self.acknowledged.send_replace(None);
+        let ArchivedStreams { cursor, mut owners } = streams;
+        let classifier = self.counter.classifier().await?;
+        let watch = self.counter.address_watch().await?;
+        let known = Arc::clone(&owners);
+        let append = move |archive: &Archive| {
+            let batch = Batch::after(Arc::unwrap_or_clone(cursor), classifier, archive.databases());
+            let mut batch = batch.with_owners(known).with_address_watch(watch);
+            let (mut new, mut results) = (Vec::new(), Vec::with_capacity(answers.len()));
+            for answer in &answers {
+                let (of_answer, refusals) = batch.add_new(&answer.blocks, answer.origin.as_ref());
+                results.push(CommittedAnswer { has_new: !of_answer.is_empty(), refusals });
+                new.extend(of_answer);
+            }
+            batch.assign_frames(archive.append(&new)?.start);
+            drop(new);
+            let pollers = answers.into_iter().map(|answer| answer.committed);
+            Ok((batch, pollers.zip(results).collect::<Vec<_>>()))
+        };
+        let (batch, results) = self.counter.archive().on_disk(append).await?;
+        let counted = self.counter.commit(batch).await?;
+        if !counted.owned().is_empty() {
+            Arc::make_mut(&mut owners).extend(counted.owned());
+        }
+        self.acknowledge(ArchivedStreams { cursor: Arc::new(counted.cursor().clone()), owners });
+        for (poller, result) in results {
+            // A poller that was stopped needs no result.
+            let _ = poller.send(result);
+        }
+        Ok(())
+    }
+}

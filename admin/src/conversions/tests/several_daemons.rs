@@ -1,0 +1,74 @@
+//! Postbacks of two daemons.
+
+use super::*;
+
+/// The network's daemon with node 0, and a second one with node 1.
+async fn pair() -> (Network, FakeDaemon) {
+    let mut network = Network::new().await;
+    network.running = None;
+    while Archive::open(network.dir.path()).is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let second = FakeDaemon::start();
+    second.hands.lock().unwrap().spool = 2;
+    let sockets = [("a", network.daemon.socket.as_path()), ("b", second.socket.as_path())];
+    let nodes = NodeRegistry::new(network.store.clone(), sockets);
+    network.daemon.state_at(0, 1, NOON_MS);
+    second.state_at(1, 2, NOON_MS);
+    network.start_with(nodes);
+    (network, second)
+}
+
+fn give(daemon: &FakeDaemon, node: u16, id: u8, query: &str) {
+    let mut message = postback(PostbackId::new(NOON_MS, [id; 10]), query, b"");
+    message.node = node;
+    daemon.hands.lock().unwrap().postbacks.push(message.encode());
+}
+
+fn verdicts(daemon: &FakeDaemon) -> Vec<Verdict> {
+    daemon.hands.lock().unwrap().verdicts.clone()
+}
+
+#[tokio::test]
+async fn a_sale_waits_for_the_click_of_another_daemon_and_is_answered_where_it_came() {
+    let (network, second) = pair().await;
+    let id = network.click(NOON_MS + 1_000);
+    give(&second, 1, 7, &format!("nid=1&transaction_id={id}&coupon_code=winter25"));
+    let passed = |network: &Network| {
+        let passed = network.running.as_ref().unwrap().clicks.status().passed;
+        [0, 1].map(|node| passed.for_node(node, u64::MAX))
+    };
+    let polls = |daemon: &FakeDaemon| daemon.hands.lock().unwrap().polls;
+    network.until(|network| polls(&network.daemon) > 1 && polls(&second) > 1).await;
+    // The clock of the click's daemon is far behind that of the other one.
+    network.daemon.state_at(0, 1, NOON_MS + 2_500);
+    second.state_at(1, 2, NOON_MS + 7_200_000);
+    network.until(|network| passed(network) == [NOON_MS + 500, NOON_MS + 7_198_000]).await;
+    network.until(|_| second.hands.lock().unwrap().acknowledged == 1).await;
+    assert_eq!(network.waiting().await, 1);
+    assert!(verdicts(&second).is_empty());
+    network.arrive(STREAM, 1, &[Sample::at(NOON_MS + 1_000)]);
+    network.until(|_| !verdicts(&second).is_empty()).await;
+    let verdict = verdicts(&second).remove(0);
+    assert_eq!(verdict.status, VerdictStatus::Approved, "{}", verdict.error);
+    assert_eq!(verdict.transaction_id, id.to_string());
+    assert!(verdicts(&network.daemon).is_empty());
+}
+
+#[tokio::test]
+async fn a_postback_of_another_node_is_refused_and_the_next_one_is_decided() {
+    let (network, second) = pair().await;
+    give(&second, 0, 1, "nid=1&coupon_code=winter25&order_id=1");
+    give(&second, 1, 2, "nid=1&coupon_code=winter25&order_id=2");
+    network.until(|_| verdicts(&second).len() == 2).await;
+    let mut verdicts = verdicts(&second);
+    verdicts.sort_by_key(|verdict| verdict.postback);
+    let statuses = [verdicts[0].status, verdicts[1].status];
+    assert_eq!(statuses, [VerdictStatus::Invalid, VerdictStatus::Approved]);
+    assert!(verdicts[0].error.contains("another server"), "{}", verdicts[0].error);
+    let orders: Vec<String> =
+        network.all().await.into_iter().map(|conversion| conversion.order_id).collect();
+    assert_eq!(orders, ["2"]);
+    network.until(|_| second.hands.lock().unwrap().acknowledged == 2).await;
+    assert_eq!(network.read(postbacks::missing).await, 0);
+}

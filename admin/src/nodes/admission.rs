@@ -1,0 +1,119 @@
+//! Decides whether a daemon's answer is used; pure code.
+
+use coupon_shared::node_identity::NodeIdentity;
+
+use crate::store::nodes::NodeRow;
+
+/// Why a daemon cannot be told from another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeConflict {
+    #[error(
+        "coupond `{daemon}` is too old to state its node, and beside other daemons it cannot be \
+         told from them: upgrade it"
+    )]
+    TooOld { daemon: String },
+    #[error(
+        "coupond `{daemon}` has the data folder of coupond `{other}`: give each coupond a data_dir \
+         and a control socket of its own"
+    )]
+    SameFolder { daemon: String, other: String },
+    #[error(
+        "coupond `{daemon}` has node_id {node}, as coupond `{other}` has: set another node_id in \
+         the coupond.toml of `{daemon}` and restart it; its clicks and postbacks wait there until then"
+    )]
+    SameNode { daemon: String, other: String, node: u16 },
+    #[error(
+        "coupond `{daemon}` has node_id {node} and another data folder than that node had before; \
+         its clicks and postbacks wait until the other daemons have answered"
+    )]
+    Unsettled { daemon: String, node: u16 },
+}
+
+/// The last answer of a daemon.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LastAnswer<'a> {
+    pub(super) name: &'a str,
+    pub(super) identity: Option<&'a NodeIdentity>,
+    /// Admitted, and not silent.
+    pub(super) is_alive: bool,
+    pub(super) was_heard: bool,
+}
+
+/// A daemon's answer among those of all configured daemons.
+pub(super) struct Question<'a> {
+    pub(super) rows: &'a [NodeRow],
+    pub(super) answers: &'a [LastAnswer<'a>],
+    /// The daemon that answers.
+    pub(super) daemon: usize,
+    /// The program has just been started.
+    pub(super) is_settling: bool,
+}
+
+impl Question<'_> {
+    /// Returns the node's row if the answer is used and the node had another data folder.
+    pub(super) fn judge(
+        &self,
+        identity: Option<&NodeIdentity>,
+    ) -> Result<Option<NodeRow>, NodeConflict> {
+        let Some(identity) = identity else {
+            let is_only = self.others().next().is_none();
+            let conflict = || NodeConflict::TooOld { daemon: self.name() };
+            return if is_only { Ok(None) } else { Err(conflict()) };
+        };
+        self.check_folder(identity)?;
+        let row = self.rows.iter().find(|row| row.id == identity.node);
+        let replaced = row.filter(|row| row.store != identity.store);
+        replaced.map_or(Ok(()), |row| self.check_replacement(row))?;
+        Ok(replaced.cloned())
+    }
+
+    /// Checks that no other running daemon has the data folder.
+    fn check_folder(&self, identity: &NodeIdentity) -> Result<(), NodeConflict> {
+        let has_folder = |answer: &&LastAnswer<'_>| {
+            answer.is_alive && answer.identity.is_some_and(|other| other.store == identity.store)
+        };
+        match self.others().find(has_folder) {
+            None => Ok(()),
+            Some(answer) => {
+                let other = answer.name.to_owned();
+                Err(NodeConflict::SameFolder { daemon: self.name(), other })
+            }
+        }
+    }
+
+    /// Checks that a new data folder may take a node's place.
+    fn check_replacement(&self, row: &NodeRow) -> Result<(), NodeConflict> {
+        let node = row.id;
+        let is_node =
+            |answer: &&LastAnswer<'_>| answer.identity.is_some_and(|other| other.node == node);
+        if let Some(answer) = self.others().find(|answer| answer.is_alive && is_node(answer)) {
+            let other = answer.name.to_owned();
+            return Err(NodeConflict::SameNode { daemon: self.name(), other, node });
+        }
+        if row.name == self.name() {
+            return Ok(());
+        }
+        match self.others().find(|answer| answer.name == row.name) {
+            // The owner may be down; only an answer under another node id gives this one away.
+            Some(owner) if owner.identity.is_none_or(|other| other.node == node) => {
+                let other = owner.name.to_owned();
+                Err(NodeConflict::SameNode { daemon: self.name(), other, node })
+            }
+            Some(_) => Ok(()),
+            // The owner may have another name now, and answer in a moment.
+            None if self.is_settling && self.others().any(|answer| !answer.was_heard) => {
+                Err(NodeConflict::Unsettled { daemon: self.name(), node })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn others(&self) -> impl Iterator<Item = &LastAnswer<'_>> {
+        let of_others = move |(index, _): &(usize, _)| *index != self.daemon;
+        self.answers.iter().enumerate().filter(of_others).map(|(_, answer)| answer)
+    }
+
+    fn name(&self) -> String {
+        self.answers.get(self.daemon).map(|answer| answer.name.to_owned()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,87 @@
+//! The index that each daemon serves, and what holds for all of them.
+//!
+//! An edit is live once each counted daemon serves it. A daemon that has been silent for 15 s, or is
+//! refused, is not counted: one dead daemon among several must not make every edit wait.
+
+use coupon_rules::place::PlaceParts;
+use coupon_shared::snapshot::Lineage;
+
+use super::handle::PublicationStatus;
+use super::older_daemon::CatalogForm;
+use crate::daemon_client::Served;
+use crate::nodes::{Daemon, NodeRegistry};
+use crate::store::meta::Sequence;
+
+/// The index that one daemon serves, as of its last answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ServedByDaemon {
+    /// `None` if the last question failed.
+    pub(super) served: Option<Served>,
+    /// A later generation of this store's lineage.
+    pub(super) ahead: Option<(Lineage, u64)>,
+    /// Why the daemon does not serve the published index.
+    pub(super) error: Option<String>,
+    /// The form of catalog that the daemon can serve.
+    pub(super) catalog_form: CatalogForm,
+    /// The facts that its databases of places know; `None` if it never said.
+    pub(super) place_parts: Option<PlaceParts>,
+}
+
+/// Which daemons serve a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LiveNodes {
+    pub(crate) live: usize,
+    pub(crate) all: usize,
+    /// Names of the daemons that do not serve the change.
+    pub(crate) missing: Vec<String>,
+}
+
+/// Whether edits wait for a daemon.
+fn is_counted(nodes: &NodeRegistry, daemon: &Daemon) -> bool {
+    !nodes.has_several() || !nodes.is_silent(daemon) && !nodes.is_refused(daemon)
+}
+
+impl PublicationStatus {
+    /// The lowest generation that the counted daemons serve, if each has the change `wanted`.
+    pub(super) fn live(&self, nodes: &NodeRegistry, wanted: Sequence) -> Option<u64> {
+        let counted = nodes.daemons().iter().filter(|daemon| is_counted(nodes, daemon));
+        let mut lowest: Option<u64> = None;
+        for daemon in counted {
+            let served = self.served_by(daemon).filter(|served| served.sequence >= wanted)?;
+            lowest = lowest.into_iter().chain([served.generation]).min();
+        }
+        lowest
+    }
+
+    /// Which of several daemons serve the change; `None` for an only daemon.
+    pub(super) fn live_nodes(&self, nodes: &NodeRegistry, wanted: Sequence) -> Option<LiveNodes> {
+        let serves = |daemon: &&Daemon| {
+            self.served_by(daemon).is_some_and(|served| served.sequence >= wanted)
+        };
+        let all = nodes.daemons().len();
+        let lacking = nodes.daemons().iter().filter(|daemon| !serves(daemon));
+        let missing: Vec<String> = lacking.map(|daemon| daemon.name.to_string()).collect();
+        nodes.has_several().then(|| LiveNodes { live: all - missing.len(), all, missing })
+    }
+
+    fn served_by(&self, daemon: &Daemon) -> Option<&Served> {
+        self.daemons.get(daemon.index).and_then(|daemon| daemon.served.as_ref())
+    }
+
+    /// Works out anew what holds for all daemons.
+    pub(super) fn show_daemons(&mut self, nodes: &NodeRegistry) {
+        let counted = nodes.daemons().iter().filter(|daemon| is_counted(nodes, daemon));
+        let served: Option<Vec<&Served>> = counted.map(|daemon| self.served_by(daemon)).collect();
+        let lowest = served.unwrap_or_default().into_iter().min_by_key(|served| served.generation);
+        let lowest = lowest.map(|served| (served.generation, served.sequence));
+        (self.served_generation, self.served_sequence) = lowest.unzip();
+        let ahead = self.daemons.iter().filter_map(|daemon| daemon.ahead);
+        self.daemon_ahead = ahead.max_by_key(|(_, generation)| *generation);
+        let known = self.daemons.iter().filter_map(|daemon| daemon.place_parts);
+        self.daemon_place_parts = known.reduce(PlaceParts::common);
+        // One catalog for all daemons: the form of the oldest.
+        let forms = self.daemons.iter().map(|daemon| daemon.catalog_form);
+        self.set_catalog_form(forms.min().unwrap_or_default());
+        self.daemon_error = nodes.join_failures(|status| status.publication_error.as_ref());
+    }
+}

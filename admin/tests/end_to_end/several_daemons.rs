@@ -1,0 +1,187 @@
+//! Several couponds beside one coupon-admin.
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::http::{self, Answer};
+use crate::programs::{Network, Program, admin_program, signal, wait_for};
+
+/// A coupond of a network with several.
+struct Daemon {
+    name: &'static str,
+    visitors: SocketAddr,
+    program: Program,
+}
+
+/// Starts a coupond with folders of its own.
+fn start_daemon(network: &Network, name: &'static str, visitors: SocketAddr, node: &str) -> Daemon {
+    let mut command = network.daemon();
+    command
+        .env("COUPOND_LISTEN", visitors.to_string())
+        .env("COUPOND_DATA_DIR", network.path(&format!("daemon-{name}")))
+        .env("COUPOND_RUNTIME_DIR", network.path(&format!("run-{name}")))
+        .env("COUPOND_NODE_ID", node)
+        // Longer than it takes to stop a process.
+        .env("COUPOND_CLICKS_COMMIT_INTERVAL_MS", "500");
+    let program = Program::start(&mut command);
+    wait_for("a daemon to listen", || std::net::TcpStream::connect(visitors).ok());
+    Daemon { name, visitors, program }
+}
+
+/// `COUPON_ADMIN_DAEMONS` for daemons with these names.
+fn daemons_variable(network: &Network, names: &[&str]) -> String {
+    let socket = |name: &&str| {
+        let socket = network.path(&format!("run-{name}")).join("coupond.sock");
+        format!("{name}:{}", socket.display())
+    };
+    names.iter().map(socket).collect::<Vec<_>>().join(",")
+}
+
+fn start_admin(network: &Network, names: &[&str], monitors: SocketAddr) -> Program {
+    let mut command = Command::new(admin_program());
+    let command = network.serve(&mut command).env_remove("COUPON_ADMIN_DAEMON_SOCKET");
+    command.env("COUPON_ADMIN_DAEMONS", daemons_variable(network, names));
+    let admin = Program::start(command.env("COUPON_ADMIN_METRICS_LISTEN", monitors.to_string()));
+    wait_for("the admin to listen", || std::net::TcpStream::connect(network.admin_address).ok());
+    admin
+}
+
+impl Daemon {
+    fn visit(&self, target: &str) -> Answer {
+        http::visit(self.visitors, "GET", target).unwrap()
+    }
+
+    /// Visits a code; returns the transaction id.
+    fn click(&self) -> String {
+        let visit = self.visit("/winter25");
+        assert_eq!(visit.status, 302, "{visit:?}");
+        visit.location().split(['=', '&']).nth(1).unwrap().to_owned()
+    }
+
+    fn health(&self, network: &Network) -> Value {
+        let socket = network.path(&format!("run-{}", self.name)).join("coupond.sock");
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let request = "GET /health HTTP/1.1\r\nHost: coupond\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        http::parse(&bytes).unwrap().json()
+    }
+}
+
+fn status(network: &Network) -> Value {
+    network.call("GET", "status", None).json()
+}
+
+#[test]
+fn clicks_and_sales_of_three_daemons_count_once_and_wait_for_a_stopped_one() {
+    let network = Network::new();
+    let addresses = [network.visitors, network.free_address(), network.free_address()];
+    let names = ["a", "b", "c"];
+    let start = |at: usize| start_daemon(&network, names[at], addresses[at], &at.to_string());
+    let [a, b, c] = [0, 1, 2].map(start);
+    let monitors = network.free_address();
+    let mut admin = start_admin(&network, &names, monitors);
+    wait_for("all daemons", || {
+        let daemons = status(&network)["daemons"].clone();
+        daemons.as_array()?.iter().all(|daemon| daemon["node_id"].is_u64()).then_some(())
+    });
+    network.create_winter25();
+    let edit = json!({"name": "Winter", "account_status": "active"});
+    let live = network.call("POST", "affiliates?wait=live", Some(edit));
+    let headers = ["x-coupon-live", "x-coupon-live-nodes", "x-coupon-live-missing"];
+    let headers = headers.map(|name| live.header(name));
+    assert_eq!(headers, [Some("true"), Some("3/3"), None], "{live:?}");
+
+    let daemons = [&a, &b, &c];
+    let ids: HashSet<String> = (0..60).map(|at| daemons[at % 3].click()).collect();
+    assert_eq!(ids.len(), 60);
+    wait_for("all clicks", || (network.gross_clicks() == 60).then_some(()));
+    let counted: HashSet<String> = network
+        .clicks()
+        .iter()
+        .map(|click| click["transaction_id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(counted, ids);
+
+    // The click stays in the ring of a stopped process, and the sale comes through another one.
+    let id = b.click();
+    signal(b.program.id(), "STOP");
+    let sale = c.visit(&format!("/?nid=1&transaction_id={id}&amount=20&order_id=7"));
+    assert_eq!(sale.status, 200, "{sale:?}");
+    assert!(network.conversions().is_empty());
+    assert_eq!(status(&network)["postbacks"]["waiting"], 1);
+    signal(b.program.id(), "CONT");
+    let row = network.conversion();
+    assert_eq!((&row["status"], &row["transaction_id"]), (&json!("approved"), &json!(id)));
+
+    wait_for("the last click", || (network.gross_clicks() == 61).then_some(()));
+    let shown = status(&network)["daemons"].clone();
+    let shown = [0, 1, 2].map(|at| (shown[at]["name"].clone(), shown[at]["node_id"].clone()));
+    assert_eq!(shown, [("a", 0), ("b", 1), ("c", 2)].map(|(name, id)| (json!(name), json!(id))));
+    assert_eq!(status(&network)["intake"]["missing"], 0);
+    let request = "GET /metrics HTTP/1.1\r\nHost: monitor\r\nConnection: close\r\n\r\n";
+    let metrics = http::send(monitors, request).unwrap().body;
+    for line in [
+        "coupon_admin_publication_served{node=\"b\"} 1",
+        "coupon_admin_click_blocks_refused_total 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "no {line} in {metrics}");
+    }
+    let mut command = Command::new(admin_program());
+    command.args(["status", "--json"]).env("COUPON_ADMIN_METRICS_LISTEN", monitors.to_string());
+    command.env("COUPON_ADMIN_DAEMONS", daemons_variable(&network, &names));
+    let health: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    assert_eq!(health["coupond"]["c"]["node_id"], 2, "{health}");
+    admin.stop();
+    let mut rebuild = Command::new(admin_program());
+    rebuild.args(["rebuild-reports", "--data"]).arg(network.path("admin"));
+    assert!(rebuild.output().unwrap().status.success());
+    let _admin = start_admin(&network, &names, monitors);
+    assert_eq!(network.gross_clicks(), 61);
+}
+
+#[test]
+fn of_two_daemons_with_one_node_id_the_second_keeps_its_clicks_until_it_has_another() {
+    let network = Network::new();
+    let _admin = start_admin(&network, &["a", "b"], network.free_address());
+    let second = network.free_address();
+    let a = start_daemon(&network, "a", network.visitors, "0");
+    network.create_winter25();
+    // In another second: runs of one second number their clicks alike and stay refused.
+    std::thread::sleep(Duration::from_millis(1_100));
+    let mut b = start_daemon(&network, "b", second, "0");
+    let conflict = wait_for("the conflict", || {
+        let conflict = status(&network)["daemons"][1]["conflict"].as_str()?.to_owned();
+        Some(conflict)
+    });
+    for part in ["`a`", "`b`", "node_id"] {
+        assert!(conflict.contains(part), "{conflict}");
+    }
+    // The second serves what was published before it came.
+    wait_for("the second to redirect", || (b.visit("/winter25").status == 302).then_some(()));
+    (0..9).for_each(|_| drop(b.click()));
+    (0..5).for_each(|_| drop(a.click()));
+    wait_for("the clicks of the first", || (network.gross_clicks() == 5).then_some(()));
+    wait_for("the clicks of the second to be durable", || {
+        (b.health(&network)["clicks"]["durable"].as_u64()? >= 10).then_some(())
+    });
+    assert_eq!(network.gross_clicks(), 5);
+    assert!(b.health(&network)["wal"]["blocks_not_at_the_admin"].as_u64().unwrap() > 0);
+
+    b.program.stop();
+    let b = start_daemon(&network, "b", second, "1");
+    let answered = 5 + 10;
+    wait_for("the clicks of the second", || (network.gross_clicks() == answered).then_some(()));
+    b.click();
+    wait_for("its new click", || (network.gross_clicks() == answered + 1).then_some(()));
+    assert_eq!(status(&network)["daemons"][1]["conflict"], Value::Null);
+    assert_eq!(status(&network)["intake"]["missing"], 0);
+}
