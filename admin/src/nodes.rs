@@ -16,7 +16,7 @@ mod passed_times;
 mod status;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use crate::daemon_client::DaemonClient;
 use crate::store::nodes::{self, NodeRow};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, WriteTx, blocks};
 use admission::{LastAnswer, Question};
 
 pub use admission::NodeConflict;
@@ -274,8 +274,20 @@ impl NodeRegistry {
                 "a node has a new data folder: clicks and postbacks that only the former one had are lost"
             );
         }
-        let (store, written) = (self.store.clone(), row.clone());
-        let write = async move { store.write(move |tx| nodes::save(tx, &written)).await };
+        // An only daemon goes on with all streams of before data folders were told apart.
+        let claimed = if self.has_several() || saved.is_some() {
+            Vec::new()
+        } else {
+            stamp.identity.nodes().collect()
+        };
+        let (own_store, written) = (self.store.clone(), row.clone());
+        let write = async move {
+            let save = move |tx: &WriteTx<'_>| {
+                blocks::claim_streams(tx, &claimed, store)?;
+                nodes::save(tx, &written)
+            };
+            own_store.write(save).await
+        };
         if is_known {
             // Only the time changes: an import that holds the store must not delay the answer.
             tokio::spawn(write);
@@ -294,6 +306,7 @@ impl NodeRegistry {
     /// never will.
     pub(crate) fn set_passed(&self, daemon: &Daemon, passed_ms: u64) {
         let mut seen = self.seen();
+        let contested = seen.nodes_of_refused();
         let SeenDaemons { daemons, daemon_names, are_all_known, passed, .. } = &mut *seen;
         let Some(of_daemon) = daemons.get_mut(daemon.index) else { return };
         let status = &mut of_daemon.status;
@@ -303,8 +316,11 @@ impl NodeRegistry {
             *are_all_known = false;
             return passed.advance_all(status.passed_unix_ms);
         };
-        // A former node may be another daemon's by now.
-        let is_own = |node: &u16| daemon_names.get(node).is_none_or(|name| **name == *daemon.name);
+        // A former node may be another daemon's by now, and clicks of a refused daemon wait there.
+        let is_own = |node: &u16| {
+            daemon_names.get(node).is_none_or(|name| **name == *daemon.name)
+                && !contested.contains(node)
+        };
         passed.advance(stamp.identity.nodes().filter(is_own), passed_ms);
     }
 
@@ -374,6 +390,13 @@ impl SeenDaemon {
 }
 
 impl SeenDaemons {
+    /// The nodes under which refused daemons have clicks that wait there.
+    fn nodes_of_refused(&self) -> BTreeSet<u16> {
+        let refused = self.daemons.iter().filter(|seen| seen.status.conflict.is_some());
+        let identities = refused.filter_map(|seen| Some(&seen.stamp.as_ref()?.identity));
+        identities.flat_map(NodeIdentity::nodes).collect()
+    }
+
     /// Awaits the clicks of each node of a configured daemon, also before its first answer.
     fn refresh_nodes(&mut self, rows: &[NodeRow], daemons: &[Daemon]) {
         let is_configured = |row: &&NodeRow| daemons.iter().any(|daemon| *daemon.name == *row.name);

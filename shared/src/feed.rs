@@ -60,6 +60,11 @@ impl Cursor {
         Cursor { last: streams.collect() }
     }
 
+    /// Removes the streams for which `keep` is false.
+    pub fn retain(&mut self, keep: impl Fn(&StreamId) -> bool) {
+        self.last.retain(|stream, _| keep(stream));
+    }
+
     /// Removes the streams of the oldest incarnations until `most` streams are left.
     pub fn keep_newest(&mut self, most: usize) {
         let excess = self.last.len().saturating_sub(most);

@@ -26,6 +26,14 @@ const NEW_FRAME: u64 = u64::MAX;
 /// The data folder that each stream was first archived from.
 pub(super) type StreamOwners = BTreeMap<StreamId, StoreId>;
 
+/// What is known of the data folders of archived streams.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KnownOwners {
+    pub(super) owners: Arc<StreamOwners>,
+    /// An only daemon goes on with every stream whose folder is not known.
+    pub(super) has_several_daemons: bool,
+}
+
 /// Why a block is neither archived nor acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlockRefusal {
@@ -47,9 +55,12 @@ pub enum BlockRefusal {
     },
     /// The stream was archived from another data folder.
     #[error(
-        "clicks of node {} were refused and stay at coupond, because data folder {owner} has \
-         given clicks under the same numbers: set another node_id in coupond.toml and restart it",
-        stream.node
+        "clicks of node {} from the run {} were refused and stay at coupond, because data folder \
+         {owner} has given clicks under the same numbers: two couponds with one node_id started in \
+         one second. These clicks cannot be counted; those of other runs are. To go on without \
+         them, give this coupond another node_id if it still has that one, move its data_dir away \
+         once its other clicks are counted, and restart it",
+        stream.node, stream.incarnation
     )]
     ForeignFolder {
         /// Stream and last sequence of the block.
@@ -57,6 +68,18 @@ pub enum BlockRefusal {
         last_sequence: u64,
         /// The folder of the archived clicks.
         owner: StoreId,
+    },
+    /// The stream was archived before data folders were told apart, under a former node id.
+    #[error(
+        "clicks of node {} were refused and stay at coupond, because nobody knows whether its data \
+         folder gave the archived clicks of these numbers: if it did, start coupon-admin once with \
+         this coupond alone, as daemon_socket",
+        stream.node
+    )]
+    UnknownFolder {
+        /// Stream and last sequence of the block.
+        stream: StreamId,
+        last_sequence: u64,
     },
 }
 
@@ -74,7 +97,8 @@ impl BlockRefusal {
         match self {
             BlockRefusal::Unreadable(_) => None,
             BlockRefusal::ForeignNode { stream, last_sequence, .. }
-            | BlockRefusal::ForeignFolder { stream, last_sequence, .. } => {
+            | BlockRefusal::ForeignFolder { stream, last_sequence, .. }
+            | BlockRefusal::UnknownFolder { stream, last_sequence } => {
                 Some((*stream, *last_sequence))
             }
         }
@@ -84,7 +108,7 @@ impl BlockRefusal {
 /// Counts of consecutive frames of the archive.
 pub(super) struct Batch {
     cursor: Cursor,
-    owners: Arc<StreamOwners>,
+    known: KnownOwners,
     /// Streams whose data folder is new.
     owned: StreamOwners,
     classifier: Classifier,
@@ -110,7 +134,7 @@ impl Batch {
     ) -> Batch {
         Batch {
             cursor,
-            owners: Arc::default(),
+            known: KnownOwners::default(),
             owned: StreamOwners::new(),
             kept: RetainedRange::default(),
             addresses: AddressWatch::default(),
@@ -131,8 +155,8 @@ impl Batch {
     }
 
     /// Refuses clicks of a stream that was archived from another data folder.
-    pub(super) fn with_owners(self, owners: Arc<StreamOwners>) -> Batch {
-        Batch { owners, ..self }
+    pub(super) fn with_owners(self, known: KnownOwners) -> Batch {
+        Batch { known, ..self }
     }
 
     /// Watches the addresses of the new clicks.
@@ -191,12 +215,18 @@ impl Batch {
             Some(owner) if owner != origin.store => {
                 Err(BlockRefusal::ForeignFolder { stream, last_sequence, owner })
             }
+            None if self.known.has_several_daemons
+                && stream.node != origin.node
+                && self.cursor.last(&stream) > 0 =>
+            {
+                Err(BlockRefusal::UnknownFolder { stream, last_sequence })
+            }
             _ => Ok(()),
         }
     }
 
     fn owner(&self, stream: StreamId) -> Option<StoreId> {
-        self.owned.get(&stream).or_else(|| self.owners.get(&stream)).copied()
+        self.owned.get(&stream).or_else(|| self.known.owners.get(&stream)).copied()
     }
 
     fn note_owner(&mut self, stream: StreamId, origin: Option<&NodeIdentity>) {
@@ -255,7 +285,7 @@ impl Batch {
     pub(super) fn split(self) -> (Classifier, AddressWatch, CountedBatch) {
         let Batch {
             cursor,
-            owners: _,
+            known: _,
             owned,
             classifier,
             rows,

@@ -11,7 +11,7 @@ use coupon_shared::node_identity::NodeIdentity;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::batch::{Batch, BlockRefusal, StreamOwners};
+use super::batch::{Batch, BlockRefusal, KnownOwners, StreamOwners};
 use super::click_counter::ClickCounter;
 use super::reclassify::Reclassifier;
 use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, SHORTEST_BACK_OFF};
@@ -25,9 +25,16 @@ const RECLASSIFY_SLICE: Duration = Duration::from_millis(300);
 /// Longest wait for an answer before the bot list is looked at again.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// For each stream the last archived and counted sequence: what each daemon may forget. `None` while
-/// the archive is being compared with the counts.
-pub(super) type Acknowledged = watch::Receiver<Option<Arc<Cursor>>>;
+/// What each daemon may forget. `None` while the archive is being compared with the counts.
+pub(super) type Acknowledged = watch::Receiver<Option<Arc<ArchivedStreams>>>;
+
+/// The streams of the archive.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ArchivedStreams {
+    /// For each stream the last archived and counted sequence.
+    pub(super) cursor: Cursor,
+    pub(super) owners: Arc<StreamOwners>,
+}
 
 /// The blocks of one answer.
 pub(super) struct ArrivedBlocks {
@@ -52,16 +59,10 @@ pub(super) struct ClickCommitter {
     nodes: NodeRegistry,
     arriving: mpsc::Receiver<ArrivedBlocks>,
     /// `None` after a failure, until the archive is checked.
-    streams: Option<ArchivedStreams>,
-    acknowledged: watch::Sender<Option<Arc<Cursor>>>,
+    streams: Option<Arc<ArchivedStreams>>,
+    acknowledged: watch::Sender<Option<Arc<ArchivedStreams>>>,
     /// Whether the archive was found to match the counts.
     is_compared: bool,
-}
-
-/// The streams of the archive.
-struct ArchivedStreams {
-    cursor: Arc<Cursor>,
-    owners: Arc<StreamOwners>,
 }
 
 impl Worker for ClickCommitter {
@@ -124,14 +125,15 @@ impl ClickCommitter {
             self.counter.check_archive_matches().await?;
             self.is_compared = true;
         }
-        let cursor = Arc::new(self.counter.catch_up().await?);
+        let cursor = self.counter.catch_up().await?;
         let owners = Arc::new(self.counter.store().read(blocks::owners).await?);
         self.acknowledge(ArchivedStreams { cursor, owners });
         Ok(())
     }
 
     fn acknowledge(&mut self, streams: ArchivedStreams) {
-        self.acknowledged.send_replace(Some(Arc::clone(&streams.cursor)));
+        let streams = Arc::new(streams);
+        self.acknowledged.send_replace(Some(Arc::clone(&streams)));
         self.streams = Some(streams);
     }
 
@@ -155,12 +157,15 @@ impl ClickCommitter {
         // poller asks until then.
         let Some(streams) = self.streams.take() else { return Ok(()) };
         self.acknowledged.send_replace(None);
-        let ArchivedStreams { cursor, mut owners } = streams;
+        let ArchivedStreams { cursor, mut owners } = Arc::unwrap_or_clone(streams);
         let classifier = self.counter.classifier().await?;
         let watch = self.counter.address_watch().await?;
-        let known = Arc::clone(&owners);
+        let known = KnownOwners {
+            owners: Arc::clone(&owners),
+            has_several_daemons: self.nodes.has_several(),
+        };
         let append = move |archive: &Archive| {
-            let batch = Batch::after(Arc::unwrap_or_clone(cursor), classifier, archive.databases());
+            let batch = Batch::after(cursor, classifier, archive.databases());
             let mut batch = batch.with_owners(known).with_address_watch(watch);
             let (mut new, mut results) = (Vec::new(), Vec::with_capacity(answers.len()));
             for answer in &answers {
@@ -178,7 +183,7 @@ impl ClickCommitter {
         if !counted.owned().is_empty() {
             Arc::make_mut(&mut owners).extend(counted.owned());
         }
-        self.acknowledge(ArchivedStreams { cursor: Arc::new(counted.cursor().clone()), owners });
+        self.acknowledge(ArchivedStreams { cursor: counted.cursor().clone(), owners });
         for (poller, result) in results {
             // A poller that was stopped needs no result.
             let _ = poller.send(result);

@@ -15,7 +15,7 @@ use coupon_shared::node_identity::NodeIdentity;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::BlockRefusal;
-use super::committer::{Acknowledged, ArrivedBlocks, CommittedAnswer};
+use super::committer::{Acknowledged, ArchivedStreams, ArrivedBlocks, CommittedAnswer};
 use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, SHORTEST_BACK_OFF, now_ms};
 use crate::daemon_client::{DaemonError, FeedAnswer, Identified};
 use crate::nodes::{Daemon, NodeRegistry};
@@ -89,10 +89,10 @@ impl ClickPoller {
 
     /// Asks once for clicks behind the acknowledged ones.
     pub(super) async fn poll_daemon(&mut self) -> Result<PolledAnswer, ClickIngestError> {
-        let cursor = self.acknowledged.wait_for(Option::is_some).await;
-        let cursor = cursor.ok().and_then(|cursor| cursor.clone()).unwrap_or_default();
+        let archived = self.acknowledged.wait_for(Option::is_some).await;
+        let archived = archived.ok().and_then(|archived| archived.clone()).unwrap_or_default();
         let known = self.identify().await?;
-        let asked = known.cut(&cursor);
+        let asked = known.cut(&archived, self.nodes.has_several());
         let expected = known.identity.as_ref().map(|identity| identity.store);
         let (began, began_ms) = (Instant::now(), now_ms());
         let answer = self.daemon.client.feed(&asked, expected, WAIT, self.max_bytes).await?;
@@ -198,14 +198,23 @@ impl ClickPoller {
 }
 
 impl IdentifiedDaemon {
-    /// The part of the cursor that concerns the daemon: its own streams, from the oldest incarnation
-    /// that it still holds, and at most so many as it takes. Blocks of a left out stream come again
-    /// and are known here.
-    fn cut(&self, cursor: &Cursor) -> Cursor {
+    /// The part of the cursor that concerns the daemon: the streams of its data folder, from the
+    /// oldest incarnation that it still holds, and at most so many as it takes. Blocks of a left out
+    /// stream come again. A stream of another folder would acknowledge clicks to this daemon that
+    /// it numbers alike and that nobody has archived.
+    fn cut(&self, archived: &ArchivedStreams, has_several_daemons: bool) -> Cursor {
         let mut own = match &self.identity {
-            Some(identity) => cursor.of_nodes(identity.nodes(), self.oldest_incarnation),
+            Some(identity) => {
+                let mut own = archived.cursor.of_nodes(identity.nodes(), self.oldest_incarnation);
+                own.retain(|stream| match archived.owners.get(stream) {
+                    Some(owner) => *owner == identity.store,
+                    // Archived before folders were told apart.
+                    None => !has_several_daemons || stream.node == identity.node,
+                });
+                own
+            }
             None => {
-                let mut all = cursor.clone();
+                let mut all = archived.cursor.clone();
                 all.remove_incarnations_before(self.oldest_incarnation);
                 all
             }

@@ -769,11 +769,85 @@ async fn two_daemons_with_one_node_id_and_one_second_of_start_lose_no_click() {
     let acknowledged = |daemon: &FakeDaemon| daemon.hands.lock().unwrap().cursor.last(&STREAM);
     assert_eq!([acknowledged(&a), acknowledged(&b)], [3, 0], "the clicks of `b` stay there");
 
-    // With another node id all clicks come that can be told apart from then on.
+    // With another node id all clicks come that can be told apart from then on. The others are
+    // neither counted nor acknowledged, also while they are shorter than those of `a`.
     b.state(1, 2);
-    b.hands.lock().unwrap().blocks = vec![block(of_node(1), 1, &clicks(4))];
-    admin.intake.pull().await.unwrap();
+    let former = |stamp: &mut NodeStamp| stamp.identity.former_nodes = vec![0];
+    b.hands.lock().unwrap().stamp.as_mut().map(former);
+    b.hands.lock().unwrap().blocks =
+        vec![block(STREAM, 1, &clicks(2)), block(of_node(1), 1, &clicks(4))];
+    b.hands.lock().unwrap().repeats = true;
+    for _ in 0..2 {
+        let refused = admin.intake.pull().await.unwrap_err().to_string();
+        assert!(refused.contains("cannot be counted"), "{refused}");
+    }
     assert_eq!(admin.gross().await, 7);
+    assert_eq!(acknowledged(&b), 0);
+    assert_eq!(b.hands.lock().unwrap().cursor.last(&of_node(1)), 4);
+    assert_eq!(admin.intake.nodes.statuses()[1].refused_blocks, 1);
+}
+
+#[tokio::test]
+async fn streams_of_before_the_folders_were_known_are_an_only_daemons() {
+    let daemon = FakeDaemon::start();
+    let mut admin = Admin::new(&daemon);
+    // A daemon that is too old to state its folder.
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    admin.intake.pull().await.unwrap();
+    daemon.state(1, 1);
+    let former = |stamp: &mut NodeStamp| stamp.identity.former_nodes = vec![0];
+    daemon.hands.lock().unwrap().stamp.as_mut().map(former);
+    let mut admin = admin.restarted(&daemon);
+    admin.intake.pull().await.unwrap();
+    assert_eq!(daemon.hands.lock().unwrap().cursor.last(&STREAM), 3);
+    let owners = admin.store().read(crate::store::blocks::owners).await.unwrap();
+    assert_eq!(owners.get(&STREAM), Some(&StoreId([1; 16])));
+}
+
+#[tokio::test]
+async fn of_several_daemons_a_renumbered_one_gets_no_stream_of_unknown_folder() {
+    let ([a, b], dir, intake) = pair().await;
+    let mut admin = Admin { dir, intake };
+    admin
+        .sql(
+            "INSERT INTO click_stream (node, incarnation, thread, last_sequence, missing)
+             VALUES (0, 1, 0, 5, 0)",
+        )
+        .await;
+    let unknown = StreamId { node: 0, incarnation: 1, thread: 0 };
+    a.state(2, 1);
+    b.state(1, 2);
+    let former = |stamp: &mut NodeStamp| stamp.identity.former_nodes = vec![0];
+    b.hands.lock().unwrap().stamp.as_mut().map(former);
+    b.put(block(unknown, 1, &clicks(2)));
+    let refused = admin.intake.pull().await.unwrap_err().to_string();
+    assert!(refused.contains("daemon_socket"), "{refused}");
+    assert_eq!(b.hands.lock().unwrap().cursor.last(&unknown), 0);
+    assert_eq!(admin.gross().await, 0);
+}
+
+#[tokio::test]
+async fn clicks_of_a_refused_daemon_hold_up_the_time_of_their_node() {
+    let ([a, b], dir, intake) = pair().await;
+    let mut admin = Admin { dir, intake };
+    const HOUR_MS: u64 = 3_600_000;
+    let passed = |admin: &Admin| admin.intake.nodes.passed_times().for_node(0, u64::MAX);
+    for at_ms in [HOUR_MS, HOUR_MS + 5_000] {
+        a.state_at(0, 1, at_ms);
+        b.state_at(0, 2, at_ms);
+        admin.intake.pull().await.unwrap_err();
+    }
+    let before = passed(&admin);
+    a.state_at(0, 1, HOUR_MS + 20_000);
+    admin.intake.pull().await.unwrap_err();
+    assert_eq!(passed(&admin), before, "the click of a sale may wait at `b`");
+    b.state_at(1, 2, HOUR_MS + 20_000);
+    for at_ms in [HOUR_MS + 25_000, HOUR_MS + 30_000] {
+        a.state_at(0, 1, at_ms);
+        b.state_at(1, 2, at_ms);
+        admin.intake.pull().await.unwrap();
+    }
+    assert_eq!(passed(&admin), HOUR_MS + 28_000);
 }
 
 #[tokio::test]

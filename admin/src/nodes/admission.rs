@@ -13,8 +13,10 @@ pub enum NodeConflict {
     )]
     TooOld { daemon: String },
     #[error(
-        "coupond `{daemon}` has the data folder of coupond `{other}`: give each coupond a data_dir \
-         and a control socket of its own"
+        "coupond `{daemon}` has the data folder of coupond `{other}`, or a copy of it: give each \
+         coupond a control socket of its own and a data_dir of its own that was not copied. A folder \
+         that moved from `{other}` to `{daemon}` is taken once `{other}` answers with another folder \
+         or is out of [[daemons]]"
     )]
     SameFolder { daemon: String, other: String },
     #[error(
@@ -67,10 +69,16 @@ impl Question<'_> {
         Ok(replaced.cloned())
     }
 
-    /// Checks that no other running daemon has the data folder.
+    /// Checks that the data folder is no other configured daemon's: a copy of it numbers other
+    /// clicks alike, also while the original is down.
     fn check_folder(&self, identity: &NodeIdentity) -> Result<(), NodeConflict> {
-        let has_folder = |answer: &&LastAnswer<'_>| {
-            answer.is_alive && answer.identity.is_some_and(|other| other.store == identity.store)
+        let owners = self.rows.iter().filter(|row| row.store == identity.store);
+        let owners: Vec<&str> = owners.map(|row| row.name.as_str()).collect();
+        let is_owner = |name: &str| owners.contains(&name) && !owners.contains(&&*self.name());
+        let has_folder = |answer: &&LastAnswer<'_>| match answer.identity {
+            Some(other) if answer.is_alive => other.store == identity.store,
+            Some(other) => other.store == identity.store && is_owner(answer.name),
+            None => is_owner(answer.name),
         };
         match self.others().find(has_folder) {
             None => Ok(()),

@@ -145,3 +145,33 @@ async fn a_known_node_is_awaited_until_its_daemon_has_passed_the_time() {
     assert_eq!(network.registry.daemon_of(1).map(|daemon| daemon.index), Some(1));
     assert!(network.registry.daemon_of(0).is_none(), "not heard since the start");
 }
+
+#[tokio::test]
+async fn a_copy_of_a_data_folder_is_refused_also_while_the_original_is_down() {
+    let network = Network::new(&["a", "b"]);
+    network.answer("a", 0, 1).await.unwrap();
+    network.answer("b", 1, 1).await.unwrap_err();
+    std::thread::sleep(SILENT_AFTER);
+    let refused = network.answer("b", 1, 1).await.unwrap_err();
+    assert!(matches!(refused, SameFolder { .. }), "{refused}");
+    let network = network.restarted(&["a", "b"]);
+    let refused = network.answer("b", 1, 1).await.unwrap_err();
+    assert!(refused.to_string().contains("a copy of it"), "{refused}");
+    assert_eq!(network.rows().await, [row(0, "a", 1)]);
+    // The folder is taken once it moved, or its first daemon is gone.
+    let network = network.restarted(&["b", "c"]);
+    network.answer("b", 0, 1).await.unwrap();
+    assert_eq!(network.rows().await, [row(0, "b", 1)]);
+}
+
+#[tokio::test]
+async fn swapped_sockets_are_taken_once_both_daemons_have_answered() {
+    let network = Network::new(&["a", "b"]);
+    network.answer("a", 0, 1).await.unwrap();
+    network.answer("b", 1, 2).await.unwrap();
+    let network = network.restarted(&["a", "b"]);
+    network.answer("a", 1, 2).await.unwrap_err();
+    network.answer("b", 0, 1).await.unwrap();
+    network.answer("a", 1, 2).await.unwrap();
+    assert_eq!(network.rows().await, [row(0, "b", 1), row(1, "a", 2)]);
+}

@@ -408,6 +408,8 @@ mod tests {
                 "adv9",
                 "adv10",
                 "page_referer",
+                "network_offer_url_id",
+                "offer_url",
             ]
         );
         assert_eq!(
@@ -452,6 +454,8 @@ mod tests {
                 "adv8",
                 "adv9",
                 "adv10",
+                "network_offer_url_id",
+                "offer_url",
             ]
         );
         let others = ["network_affiliate_id", "affiliate", "network_advertiser_id", "advertiser"];

@@ -141,6 +141,17 @@ pub fn set_owner(tx: &WriteTx<'_>, stream: StreamId, store: StoreId) -> Result<(
     Ok(())
 }
 
+/// Gives a data folder the streams of its nodes that have none.
+pub fn claim_streams(tx: &WriteTx<'_>, nodes: &[u16], store: StoreId) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO click_stream_owner (node, incarnation, thread, store_id)
+         SELECT node, incarnation, thread, ?2 FROM click_stream WHERE node = ?1";
+    let mut statement = tx.prepare_cached(sql)?;
+    for node in nodes {
+        statement.execute((node, store.0))?;
+    }
+    Ok(())
+}
+
 /// Number of missing sequences of all streams.
 pub fn missing(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce(sum(missing), 0) FROM click_stream";

@@ -155,6 +155,7 @@ fn of_two_daemons_with_one_node_id_the_second_keeps_its_clicks_until_it_has_anot
     let second = network.free_address();
     let a = start_daemon(&network, "a", network.visitors, "0");
     network.create_winter25();
+    wait_for("the first", || status(&network)["daemons"][0]["node_id"].as_u64());
     // In another second: runs of one second number their clicks alike and stay refused.
     std::thread::sleep(Duration::from_millis(1_100));
     let mut b = start_daemon(&network, "b", second, "0");
@@ -184,4 +185,50 @@ fn of_two_daemons_with_one_node_id_the_second_keeps_its_clicks_until_it_has_anot
     wait_for("its new click", || (network.gross_clicks() == answered + 1).then_some(()));
     assert_eq!(status(&network)["daemons"][1]["conflict"], Value::Null);
     assert_eq!(status(&network)["intake"]["missing"], 0);
+}
+
+/// Two fresh daemons whose runs have one number: their clicks are numbered alike.
+#[test]
+fn clicks_that_are_numbered_as_those_of_another_daemon_are_neither_counted_nor_freed() {
+    let network = Network::new();
+    let _admin = start_admin(&network, &["a", "b"], network.free_address());
+    let second = network.free_address();
+    for name in ["a", "b"] {
+        let folder = network.path(&format!("daemon-{name}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("incarnation"), "1900000000\n").unwrap();
+    }
+    let a = start_daemon(&network, "a", network.visitors, "0");
+    wait_for("the first", || status(&network)["daemons"][0]["node_id"].as_u64());
+    network.create_winter25();
+    let mut b = start_daemon(&network, "b", second, "0");
+    let runs = [&a, &b].map(|daemon| daemon.health(&network)["incarnation"].clone());
+    assert_eq!(runs[0], runs[1]);
+    wait_for("the conflict", || {
+        status(&network)["daemons"][1]["conflict"].as_str().map(str::to_owned)
+    });
+    wait_for("the second to redirect", || (b.visit("/winter25").status == 302).then_some(()));
+    (0..9).for_each(|_| drop(b.click()));
+    (0..30).for_each(|_| drop(a.click()));
+    wait_for("the clicks of the first", || (network.gross_clicks() == 30).then_some(()));
+    let waiting = |daemon: &Daemon| {
+        daemon.health(&network)["wal"]["blocks_not_at_the_admin"].as_u64().unwrap()
+    };
+    wait_for("the clicks of the second to be durable", || {
+        (b.health(&network)["clicks"]["durable"].as_u64()? >= 10).then_some(())
+    });
+    let at_first = waiting(&b);
+    assert!(at_first > 0);
+    b.program.stop();
+    let b = start_daemon(&network, "b", second, "1");
+    b.click();
+    wait_for("its new click", || (network.gross_clicks() == 31).then_some(()));
+    let refused = wait_for("the refusal", || {
+        let daemon = status(&network)["daemons"][1].clone();
+        (daemon["refused_blocks"].as_u64()? > 0).then_some(daemon)
+    });
+    let error = refused["click_error"].as_str().unwrap();
+    assert!(error.contains("cannot be counted") && error.contains("data_dir"), "{error}");
+    assert!(waiting(&b) >= at_first, "the clicks of the second stay in its log");
+    assert_eq!(network.gross_clicks(), 31);
 }
