@@ -115,8 +115,9 @@ pub struct ClickIngestStatus {
 impl ClickIngestStatus {
     /// Takes over the state of the daemons.
     fn show_daemons(&mut self, nodes: &NodeRegistry) {
-        let pulls = nodes.statuses().into_iter().map(|status| status.last_click_pull);
-        self.last_pull = pulls.min().flatten();
+        // A refused daemon is not asked; the status shows its conflict.
+        let admitted = nodes.statuses().into_iter().filter(|status| status.conflict.is_none());
+        self.last_pull = admitted.map(|status| status.last_click_pull).min().flatten();
         self.passed_unix_ms = nodes.all_passed_ms();
         self.passed = nodes.passed_times();
         let failures = || nodes.join_failures(|status| status.click_error.as_ref());

@@ -26,7 +26,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use crate::daemon_client::DaemonClient;
 use crate::store::nodes::{self, NodeRow};
-use crate::store::{Store, StoreError, WriteTx, blocks};
+use crate::store::{ReadTx, Store, StoreError, WriteTx, blocks};
 use admission::{LastAnswer, Question};
 
 pub use admission::NodeConflict;
@@ -88,10 +88,6 @@ pub struct NodeRegistry {
 struct SeenDaemons {
     started: Instant,
     daemons: Vec<SeenDaemon>,
-    /// The configured daemon of each node in the store.
-    daemon_names: BTreeMap<u16, String>,
-    /// Whether every daemon has stated its node.
-    are_all_known: bool,
     passed: Arc<PassedTimes>,
 }
 
@@ -99,6 +95,8 @@ struct SeenDaemons {
 struct SeenDaemon {
     /// As of the last answer, also of a refused daemon.
     stamp: Option<NodeStamp>,
+    /// Every node that the daemon ever stated, also while it was refused.
+    nodes: BTreeSet<u16>,
     answered: Option<Instant>,
     is_admitted: bool,
     /// Whether the last level was not loaded in time.
@@ -140,8 +138,6 @@ impl NodeRegistry {
         let seen = SeenDaemons {
             started: Instant::now(),
             daemons: daemons.iter().map(status).collect(),
-            daemon_names: BTreeMap::new(),
-            are_all_known: false,
             passed: Arc::default(),
         };
         NodeRegistry { store, daemons, rows: Arc::default(), seen: Arc::new(Mutex::new(seen)) }
@@ -198,16 +194,57 @@ impl NodeRegistry {
         self.note_answer(daemon);
         let mut rows = self.rows.lock().await;
         if rows.is_none() {
-            *rows = Some(self.store.read(nodes::all).await?);
+            *rows = Some(self.load().await?);
         }
         let rows = rows.get_or_insert_default();
+        self.note_nodes(daemon, stamp).await?;
         let admission = self.judge(rows, daemon, stamp);
         self.show_admission(daemon, stamp, admission.as_ref().err());
         let replaced = admission?;
         let Some(stamp) = stamp else { return Ok(None) };
         self.save(rows, daemon, stamp, replaced.as_ref()).await?;
-        self.seen().refresh_nodes(rows, &self.daemons);
         Ok(Some(stamp.identity.clone()))
+    }
+
+    /// Reads the nodes of the store, and which of them each daemon ever stated.
+    async fn load(&self) -> Result<Vec<NodeRow>, StoreError> {
+        let read = |connection: &ReadTx<'_>| {
+            Ok::<_, StoreError>((nodes::all(connection)?, nodes::stated(connection)?))
+        };
+        let (rows, stated) = self.store.read(read).await?;
+        let owned = rows.iter().map(|row| (row.name.clone(), row.id));
+        let known: Vec<(String, u16)> = stated.into_iter().chain(owned).collect();
+        let mut seen = self.seen();
+        for (daemon, seen) in self.daemons.iter().zip(&mut seen.daemons) {
+            let own = known.iter().filter(|(name, _)| **name == *daemon.name);
+            seen.nodes.extend(own.map(|(_, node)| *node));
+        }
+        seen.refresh_passed();
+        Ok(rows)
+    }
+
+    /// Remembers what a daemon states, before anything is decided by it: a restart must not forget
+    /// that a refused daemon holds clicks of a node.
+    async fn note_nodes(
+        &self,
+        daemon: &Daemon,
+        stamp: Option<&NodeStamp>,
+    ) -> Result<(), StoreError> {
+        let Some(stamp) = stamp else { return Ok(()) };
+        let known = self.seen().daemons.get(daemon.index).map(|seen| seen.nodes.clone());
+        let known = known.unwrap_or_default();
+        let new: Vec<u16> = stamp.identity.nodes().filter(|node| !known.contains(node)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let (name, written) = (daemon.name.to_string(), new.clone());
+        self.store.write(move |tx| nodes::note_stated(tx, &name, &written)).await?;
+        let mut seen = self.seen();
+        if let Some(seen) = seen.daemons.get_mut(daemon.index) {
+            seen.nodes.extend(new);
+        }
+        seen.refresh_passed();
+        Ok(())
     }
 
     /// Returns the node's row if the answer is used and the node had another data folder.
@@ -306,22 +343,13 @@ impl NodeRegistry {
     /// never will.
     pub(crate) fn set_passed(&self, daemon: &Daemon, passed_ms: u64) {
         let mut seen = self.seen();
-        let contested = seen.nodes_of_refused();
-        let SeenDaemons { daemons, daemon_names, are_all_known, passed, .. } = &mut *seen;
-        let Some(of_daemon) = daemons.get_mut(daemon.index) else { return };
+        let Some(of_daemon) = seen.daemons.get_mut(daemon.index) else { return };
         let status = &mut of_daemon.status;
         status.passed_unix_ms = status.passed_unix_ms.max(passed_ms);
-        let passed = Arc::make_mut(passed);
-        let Some(stamp) = &of_daemon.stamp else {
-            *are_all_known = false;
-            return passed.advance_all(status.passed_unix_ms);
-        };
-        // A former node may be another daemon's by now, and clicks of a refused daemon wait there.
-        let is_own = |node: &u16| {
-            daemon_names.get(node).is_none_or(|name| **name == *daemon.name)
-                && !contested.contains(node)
-        };
-        passed.advance(stamp.identity.nodes().filter(is_own), passed_ms);
+        match of_daemon.stamp {
+            Some(_) => seen.refresh_passed(),
+            None => seen.passed = Arc::new(PassedTimes::of_older_daemon(status.passed_unix_ms)),
+        }
     }
 
     /// Up to which time the clicks of each node have arrived.
@@ -390,24 +418,20 @@ impl SeenDaemon {
 }
 
 impl SeenDaemons {
-    /// The nodes under which refused daemons have clicks that wait there.
-    fn nodes_of_refused(&self) -> BTreeSet<u16> {
-        let refused = self.daemons.iter().filter(|seen| seen.status.conflict.is_some());
-        let identities = refused.filter_map(|seen| Some(&seen.stamp.as_ref()?.identity));
-        identities.flat_map(NodeIdentity::nodes).collect()
-    }
-
-    /// Awaits the clicks of each node of a configured daemon, also before its first answer.
-    fn refresh_nodes(&mut self, rows: &[NodeRow], daemons: &[Daemon]) {
-        let is_configured = |row: &&NodeRow| daemons.iter().any(|daemon| *daemon.name == *row.name);
-        let named = rows.iter().filter(is_configured).map(|row| (row.id, row.name.clone()));
-        let names: BTreeMap<u16, String> = named.collect();
-        let are_all_known =
-            self.daemons.iter().all(|seen| seen.is_admitted && seen.stamp.is_some());
-        if self.daemon_names != names || self.are_all_known != are_all_known {
-            Arc::make_mut(&mut self.passed).await_nodes(names.keys().copied(), are_all_known);
-            (self.daemon_names, self.are_all_known) = (names, are_all_known);
+    /// A node has passed the time that every daemon has passed which ever stated the node: a
+    /// refused daemon, or one that has another node id by now, may still hold clicks of it.
+    fn refresh_passed(&mut self) {
+        let stated = |seen: &SeenDaemon| !seen.nodes.is_empty();
+        let are_all_known = self.daemons.iter().all(stated);
+        let mut by_node = BTreeMap::new();
+        for seen in &self.daemons {
+            let passed_ms = if are_all_known { seen.status.passed_unix_ms } else { 0 };
+            for node in &seen.nodes {
+                let least = by_node.entry(*node).or_insert(passed_ms);
+                *least = passed_ms.min(*least);
+            }
         }
+        self.passed = Arc::new(PassedTimes::of_nodes(by_node, are_all_known));
     }
 }
 

@@ -34,6 +34,17 @@ pub(super) struct KnownOwners {
     pub(super) has_several_daemons: bool,
 }
 
+/// Whether nobody knows if a daemon's data folder gave the archived clicks of a stream without an
+/// owner. Of several daemons the one that has the node now goes on with it.
+pub(super) fn is_of_unknown_folder(
+    cursor: &Cursor,
+    stream: StreamId,
+    origin: &NodeIdentity,
+    has_several_daemons: bool,
+) -> bool {
+    has_several_daemons && stream.node != origin.node && cursor.last(&stream) > 0
+}
+
 /// Why a block is neither archived nor acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlockRefusal {
@@ -109,8 +120,6 @@ impl BlockRefusal {
 pub(super) struct Batch {
     cursor: Cursor,
     known: KnownOwners,
-    /// Streams whose data folder is new.
-    owned: StreamOwners,
     classifier: Classifier,
     rows: Vec<BlockRow>,
     rollups: Rollups,
@@ -135,7 +144,6 @@ impl Batch {
         Batch {
             cursor,
             known: KnownOwners::default(),
-            owned: StreamOwners::new(),
             kept: RetainedRange::default(),
             addresses: AddressWatch::default(),
             classifier,
@@ -187,7 +195,6 @@ impl Batch {
             };
             match (added, block) {
                 (Ok(()), Ok(block)) => {
-                    self.note_owner(block.stream(), origin);
                     new.push(block.as_bytes());
                 }
                 (added, block) => {
@@ -211,29 +218,18 @@ impl Batch {
             let answered = origin.node;
             return Err(BlockRefusal::ForeignNode { stream, last_sequence, answered });
         }
-        match self.owner(stream) {
+        match self.known.owners.get(&stream).copied() {
             Some(owner) if owner != origin.store => {
                 Err(BlockRefusal::ForeignFolder { stream, last_sequence, owner })
             }
-            None if self.known.has_several_daemons
-                && stream.node != origin.node
-                && self.cursor.last(&stream) > 0 =>
-            {
-                Err(BlockRefusal::UnknownFolder { stream, last_sequence })
+            Some(_) => Ok(()),
+            None => {
+                let has_several = self.known.has_several_daemons;
+                match is_of_unknown_folder(&self.cursor, stream, origin, has_several) {
+                    true => Err(BlockRefusal::UnknownFolder { stream, last_sequence }),
+                    false => Ok(()),
+                }
             }
-            _ => Ok(()),
-        }
-    }
-
-    fn owner(&self, stream: StreamId) -> Option<StoreId> {
-        self.owned.get(&stream).or_else(|| self.known.owners.get(&stream)).copied()
-    }
-
-    fn note_owner(&mut self, stream: StreamId, origin: Option<&NodeIdentity>) {
-        if let Some(origin) = origin
-            && self.owner(stream).is_none()
-        {
-            self.owned.insert(stream, origin.store);
         }
     }
 
@@ -286,7 +282,6 @@ impl Batch {
         let Batch {
             cursor,
             known: _,
-            owned,
             classifier,
             rows,
             rollups,
@@ -301,7 +296,6 @@ impl Batch {
         let terms_through = classifier.last_terms_id();
         let counted = CountedBatch {
             cursor,
-            owned,
             rows,
             rollups,
             moved,
@@ -327,7 +321,6 @@ impl Batch {
 /// Counts of a batch for the store.
 pub(super) struct CountedBatch {
     cursor: Cursor,
-    owned: StreamOwners,
     rows: Vec<BlockRow>,
     rollups: Rollups,
     moved: BTreeMap<StreamId, u64>,
@@ -349,9 +342,6 @@ impl CountedBatch {
         for (stream, missing) in &self.moved {
             blocks::advance(tx, *stream, self.cursor.last(stream), *missing)?;
         }
-        for (stream, store) in &self.owned {
-            blocks::set_owner(tx, *stream, *store)?;
-        }
         Ok(())
     }
 
@@ -361,11 +351,6 @@ impl CountedBatch {
 
     pub(super) fn cursor(&self) -> &Cursor {
         &self.cursor
-    }
-
-    /// Streams whose data folder is new.
-    pub(super) fn owned(&self) -> &StreamOwners {
-        &self.owned
     }
 
     pub(super) fn clicks(&self) -> u64 {

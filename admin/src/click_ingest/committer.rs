@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coupon_shared::feed::Cursor;
+use coupon_shared::feed::{self, Cursor};
 use coupon_shared::node_identity::NodeIdentity;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::batch::{Batch, BlockRefusal, KnownOwners, StreamOwners};
+use super::batch::{Batch, BlockRefusal, KnownOwners, StreamOwners, is_of_unknown_folder};
 use super::click_counter::ClickCounter;
 use super::reclassify::Reclassifier;
 use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, SHORTEST_BACK_OFF};
 use crate::archive::Archive;
 use crate::nodes::NodeRegistry;
-use crate::store::blocks;
+use crate::store::{WriteTx, blocks};
 use crate::worker::{RetryDelays, Worker};
 
 /// Time slice for classifying the archive again, between two commits.
@@ -148,6 +148,26 @@ impl ClickCommitter {
         Ok(false)
     }
 
+    /// Records the data folder of each stream that has none, before the archive holds its clicks: a
+    /// crash must not leave archived clicks of which nobody knows the folder.
+    async fn assign_owners(
+        &self,
+        mut streams: Arc<ArchivedStreams>,
+        answers: &[ArrivedBlocks],
+    ) -> Result<Arc<ArchivedStreams>, ClickIngestError> {
+        let new = new_owners(&streams, answers, self.nodes.has_several());
+        if new.is_empty() {
+            return Ok(streams);
+        }
+        let written = new.clone();
+        let write = move |tx: &WriteTx<'_>| {
+            written.iter().try_for_each(|(stream, store)| blocks::set_owner(tx, *stream, *store))
+        };
+        self.counter.store().write(write).await?;
+        Arc::make_mut(&mut Arc::make_mut(&mut streams).owners).extend(new);
+        Ok(streams)
+    }
+
     /// Archives and counts the new blocks of answers, and tells the pollers.
     pub(super) async fn take_in(
         &mut self,
@@ -156,8 +176,9 @@ impl ClickCommitter {
         // Only success restores the cursor: after a failure the archive's content is unknown. No
         // poller asks until then.
         let Some(streams) = self.streams.take() else { return Ok(()) };
+        let streams = self.assign_owners(streams, &answers).await?;
         self.acknowledged.send_replace(None);
-        let ArchivedStreams { cursor, mut owners } = Arc::unwrap_or_clone(streams);
+        let ArchivedStreams { cursor, owners } = Arc::unwrap_or_clone(streams);
         let classifier = self.counter.classifier().await?;
         let watch = self.counter.address_watch().await?;
         let known = KnownOwners {
@@ -180,9 +201,6 @@ impl ClickCommitter {
         };
         let (batch, results) = self.counter.archive().on_disk(append).await?;
         let counted = self.counter.commit(batch).await?;
-        if !counted.owned().is_empty() {
-            Arc::make_mut(&mut owners).extend(counted.owned());
-        }
         self.acknowledge(ArchivedStreams { cursor: counted.cursor().clone(), owners });
         for (poller, result) in results {
             // A poller that was stopped needs no result.
@@ -190,4 +208,26 @@ impl ClickCommitter {
         }
         Ok(())
     }
+}
+
+/// The folders of streams that have none yet; the first of several answers decides.
+fn new_owners(
+    streams: &ArchivedStreams,
+    answers: &[ArrivedBlocks],
+    has_several_daemons: bool,
+) -> StreamOwners {
+    let mut new = StreamOwners::new();
+    for answer in answers {
+        let Some(origin) = &answer.origin else { continue };
+        for block in feed::blocks(&answer.blocks).flatten() {
+            let stream = block.stream();
+            let is_owned = streams.owners.contains_key(&stream) || new.contains_key(&stream);
+            let is_own = origin.has_run_as(stream.node)
+                && !is_of_unknown_folder(&streams.cursor, stream, origin, has_several_daemons);
+            if is_own && !is_owned {
+                new.insert(stream, origin.store);
+            }
+        }
+    }
+    new
 }

@@ -61,8 +61,9 @@ pub struct PostbackStatus {
 impl PostbackStatus {
     /// Takes over the state of the daemons.
     pub(super) fn show_daemons(&mut self, nodes: &NodeRegistry) {
-        let pulls = nodes.statuses().into_iter().map(|status| status.last_postback_pull);
-        self.last_pull = pulls.min().flatten();
+        // A refused daemon is not asked; the status shows its conflict.
+        let admitted = nodes.statuses().into_iter().filter(|status| status.conflict.is_none());
+        self.last_pull = admitted.map(|status| status.last_postback_pull).min().flatten();
         self.last_error = nodes.join_failures(|status| status.postback_error.as_ref());
     }
 }

@@ -175,3 +175,32 @@ async fn swapped_sockets_are_taken_once_both_daemons_have_answered() {
     network.answer("a", 1, 2).await.unwrap();
     assert_eq!(network.rows().await, [row(0, "b", 1), row(1, "a", 2)]);
 }
+
+#[tokio::test]
+async fn a_node_passes_a_time_once_every_daemon_that_ever_stated_it_has() {
+    let network = Network::new(&["a", "b"]);
+    network.answer("a", 0, 1).await.unwrap();
+    let passed = |network: &Network| network.registry.passed_times().for_node(0, 5_000);
+    let pass = |network: &Network, index: usize, at_ms: u64| {
+        network.registry.set_passed(&network.registry.daemons()[index], at_ms);
+    };
+    pass(&network, 0, 800);
+    assert_eq!(passed(&network), 0, "the other may have clicks of the node");
+    // A refused daemon holds clicks of the node, and its sales come to both.
+    network.answer("b", 0, 2).await.unwrap_err();
+    pass(&network, 0, 900);
+    assert_eq!(passed(&network), 0);
+    // Also while it is down and the admin is restarted.
+    let network = network.restarted(&["a", "b"]);
+    network.answer("a", 0, 1).await.unwrap();
+    pass(&network, 0, 1_000);
+    assert_eq!(passed(&network), 0);
+    // With another node id it gives the clicks that waited first.
+    network.answer("b", 1, 2).await.unwrap();
+    pass(&network, 0, 1_100);
+    assert_eq!(passed(&network), 0);
+    pass(&network, 1, 1_050);
+    assert_eq!(passed(&network), 1_050);
+    pass(&network, 1, 1_200);
+    assert_eq!(passed(&network), 1_100);
+}

@@ -24,6 +24,23 @@ pub fn all(connection: &ReadTx<'_>) -> Result<Vec<NodeRow>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Names of daemons, with each node that they ever stated.
+pub fn stated(connection: &ReadTx<'_>) -> Result<Vec<(String, u16)>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT name, node FROM daemon_node")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Remembers nodes that a daemon states.
+pub fn note_stated(tx: &WriteTx<'_>, name: &str, nodes: &[u16]) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO daemon_node (name, node) VALUES (?1, ?2)";
+    let mut statement = tx.prepare_cached(sql)?;
+    for node in nodes {
+        statement.execute((name, node))?;
+    }
+    Ok(())
+}
+
 /// Adds a node, or changes its daemon or data folder, and marks it as seen now.
 pub fn save(tx: &WriteTx<'_>, node: &NodeRow) -> Result<(), StoreError> {
     let sql = "INSERT INTO node (id, name, store_id, first_seen, last_seen)

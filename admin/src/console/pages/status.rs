@@ -40,6 +40,12 @@ struct Status {
     certificates: Certificates,
     geo: Vec<GeoDatabase>,
     advertisers_without_proof: WithoutProof,
+    daemons: Vec<Daemon>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Daemon {
+    conflict: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -220,6 +226,12 @@ impl Status {
             let sentence = "coupond has not answered for a minute, so no clicks arrive here.";
             problems
                 .push(Problem::bad(sentence, "Check that coupond runs: systemctl status coupond"));
+        }
+        for conflict in self.daemons.iter().filter_map(|daemon| daemon.conflict.clone()) {
+            problems.push(Problem::bad(
+                format!("Clicks and postbacks of a coupond are refused: {conflict}."),
+                "They stay at that coupond until this is mended.",
+            ));
         }
         let closed = publication.offers_closed_for_old_daemon;
         if closed > 0 {
@@ -465,6 +477,7 @@ mod tests {
             "certificates": {"wanted": 0, "issued": 0, "problems": [], "last_error": null},
             "geo": [geo_database(json!(null), json!(null))],
             "advertisers_without_proof": {"count": 0, "advertisers": []},
+            "daemons": [{"conflict": null}],
         })
     }
 
@@ -492,6 +505,7 @@ mod tests {
             ("/intake/last_pull", json!(900), "bad"),
             ("/intake/last_pull", json!(null), "bad"),
             ("/intake/last_error", json!("x"), "bad"),
+            ("/daemons/0/conflict", json!("x"), "bad"),
             ("/intake/missing", json!(1), "warning"),
             ("/postbacks/last_error", json!("x"), "bad"),
             ("/postbacks/missing", json!(1), "warning"),

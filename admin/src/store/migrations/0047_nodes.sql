@@ -10,6 +10,13 @@ CREATE TABLE node (
     last_seen  INTEGER NOT NULL
 ) STRICT;
 
+-- Every node that a configured daemon ever stated, also a refused one: its clicks may still wait there.
+CREATE TABLE daemon_node (
+    name TEXT    NOT NULL,
+    node INTEGER NOT NULL,
+    PRIMARY KEY (name, node)
+) STRICT, WITHOUT ROWID;
+
 -- The data folder that each stream of clicks was first archived from. Counting again keeps it.
 CREATE TABLE click_stream_owner (
     node        INTEGER NOT NULL,
