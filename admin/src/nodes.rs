@@ -230,15 +230,26 @@ impl NodeRegistry {
         daemon: &Daemon,
         stamp: Option<&NodeStamp>,
     ) -> Result<(), StoreError> {
-        let Some(stamp) = stamp else { return Ok(()) };
+        match stamp {
+            Some(stamp) => self.note_held(daemon, stamp.identity.nodes()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers nodes of which a daemon holds clicks or sales, though it may not state them.
+    pub(crate) async fn note_held(
+        &self,
+        daemon: &Daemon,
+        nodes: impl Iterator<Item = u16>,
+    ) -> Result<(), StoreError> {
         let known = self.seen().daemons.get(daemon.index).map(|seen| seen.nodes.clone());
         let known = known.unwrap_or_default();
-        let new: Vec<u16> = stamp.identity.nodes().filter(|node| !known.contains(node)).collect();
+        let new: BTreeSet<u16> = nodes.filter(|node| !known.contains(node)).collect();
         if new.is_empty() {
             return Ok(());
         }
         let (name, written) = (daemon.name.to_string(), new.clone());
-        self.store.write(move |tx| nodes::note_stated(tx, &name, &written)).await?;
+        self.store.write(move |tx| nodes::note_stated(tx, &name, written)).await?;
         let mut seen = self.seen();
         if let Some(seen) = seen.daemons.get_mut(daemon.index) {
             seen.nodes.extend(new);

@@ -54,8 +54,9 @@ pub enum BlockRefusal {
     /// The stream names a node that the daemon never was.
     #[error(
         "clicks of node {} were refused and stay at coupond, because node {answered} gave them: \
-         start the coupond of each data folder with a node_id of its own",
-        stream.node
+         start each coupond with a data_dir of its own. If the node_id of this one was changed with \
+         its upgrade, start it once with node_id {} again, and then with the new one",
+        stream.node, stream.node
     )]
     ForeignNode {
         /// Stream and last sequence of the block.
@@ -74,6 +75,19 @@ pub enum BlockRefusal {
         stream.node, stream.incarnation
     )]
     ForeignFolder {
+        /// Stream and last sequence of the block.
+        stream: StreamId,
+        last_sequence: u64,
+        /// The folder of the archived clicks.
+        owner: StoreId,
+    },
+    /// The daemon is too old to state its folder, and the stream was archived from a known one.
+    #[error(
+        "clicks of node {} were refused and stay at coupond, because data folder {owner} has given \
+         clicks under the same numbers, and this coupond is too old to tell its own: upgrade it",
+        stream.node
+    )]
+    UnprovenFolder {
         /// Stream and last sequence of the block.
         stream: StreamId,
         last_sequence: u64,
@@ -109,6 +123,7 @@ impl BlockRefusal {
             BlockRefusal::Unreadable(_) => None,
             BlockRefusal::ForeignNode { stream, last_sequence, .. }
             | BlockRefusal::ForeignFolder { stream, last_sequence, .. }
+            | BlockRefusal::UnprovenFolder { stream, last_sequence, .. }
             | BlockRefusal::UnknownFolder { stream, last_sequence } => {
                 Some((*stream, *last_sequence))
             }
@@ -212,13 +227,17 @@ impl Batch {
         block: &Block<'_>,
         origin: Option<&NodeIdentity>,
     ) -> Result<(), BlockRefusal> {
-        let Some(origin) = origin else { return Ok(()) };
         let (stream, last_sequence) = (block.stream(), block.last_sequence());
+        let owner = self.known.owners.get(&stream).copied();
+        let Some(origin) = origin else {
+            let refusal = |owner| BlockRefusal::UnprovenFolder { stream, last_sequence, owner };
+            return owner.map_or(Ok(()), |owner| Err(refusal(owner)));
+        };
         if !origin.has_run_as(stream.node) {
             let answered = origin.node;
             return Err(BlockRefusal::ForeignNode { stream, last_sequence, answered });
         }
-        match self.known.owners.get(&stream).copied() {
+        match owner {
             Some(owner) if owner != origin.store => {
                 Err(BlockRefusal::ForeignFolder { stream, last_sequence, owner })
             }

@@ -149,8 +149,10 @@ impl ClickPoller {
             },
         };
         self.count_refused(&result.refusals);
-        let is_foreign = |refusal: &BlockRefusal| refusal.foreign_node().is_some();
-        if let Some(now_ms) = complete_at_ms.filter(|_| result.refusals.iter().all(is_foreign)) {
+        let foreign = result.refusals.iter().filter_map(BlockRefusal::foreign_node);
+        self.nodes.note_held(&self.daemon, foreign).await?;
+        // A refused block holds clicks of earlier times, whoever made them.
+        if let Some(now_ms) = complete_at_ms.filter(|_| result.refusals.is_empty()) {
             self.advance_passed_time(now_ms);
         }
         self.show(|status| status.last_click_pull = Some((now_ms() / 1000) as i64));
@@ -216,6 +218,8 @@ impl IdentifiedDaemon {
             None => {
                 let mut all = archived.cursor.clone();
                 all.remove_incarnations_before(self.oldest_incarnation);
+                // Nobody knows whether the daemon has the folder of these.
+                all.retain(|stream| !archived.owners.contains_key(stream));
                 all
             }
         };
@@ -268,10 +272,6 @@ impl Worker for PollerWorker {
 
 impl ClickPoller {
     fn reset_after(&mut self, error: &ClickIngestError) {
-        // Clicks of another daemon's node are none of this one's.
-        if matches!(error, ClickIngestError::Refused(refusal) if refusal.foreign_node().is_some()) {
-            return;
-        }
         self.steady_since_ms = None;
         if matches!(error, ClickIngestError::Daemon(DaemonError::Refused { .. })) {
             // Another data folder may answer now.

@@ -805,6 +805,26 @@ async fn streams_of_before_the_folders_were_known_are_an_only_daemons() {
 }
 
 #[tokio::test]
+async fn a_daemon_too_old_to_state_its_folder_gets_no_stream_of_a_known_one() {
+    let daemon = FakeDaemon::start();
+    let mut admin = Admin::new(&daemon);
+    daemon.state(0, 1);
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    admin.intake.pull().await.unwrap();
+    let blocks = vec![block(STREAM, 1, &clicks(2)), block(OTHER, 1, &clicks(4))];
+    daemon.hands.lock().unwrap().stamp = None;
+    daemon.hands.lock().unwrap().repeats = true;
+    daemon.hands.lock().unwrap().blocks = blocks;
+    for _ in 0..2 {
+        let refused = admin.intake.pull().await.unwrap_err().to_string();
+        assert!(refused.contains("too old"), "{refused}");
+    }
+    let last = |stream| daemon.hands.lock().unwrap().cursor.last(&stream);
+    assert_eq!((last(STREAM), last(OTHER)), (0, 4));
+    assert_eq!(admin.gross().await, 7);
+}
+
+#[tokio::test]
 async fn of_several_daemons_a_renumbered_one_gets_no_stream_of_unknown_folder() {
     let ([a, b], dir, intake) = pair().await;
     let mut admin = Admin { dir, intake };

@@ -165,15 +165,16 @@ impl PostbackIngest {
         let answer = self.poll(request, expected).await?;
         let identity = self.nodes.admit(&self.daemon, answer.stamp.as_ref()).await?;
         self.show(|status| status.last_postback_pull = Some((now_ms() / 1000) as i64));
-        let batch = decode(&answer, identity.as_ref())?;
         let store = identity.as_ref().map(|identity| identity.store);
+        let batch = decode(&answer, store)?;
         self.identified = Some(identity);
         if !batch.is_empty() {
-            let refused = batch.refused.len() as u64;
+            let foreign = foreign_nodes(&batch, self.identified.as_ref());
+            self.nodes.note_held(&self.daemon, foreign.iter().copied()).await?;
             self.verdicts = self.processor.decide(batch).await?;
             self.processor.update_unidentified().await?;
-            if refused > 0 {
-                self.show(|status| status.refused_postbacks += refused);
+            if !foreign.is_empty() {
+                self.show(|status| status.foreign_postbacks += foreign.len() as u64);
             }
         }
         self.cursors = Some(self.processor.cursors(store).await?);
@@ -225,19 +226,26 @@ impl PostbackIngest {
     }
 }
 
-fn decode(
-    answer: &PostbackAnswer,
-    identity: Option<&NodeIdentity>,
-) -> Result<Batch, PostbackError> {
+fn decode(answer: &PostbackAnswer, store: Option<StoreId>) -> Result<Batch, PostbackError> {
     let UndecodedDelivery { spool, oldest, postbacks } =
         UndecodedDelivery::split(&answer.delivery)?;
-    let is_own = |received: &ReceivedPostback| {
-        // An unreadable message names no node.
-        let is_readable = received.fields.is_some();
-        !is_readable || identity.is_none_or(|identity| identity.has_run_as(received.row.node))
-    };
     let read = |(sequence, bytes)| ReceivedPostback::read(spool, sequence, bytes);
-    let (received, refused) = postbacks.into_iter().map(read).partition(is_own);
-    let store = identity.map(|identity| identity.store);
-    Ok(Batch { spool, store, oldest, received, refused })
+    let received = postbacks.into_iter().map(read).collect();
+    Ok(Batch { spool, store, oldest, received })
+}
+
+/// The nodes of postbacks that name a node which the daemon never stated. They are decided as the
+/// others: a coupond that changed its node id with the upgrade to this version states no former one,
+/// and the sender of each was told that it is kept. Their clicks may still be with the daemon.
+fn foreign_nodes(batch: &Batch, identified: Option<&Option<NodeIdentity>>) -> Vec<u16> {
+    let Some(identity) = identified.and_then(Option::as_ref) else { return Vec::new() };
+    let is_foreign = |received: &&ReceivedPostback| {
+        // An unreadable message names no node.
+        received.fields.is_some() && !identity.has_run_as(received.row.node)
+    };
+    let foreign = batch.received.iter().filter(is_foreign).inspect(|received| {
+        let (id, node) = (received.row.id, received.row.node);
+        tracing::warn!(%id, node, "a postback names a node that its coupond never had");
+    });
+    foreign.map(|received| received.row.node).collect()
 }

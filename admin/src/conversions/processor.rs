@@ -194,13 +194,11 @@ impl PostbackProcessor {
             Err(StoreError::Aborted) => self.commit_one_by_one(&batch, &clicks).await?,
             done => done?,
         };
-        self.pass_refused(&batch).await?;
         self.count_batch(&batch);
         if decisions.waiting > 0 {
             self.waits_begun.notify_one();
         }
         let mut verdicts = self.take_verdicts(decisions);
-        verdicts.extend(batch.refused.iter().map(refuse_foreign));
         // The daemon counts misses by address, so it gets them now, also for a pending postback.
         verdicts.retain(|verdict| verdict.status != VerdictStatus::Queued || verdict.is_miss);
         Ok(verdicts)
@@ -274,19 +272,6 @@ impl PostbackProcessor {
         Ok(all)
     }
 
-    /// Passes over refused postbacks, so that those behind them are not held up.
-    async fn pass_refused(&self, batch: &Arc<Batch>) -> Result<(), StoreError> {
-        if batch.refused.is_empty() {
-            return Ok(());
-        }
-        for received in &batch.refused {
-            let (id, node) = (received.row.id, received.row.node);
-            tracing::error!(%id, node, "postback refused: it names the node of another daemon");
-        }
-        let batch = Arc::clone(batch);
-        self.store.write(move |tx| batch.advance_cursor(tx, &batch.refused)).await
-    }
-
     fn count_batch(&self, batch: &Batch) {
         if batch.received.is_empty() {
             return;
@@ -300,20 +285,6 @@ impl PostbackProcessor {
     }
 }
 
-/// The answer to a postback that names the node of another daemon.
-fn refuse_foreign(received: &ReceivedPostback) -> Verdict {
-    Verdict {
-        postback: PostbackId(received.row.id.0),
-        status: VerdictStatus::Invalid,
-        conversion_id: None,
-        transaction_id: String::new(),
-        error_code: 0,
-        error: "the postback came through another server than it names".into(),
-        is_miss: false,
-        is_trusted: false,
-    }
-}
-
 /// The postbacks of one answer of a daemon.
 pub(super) struct Batch {
     pub(super) spool: SpoolId,
@@ -322,13 +293,11 @@ pub(super) struct Batch {
     /// The oldest sequence number in the spool.
     pub(super) oldest: u64,
     pub(super) received: Vec<ReceivedPostback>,
-    /// Postbacks that name the node of another daemon.
-    pub(super) refused: Vec<ReceivedPostback>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.received.is_empty() && self.refused.is_empty()
+        self.received.is_empty()
     }
 
     fn write(

@@ -152,9 +152,9 @@ fn daemons(metrics: &mut MetricSet, status: &SystemStatus) {
     let blocks = status.daemons.iter().map(|daemon| daemon.refused_blocks).sum();
     let help = "Blocks of clicks that named another daemon's node or numbers";
     metrics.counter("click_blocks_refused", help, blocks);
-    let postbacks = status.daemons.iter().map(|daemon| daemon.refused_postbacks).sum();
+    let postbacks = status.daemons.iter().map(|daemon| daemon.foreign_postbacks).sum();
     let help = "Postbacks that named another daemon's node";
-    metrics.counter("postbacks_refused", help, postbacks);
+    metrics.counter("postbacks_foreign", help, postbacks);
     match &status.daemons[..] {
         [only] => only_daemon(metrics, only, status),
         several => named_daemons(metrics, several, status),

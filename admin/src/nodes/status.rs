@@ -26,7 +26,7 @@ pub struct DaemonStatus {
     /// Blocks of clicks that named another daemon's node or numbers, since the start.
     pub refused_blocks: u64,
     /// Postbacks that named another daemon's node, since the start.
-    pub refused_postbacks: u64,
+    pub foreign_postbacks: u64,
     /// The generation served, as of the last answer.
     pub served_generation: Option<u64>,
     /// Why clicks are not fetched.

@@ -32,7 +32,11 @@ pub fn stated(connection: &ReadTx<'_>) -> Result<Vec<(String, u16)>, StoreError>
 }
 
 /// Remembers nodes that a daemon states.
-pub fn note_stated(tx: &WriteTx<'_>, name: &str, nodes: &[u16]) -> Result<(), StoreError> {
+pub fn note_stated(
+    tx: &WriteTx<'_>,
+    name: &str,
+    nodes: impl IntoIterator<Item = u16>,
+) -> Result<(), StoreError> {
     let sql = "INSERT OR IGNORE INTO daemon_node (name, node) VALUES (?1, ?2)";
     let mut statement = tx.prepare_cached(sql)?;
     for node in nodes {
