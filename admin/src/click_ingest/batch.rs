@@ -26,25 +26,6 @@ const NEW_FRAME: u64 = u64::MAX;
 /// The data folder that each stream was first archived from.
 pub(super) type StreamOwners = BTreeMap<StreamId, StoreId>;
 
-/// What is known of the data folders of archived streams.
-#[derive(Debug, Clone, Default)]
-pub(super) struct KnownOwners {
-    pub(super) owners: Arc<StreamOwners>,
-    /// An only daemon goes on with every stream whose folder is not known.
-    pub(super) has_several_daemons: bool,
-}
-
-/// Whether nobody knows if a daemon's data folder gave the archived clicks of a stream without an
-/// owner. Of several daemons the one that has the node now goes on with it.
-pub(super) fn is_of_unknown_folder(
-    cursor: &Cursor,
-    stream: StreamId,
-    origin: &NodeIdentity,
-    has_several_daemons: bool,
-) -> bool {
-    has_several_daemons && stream.node != origin.node && cursor.last(&stream) > 0
-}
-
 /// Why a block is neither archived nor acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlockRefusal {
@@ -134,7 +115,7 @@ impl BlockRefusal {
 /// Counts of consecutive frames of the archive.
 pub(super) struct Batch {
     cursor: Cursor,
-    known: KnownOwners,
+    owners: Arc<StreamOwners>,
     classifier: Classifier,
     rows: Vec<BlockRow>,
     rollups: Rollups,
@@ -158,7 +139,7 @@ impl Batch {
     ) -> Batch {
         Batch {
             cursor,
-            known: KnownOwners::default(),
+            owners: Arc::default(),
             kept: RetainedRange::default(),
             addresses: AddressWatch::default(),
             classifier,
@@ -178,8 +159,8 @@ impl Batch {
     }
 
     /// Refuses clicks of a stream that was archived from another data folder.
-    pub(super) fn with_owners(self, known: KnownOwners) -> Batch {
-        Batch { known, ..self }
+    pub(super) fn with_owners(self, owners: Arc<StreamOwners>) -> Batch {
+        Batch { owners, ..self }
     }
 
     /// Watches the addresses of the new clicks.
@@ -228,7 +209,7 @@ impl Batch {
         origin: Option<&NodeIdentity>,
     ) -> Result<(), BlockRefusal> {
         let (stream, last_sequence) = (block.stream(), block.last_sequence());
-        let owner = self.known.owners.get(&stream).copied();
+        let owner = self.owners.get(&stream).copied();
         let Some(origin) = origin else {
             let refusal = |owner| BlockRefusal::UnprovenFolder { stream, last_sequence, owner };
             return owner.map_or(Ok(()), |owner| Err(refusal(owner)));
@@ -242,13 +223,8 @@ impl Batch {
                 Err(BlockRefusal::ForeignFolder { stream, last_sequence, owner })
             }
             Some(_) => Ok(()),
-            None => {
-                let has_several = self.known.has_several_daemons;
-                match is_of_unknown_folder(&self.cursor, stream, origin, has_several) {
-                    true => Err(BlockRefusal::UnknownFolder { stream, last_sequence }),
-                    false => Ok(()),
-                }
-            }
+            // Every other stream got an owner before its blocks came here.
+            None => Err(BlockRefusal::UnknownFolder { stream, last_sequence }),
         }
     }
 
@@ -300,7 +276,7 @@ impl Batch {
     pub(super) fn split(self) -> (Classifier, AddressWatch, CountedBatch) {
         let Batch {
             cursor,
-            known: _,
+            owners: _,
             classifier,
             rows,
             rollups,

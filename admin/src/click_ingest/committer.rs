@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coupon_shared::click::StreamId;
 use coupon_shared::feed::{self, Cursor};
 use coupon_shared::node_identity::NodeIdentity;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::batch::{Batch, BlockRefusal, KnownOwners, StreamOwners, is_of_unknown_folder};
+use super::batch::{Batch, BlockRefusal, StreamOwners};
 use super::click_counter::ClickCounter;
 use super::reclassify::Reclassifier;
 use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, SHORTEST_BACK_OFF};
@@ -181,10 +182,7 @@ impl ClickCommitter {
         let ArchivedStreams { cursor, owners } = Arc::unwrap_or_clone(streams);
         let classifier = self.counter.classifier().await?;
         let watch = self.counter.address_watch().await?;
-        let known = KnownOwners {
-            owners: Arc::clone(&owners),
-            has_several_daemons: self.nodes.has_several(),
-        };
+        let known = Arc::clone(&owners);
         let append = move |archive: &Archive| {
             let batch = Batch::after(cursor, classifier, archive.databases());
             let mut batch = batch.with_owners(known).with_address_watch(watch);
@@ -230,4 +228,15 @@ fn new_owners(
         }
     }
     new
+}
+
+/// Whether nobody knows if a daemon's data folder gave the archived clicks of a stream without an
+/// owner. Of several daemons the one that has the node now goes on with it.
+fn is_of_unknown_folder(
+    cursor: &Cursor,
+    stream: StreamId,
+    origin: &NodeIdentity,
+    has_several_daemons: bool,
+) -> bool {
+    has_several_daemons && stream.node != origin.node && cursor.last(&stream) > 0
 }
