@@ -48,6 +48,8 @@ use poller::ClickPoller;
 const MAX_BYTES: usize = 4 << 20;
 /// Least bytes per answer where there are several daemons.
 const MIN_BYTES: usize = 256 << 10;
+/// Answers that wait for the committer; a daemon has at most one under way.
+const MAX_ARRIVING: usize = 1_024;
 const SHORTEST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -115,9 +117,7 @@ pub struct ClickIngestStatus {
 impl ClickIngestStatus {
     /// Takes over the state of the daemons.
     fn show_daemons(&mut self, nodes: &NodeRegistry) {
-        // A refused daemon is not asked; the status shows its conflict.
-        let admitted = nodes.statuses().into_iter().filter(|status| status.conflict.is_none());
-        self.last_pull = admitted.map(|status| status.last_click_pull).min().flatten();
+        self.last_pull = nodes.earliest(|status| status.last_click_pull);
         self.passed_unix_ms = nodes.all_passed_ms();
         self.passed = nodes.passed_times();
         let failures = || nodes.join_failures(|status| status.click_error.as_ref());
@@ -156,19 +156,31 @@ pub fn start(
 ) -> ClickIngestHandle {
     let counter = ClickCounter::new(store, archive);
     let handle = ClickIngestHandle { status: counter.subscribe() };
-    // One place for each daemon: a poller waits until its answer is committed.
-    let (answers, arriving) = mpsc::channel(nodes.daemons().len());
+    let (answers, arriving) = mpsc::channel(MAX_ARRIVING);
     let committer = ClickCommitter::new(counter, nodes.clone(), arriving);
-    let max_bytes = (MAX_BYTES / nodes.daemons().len().max(1)).max(MIN_BYTES);
-    for daemon in nodes.daemons() {
-        let acknowledged = committer.subscribe();
-        let status = committer.status_sender();
-        let (nodes, answers) = (nodes.clone(), answers.clone());
-        let poller = ClickPoller::new(daemon.clone(), nodes, acknowledged, status, max_bytes);
-        worker::spawn(poller.sending_to(answers), stop.clone());
-    }
+    let (acknowledged, status) = (committer.subscribe(), committer.status_sender());
+    follow_daemons(&nodes, status.clone(), stop.clone());
+    let registry = nodes.clone();
+    nodes.spawn_for_each(stop.clone(), move |daemon| {
+        let (nodes, acknowledged) = (registry.clone(), acknowledged.clone());
+        let max_bytes = (MAX_BYTES / nodes.daemons().len().max(1)).max(MIN_BYTES);
+        let poller =
+            ClickPoller::new(daemon.clone(), nodes, acknowledged, status.clone(), max_bytes);
+        poller.sending_to(answers.clone())
+    });
     worker::spawn(committer, stop);
     handle
+}
+
+/// Shows a daemon that joined or left: sales wait for the clicks of the one, and no longer for those
+/// of the other.
+fn follow_daemons(
+    nodes: &NodeRegistry,
+    status: watch::Sender<ClickIngestStatus>,
+    stop: CancellationToken,
+) {
+    let registry = nodes.clone();
+    nodes.follow(stop, move |_| status.send_modify(|status| status.show_daemons(&registry)));
 }
 
 /// Deletes all counts and counts the archive again; returns the number of clicks.

@@ -1,4 +1,8 @@
-//! The configured daemons, and the nodes that they answer as.
+//! The daemons, and the nodes that the daemons answer as.
+//!
+//! Daemons join and leave while the program runs. A daemon has one position until the program ends.
+//! A daemon that left is in no list; its name may join again, with another position. Services start
+//! a worker per daemon by [`NodeRegistry::spawn_for_each`], which follows joining and leaving.
 //!
 //! A node id belongs to one data folder at a time. Each answer of a daemon is admitted before its
 //! clicks or postbacks are taken in:
@@ -12,24 +16,26 @@
 //! Nodes are in the store, so the order of two daemons survives a restart. The rest is in memory.
 
 mod admission;
+mod daemon;
+mod membership;
 mod passed_times;
+mod seen;
 mod status;
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coupon_shared::node_identity::{NodeIdentity, NodeStamp};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use crate::daemon_client::DaemonClient;
 use crate::store::nodes::{self, NodeRow};
 use crate::store::{ReadTx, Store, StoreError, WriteTx, blocks};
 use admission::{LastAnswer, Question};
+use seen::{SeenDaemon, SeenDaemons};
 
 pub use admission::NodeConflict;
+pub use daemon::{Daemon, ONLY_DAEMON_NAME};
 pub use passed_times::PassedTimes;
 pub use status::DaemonStatus;
 
@@ -38,34 +44,6 @@ const SILENT_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 15
 /// How often the time of a node's last answer is stored.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A configured daemon.
-#[derive(Debug, Clone)]
-pub struct Daemon {
-    /// Position in the configuration.
-    pub(crate) index: usize,
-    /// As configured; empty for the only daemon of `daemon_socket`.
-    pub(crate) name: Arc<str>,
-    pub(crate) client: DaemonClient,
-}
-
-impl Daemon {
-    /// Names the daemon in a sentence; several daemons are told apart by their names.
-    pub(crate) fn label(&self) -> String {
-        match &*self.name {
-            "" => "coupond".to_owned(),
-            name => format!("coupond `{name}`"),
-        }
-    }
-
-    /// The name of a work, for this daemon.
-    pub(crate) fn work_label(&self, work: &'static str) -> Cow<'static, str> {
-        match &*self.name {
-            "" => work.into(),
-            name => format!("{work} (coupond {name})").into(),
-        }
-    }
-}
-
 /// Why a daemon's answer is not used.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AdmissionError {
@@ -73,111 +51,48 @@ pub enum AdmissionError {
     Conflict(#[from] NodeConflict),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the daemon was retired")]
+    Retired,
 }
 
 /// The daemons with the state of each; clones share it.
 #[derive(Clone)]
 pub struct NodeRegistry {
     store: Store,
-    daemons: Arc<[Daemon]>,
+    /// The daemons that have not left, by position.
+    daemons: watch::Sender<Arc<[Daemon]>>,
     /// The nodes of the store; `None` until they are read. The lock orders admissions.
     rows: Arc<AsyncMutex<Option<Vec<NodeRow>>>>,
     seen: Arc<Mutex<SeenDaemons>>,
 }
 
-struct SeenDaemons {
-    started: Instant,
-    daemons: Vec<SeenDaemon>,
-    passed: Arc<PassedTimes>,
-}
-
-#[derive(Default, Clone)]
-struct SeenDaemon {
-    /// As of the last answer, also of a refused daemon.
-    stamp: Option<NodeStamp>,
-    /// Every node that the daemon ever stated, also while it was refused.
-    nodes: BTreeSet<u16>,
-    answered: Option<Instant>,
-    is_admitted: bool,
-    /// Whether the last level was not loaded in time.
-    is_slow_to_load: bool,
-    /// When the store heard of it.
-    saved: Option<Instant>,
-    status: DaemonStatus,
-}
-
 impl NodeRegistry {
-    /// The registry of the daemons with these names and sockets.
-    #[must_use]
-    pub fn new<'a>(
-        store: Store,
-        sockets: impl IntoIterator<Item = (&'a str, &'a Path)>,
-    ) -> NodeRegistry {
-        let clients = sockets.into_iter().map(|(name, socket)| (name, DaemonClient::new(socket)));
-        NodeRegistry::with_clients(store, clients)
-    }
-
-    /// A registry with the only daemon.
-    #[must_use]
-    pub fn with_one(store: Store, client: DaemonClient) -> NodeRegistry {
-        NodeRegistry::with_clients(store, [("", client)])
-    }
-
-    fn with_clients<'a>(
-        store: Store,
-        clients: impl IntoIterator<Item = (&'a str, DaemonClient)>,
-    ) -> NodeRegistry {
-        let numbered = clients.into_iter().enumerate();
-        let daemons: Arc<[Daemon]> = numbered
-            .map(|(index, (name, client))| Daemon { index, name: name.into(), client })
-            .collect();
-        let status = |daemon: &Daemon| SeenDaemon {
-            status: DaemonStatus::named(&daemon.name),
-            ..SeenDaemon::default()
-        };
-        let seen = SeenDaemons {
-            started: Instant::now(),
-            daemons: daemons.iter().map(status).collect(),
-            passed: Arc::default(),
-        };
-        NodeRegistry { store, daemons, rows: Arc::default(), seen: Arc::new(Mutex::new(seen)) }
-    }
-
-    pub(crate) fn daemons(&self) -> &[Daemon] {
-        &self.daemons
-    }
-
-    /// Whether there are several daemons: then a daemon is named wherever it is spoken of.
-    pub(crate) fn has_several(&self) -> bool {
-        self.daemons.len() > 1
-    }
-
     /// Marks a daemon as answering now.
     pub(crate) fn note_answer(&self, daemon: &Daemon) {
         let mut seen = self.seen();
-        let Some(seen) = seen.daemons.get_mut(daemon.index) else { return };
+        let Some(seen) = seen.daemons.get_mut(&daemon.index) else { return };
         seen.answered = Some(Instant::now());
         seen.status.last_answer = Some(jiff::Timestamp::now().as_second());
     }
 
     /// Whether a daemon has not answered for 15 s.
     pub(crate) fn is_silent(&self, daemon: &Daemon) -> bool {
-        self.seen().daemons.get(daemon.index).is_none_or(SeenDaemon::is_silent)
+        self.seen().daemons.get(&daemon.index).is_none_or(SeenDaemon::is_silent)
     }
 
     /// Whether a daemon is refused.
     pub(crate) fn is_refused(&self, daemon: &Daemon) -> bool {
         let seen = self.seen();
-        seen.daemons.get(daemon.index).is_some_and(|seen| seen.status.conflict.is_some())
+        seen.daemons.get(&daemon.index).is_some_and(|seen| seen.status.conflict.is_some())
     }
 
     /// Whether a daemon did not load the last level in time.
     pub(crate) fn is_slow_to_load(&self, daemon: &Daemon) -> bool {
-        self.seen().daemons.get(daemon.index).is_some_and(|seen| seen.is_slow_to_load)
+        self.seen().daemons.get(&daemon.index).is_some_and(|seen| seen.is_slow_to_load)
     }
 
     pub(crate) fn set_slow_to_load(&self, daemon: &Daemon, is_slow: bool) {
-        if let Some(seen) = self.seen().daemons.get_mut(daemon.index) {
+        if let Some(seen) = self.seen().daemons.get_mut(&daemon.index) {
             seen.is_slow_to_load = is_slow;
         }
     }
@@ -192,35 +107,46 @@ impl NodeRegistry {
         stamp: Option<&NodeStamp>,
     ) -> Result<Option<NodeIdentity>, AdmissionError> {
         self.note_answer(daemon);
-        let mut rows = self.rows.lock().await;
-        if rows.is_none() {
-            *rows = Some(self.load().await?);
-        }
+        let mut rows = self.loaded_rows().await?;
         let rows = rows.get_or_insert_default();
         self.note_nodes(daemon, stamp).await?;
         let admission = self.judge(rows, daemon, stamp);
-        self.show_admission(daemon, stamp, admission.as_ref().err());
+        match &admission {
+            Ok(_) => self.show_admission(daemon, stamp, None),
+            Err(AdmissionError::Conflict(conflict)) => {
+                self.show_admission(daemon, stamp, Some(conflict))
+            }
+            Err(_) => {}
+        }
         let replaced = admission?;
         let Some(stamp) = stamp else { return Ok(None) };
         self.save(rows, daemon, stamp, replaced.as_ref()).await?;
         Ok(Some(stamp.identity.clone()))
     }
 
-    /// Reads the nodes of the store, and which of them each daemon ever stated.
-    async fn load(&self) -> Result<Vec<NodeRow>, StoreError> {
-        let read = |connection: &ReadTx<'_>| {
-            Ok::<_, StoreError>((nodes::all(connection)?, nodes::stated(connection)?))
-        };
-        let (rows, stated) = self.store.read(read).await?;
-        let owned = rows.iter().map(|row| (row.name.clone(), row.id));
-        let known: Vec<(String, u16)> = stated.into_iter().chain(owned).collect();
-        let mut seen = self.seen();
-        for (daemon, seen) in self.daemons.iter().zip(&mut seen.daemons) {
-            let own = known.iter().filter(|(name, _)| **name == *daemon.name);
-            seen.nodes.extend(own.map(|(_, node)| *node));
+    /// Reads the nodes that the daemons stated in earlier runs, if no answer caused this before.
+    ///
+    /// # Errors
+    /// When the nodes cannot be read.
+    pub async fn load(&self) -> Result<(), StoreError> {
+        self.loaded_rows().await.map(drop)
+    }
+
+    async fn loaded_rows(&self) -> Result<AsyncMutexGuard<'_, Option<Vec<NodeRow>>>, StoreError> {
+        let mut loaded = self.rows.lock().await;
+        if loaded.is_none() {
+            let read = |connection: &ReadTx<'_>| {
+                Ok::<_, StoreError>((nodes::all(connection)?, nodes::stated(connection)?))
+            };
+            let (rows, stated) = self.store.read(read).await?;
+            let mut seen = self.seen();
+            stated.into_iter().for_each(|(name, node)| seen.note_stated(&name, [node]));
+            rows.iter().for_each(|row| seen.note_stated(&row.name, [row.id]));
+            seen.refresh_passed();
+            drop(seen);
+            *loaded = Some(rows);
         }
-        seen.refresh_passed();
-        Ok(rows)
+        Ok(loaded)
     }
 
     /// Remembers what a daemon states, before anything is decided by it: a restart must not forget
@@ -242,8 +168,7 @@ impl NodeRegistry {
         daemon: &Daemon,
         nodes: impl Iterator<Item = u16>,
     ) -> Result<(), StoreError> {
-        let known = self.seen().daemons.get(daemon.index).map(|seen| seen.nodes.clone());
-        let known = known.unwrap_or_default();
+        let known: BTreeSet<u16> = self.seen().nodes(&daemon.name).collect();
         let new: BTreeSet<u16> = nodes.filter(|node| !known.contains(node)).collect();
         if new.is_empty() {
             return Ok(());
@@ -251,9 +176,7 @@ impl NodeRegistry {
         let (name, written) = (daemon.name.to_string(), new.clone());
         self.store.write(move |tx| nodes::note_stated(tx, &name, written)).await?;
         let mut seen = self.seen();
-        if let Some(seen) = seen.daemons.get_mut(daemon.index) {
-            seen.nodes.extend(new);
-        }
+        seen.note_stated(&daemon.name, new);
         seen.refresh_passed();
         Ok(())
     }
@@ -264,18 +187,21 @@ impl NodeRegistry {
         rows: &[NodeRow],
         daemon: &Daemon,
         stamp: Option<&NodeStamp>,
-    ) -> Result<Option<NodeRow>, NodeConflict> {
+    ) -> Result<Option<NodeRow>, AdmissionError> {
         let seen = self.seen();
-        let answers = self.daemons.iter().zip(&seen.daemons).map(|(daemon, seen)| LastAnswer {
-            name: &daemon.name,
+        let position = seen.daemons.keys().position(|index| *index == daemon.index);
+        let position = position.ok_or(AdmissionError::Retired)?;
+        let answers = seen.daemons.values().map(|seen| LastAnswer {
+            name: &seen.daemon.name,
+            shown_name: seen.daemon.shown_name(),
             identity: seen.stamp.as_ref().map(|stamp| &stamp.identity),
             is_alive: seen.is_admitted && !seen.is_silent(),
             was_heard: seen.answered.is_some(),
         });
         let is_settling = seen.started.elapsed() < SILENT_AFTER;
         let answers: Vec<LastAnswer<'_>> = answers.collect();
-        let question = Question { rows, answers: &answers, daemon: daemon.index, is_settling };
-        question.judge(stamp.map(|stamp| &stamp.identity))
+        let question = Question { rows, answers: &answers, daemon: position, is_settling };
+        Ok(question.judge(stamp.map(|stamp| &stamp.identity))?)
     }
 
     fn show_admission(
@@ -287,7 +213,7 @@ impl NodeRegistry {
         let conflict = conflict.map(NodeConflict::to_string);
         let is_first = |before: &Option<String>| conflict.is_some() && *before != conflict;
         let mut seen = self.seen();
-        let Some(seen) = seen.daemons.get_mut(daemon.index) else { return };
+        let Some(seen) = seen.daemons.get_mut(&daemon.index) else { return };
         if is_first(&seen.status.conflict) {
             let error = conflict.as_deref().unwrap_or_default();
             tracing::error!(error, "clicks and postbacks of a daemon are refused");
@@ -308,7 +234,7 @@ impl NodeRegistry {
     ) -> Result<(), StoreError> {
         let NodeIdentity { node, store, .. } = stamp.identity;
         let row = NodeRow { id: node, name: daemon.name.to_string(), store };
-        let saved = self.seen().daemons.get(daemon.index).and_then(|seen| seen.saved);
+        let saved = self.seen().daemons.get(&daemon.index).and_then(|seen| seen.saved);
         let is_fresh = saved.is_some_and(|at| at.elapsed() < SAVE_INTERVAL);
         let is_known = rows.contains(&row);
         if is_known && is_fresh {
@@ -322,11 +248,10 @@ impl NodeRegistry {
                 "a node has a new data folder: clicks and postbacks that only the former one had are lost"
             );
         }
-        // An only daemon goes on with all streams of before data folders were told apart.
-        let claimed = if self.has_several() || saved.is_some() {
-            Vec::new()
-        } else {
+        let claimed = if daemon.inherits_streams && saved.is_none() {
             stamp.identity.nodes().collect()
+        } else {
+            Vec::new()
         };
         let (own_store, written) = (self.store.clone(), row.clone());
         let write = async move {
@@ -344,7 +269,7 @@ impl NodeRegistry {
             rows.retain(|known| known.id != node);
             rows.push(row);
         }
-        if let Some(seen) = self.seen().daemons.get_mut(daemon.index) {
+        if let Some(seen) = self.seen().daemons.get_mut(&daemon.index) {
             seen.saved = Some(Instant::now());
         }
         Ok(())
@@ -354,7 +279,7 @@ impl NodeRegistry {
     /// never will.
     pub(crate) fn set_passed(&self, daemon: &Daemon, passed_ms: u64) {
         let mut seen = self.seen();
-        let Some(of_daemon) = seen.daemons.get_mut(daemon.index) else { return };
+        let Some(of_daemon) = seen.daemons.get_mut(&daemon.index) else { return };
         let status = &mut of_daemon.status;
         status.passed_unix_ms = status.passed_unix_ms.max(passed_ms);
         match of_daemon.stamp {
@@ -368,35 +293,51 @@ impl NodeRegistry {
         Arc::clone(&self.seen().passed)
     }
 
-    /// The same for the daemon that is least far.
+    /// The same for the daemon that is least far; 0 without a daemon.
     pub(crate) fn all_passed_ms(&self) -> u64 {
         let seen = self.seen();
-        seen.daemons.iter().map(|seen| seen.status.passed_unix_ms).min().unwrap_or(0)
+        seen.expected().map(|seen| seen.status.passed_unix_ms).min().unwrap_or(0)
     }
 
+    /// The earliest of one moment of all admitted daemons; `None` if it is missing for one.
+    pub(crate) fn earliest(&self, moment: impl Fn(&DaemonStatus) -> Option<i64>) -> Option<i64> {
+        let seen = self.seen();
+        // A refused daemon is not asked; the status shows its conflict.
+        let admitted = seen.expected().filter(|seen| seen.status.conflict.is_none());
+        admitted.map(|seen| moment(&seen.status)).min().flatten()
+    }
+
+    /// Changes the status of a daemon that has not left.
     pub(crate) fn update(&self, daemon: &Daemon, change: impl FnOnce(&mut DaemonStatus)) {
-        if let Some(seen) = self.seen().daemons.get_mut(daemon.index) {
+        if let Some(seen) = self.seen().daemons.get_mut(&daemon.index) {
             change(&mut seen.status);
         }
     }
 
-    /// The state of each daemon, in the order of the configuration.
+    /// The state of each daemon, in the order in which they joined.
     #[must_use]
     pub fn statuses(&self) -> Vec<DaemonStatus> {
-        self.seen().daemons.iter().map(|seen| seen.status.clone()).collect()
+        let seen = self.seen();
+        let statuses = seen.daemons.values().map(|of_daemon| {
+            let name = match seen.has_several() {
+                true => of_daemon.daemon.shown_name().to_owned(),
+                false => of_daemon.status.name.clone(),
+            };
+            DaemonStatus { name, ..of_daemon.status.clone() }
+        });
+        statuses.collect()
     }
 
     /// The daemon that a node's postbacks came from.
-    pub(crate) fn daemon_of(&self, node: u16) -> Option<&Daemon> {
-        if let [only] = &*self.daemons {
-            return Some(only);
-        }
+    pub(crate) fn daemon_of(&self, node: u16) -> Option<Daemon> {
         let seen = self.seen();
-        let gave = |seen: &SeenDaemon| {
+        let has_several = seen.has_several();
+        let gave = |seen: &&SeenDaemon| {
             let identity = seen.stamp.as_ref().map(|stamp| &stamp.identity);
-            seen.is_admitted && identity.is_some_and(|identity| identity.node == node)
+            !has_several
+                || seen.is_admitted && identity.is_some_and(|identity| identity.node == node)
         };
-        self.daemons.get(seen.daemons.iter().position(gave)?)
+        seen.daemons.values().find(gave).map(|seen| seen.daemon.clone())
     }
 
     /// One text for the failures of all daemons; several are named.
@@ -405,10 +346,10 @@ impl NodeRegistry {
         failure: impl Fn(&DaemonStatus) -> Option<&String>,
     ) -> Option<String> {
         let seen = self.seen();
-        let failures = self.daemons.iter().zip(&seen.daemons).filter_map(|(daemon, seen)| {
-            let error = failure(&seen.status)?;
-            Some(if self.has_several() {
-                format!("{}: {error}", daemon.label())
+        let failures = seen.expected().filter_map(|of_daemon| {
+            let error = failure(&of_daemon.status)?;
+            Some(if seen.has_several() {
+                format!("{}: {error}", of_daemon.daemon.label())
             } else {
                 error.clone()
             })
@@ -419,30 +360,6 @@ impl NodeRegistry {
 
     fn seen(&self) -> MutexGuard<'_, SeenDaemons> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl SeenDaemon {
-    fn is_silent(&self) -> bool {
-        self.answered.is_none_or(|at| at.elapsed() >= SILENT_AFTER)
-    }
-}
-
-impl SeenDaemons {
-    /// A node has passed the time that every daemon has passed which ever stated the node: a
-    /// refused daemon, or one that has another node id by now, may still hold clicks of it.
-    fn refresh_passed(&mut self) {
-        let stated = |seen: &SeenDaemon| !seen.nodes.is_empty();
-        let are_all_known = self.daemons.iter().all(stated);
-        let mut by_node = BTreeMap::new();
-        for seen in &self.daemons {
-            let passed_ms = if are_all_known { seen.status.passed_unix_ms } else { 0 };
-            for node in &seen.nodes {
-                let least = by_node.entry(*node).or_insert(passed_ms);
-                *least = passed_ms.min(*least);
-            }
-        }
-        self.passed = Arc::new(PassedTimes::of_nodes(by_node, are_all_known));
     }
 }
 

@@ -94,9 +94,11 @@ pub fn start(
     let handle = PublisherHandle::new(index.clone(), nodes.clone());
     let publisher = Publisher::new(store, network_id, handle.clone());
     worker::spawn(publisher, stop.clone());
-    for daemon in nodes.daemons() {
-        worker::spawn(DaemonNotifier::new(daemon.clone(), handle.clone()), stop.clone());
-    }
+    handle.follow_daemons(stop.clone());
+    let notified = handle.clone();
+    nodes.spawn_for_each(stop.clone(), move |daemon| {
+        DaemonNotifier::new(daemon.clone(), notified.clone())
+    });
     worker::spawn(UnusedIndexRemoval(index), stop);
     handle
 }

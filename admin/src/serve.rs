@@ -112,6 +112,7 @@ impl Admin {
             .map(|token| console::link_address(&config.console, address, "setup", &token));
         let background = CancellationToken::new();
         let nodes = NodeRegistry::new(store.clone(), config.effective_daemons());
+        nodes.load().await?;
         let (network_id, stop) = (config.network_id, || background.clone());
         let publisher = publish::start(store.clone(), network_id, nodes.clone(), stop());
         let visit_state = visit_state::start(store.clone(), nodes.clone(), network_id, stop());

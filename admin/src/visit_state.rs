@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::caps::ReachedLimit;
 use crate::catalog::CapMetric;
 use crate::daemon_client::DaemonError;
-use crate::nodes::NodeRegistry;
+use crate::nodes::{Daemon, NodeRegistry};
 use crate::store::caps::{AlertLevel, record_alert};
 use crate::store::{ReadTx, Store, StoreError, WriteTx, events};
 use crate::worker::{self, RetryDelays, Worker};
@@ -98,8 +98,8 @@ pub(crate) fn read(
 struct VisitStateSender {
     store: Store,
     nodes: NodeRegistry,
-    /// Silent daemons that lack the last state.
-    lacking: BTreeSet<usize>,
+    /// Positions of the daemons that the last state was sent to; silent ones lack it.
+    reached: BTreeSet<usize>,
     /// Taken out while a state is built.
     builder: Option<StateBuilder>,
     network_id: u32,
@@ -124,7 +124,7 @@ impl Worker for VisitStateSender {
     async fn step(&mut self) -> Result<(), VisitStateError> {
         let began = Instant::now();
         let versions = self.store.read(StateVersions::read).await?;
-        if self.has_daemon_come_back() {
+        if self.is_lacking_anywhere() {
             (self.seen, self.sent) = (None, None);
         }
         let is_due = self.sent.as_ref().is_some_and(|sent| sent.at.elapsed() >= REPEAT_INTERVAL);
@@ -164,7 +164,7 @@ impl VisitStateSender {
         VisitStateSender {
             store,
             nodes,
-            lacking: BTreeSet::new(),
+            reached: BTreeSet::new(),
             builder: None,
             network_id,
             handle,
@@ -211,22 +211,32 @@ impl VisitStateSender {
     /// # Errors
     /// The first failure, after the other daemons have the state.
     async fn send_everywhere(&mut self, state: &Bytes) -> Result<(), DaemonError> {
-        self.lacking.clear();
+        self.reached.clear();
         let mut sending = JoinSet::new();
-        for daemon in self.nodes.daemons() {
-            if self.nodes.has_several() && self.nodes.is_silent(daemon) {
-                self.lacking.insert(daemon.index);
+        for daemon in self.nodes.daemons().iter() {
+            if !self.is_asked(daemon) {
                 continue;
             }
-            let (client, state) = (daemon.client.clone(), state.clone());
-            sending.spawn(async move { client.send_visit_state(state).await });
+            self.reached.insert(daemon.index);
+            let (daemon, state) = (daemon.clone(), state.clone());
+            sending.spawn(async move {
+                let sent = daemon.while_present(daemon.client.send_visit_state(state)).await;
+                sent.unwrap_or(Ok(()))
+            });
         }
         sending.join_all().await.into_iter().collect()
     }
 
-    fn has_daemon_come_back(&self) -> bool {
-        let mut lacking = self.nodes.daemons().iter();
-        lacking.any(|daemon| self.lacking.contains(&daemon.index) && !self.nodes.is_silent(daemon))
+    /// Whether the state is sent to a daemon now.
+    fn is_asked(&self, daemon: &Daemon) -> bool {
+        !self.nodes.has_several() || !self.nodes.is_silent(daemon)
+    }
+
+    /// Whether a daemon joined, or answered again, after the last state was sent.
+    fn is_lacking_anywhere(&self) -> bool {
+        let lacks = |daemon: &Daemon| !self.reached.contains(&daemon.index);
+        let daemons = self.nodes.daemons();
+        self.sent.is_some() && daemons.iter().any(|daemon| lacks(daemon) && self.is_asked(daemon))
     }
 
     /// Records limits that are reached, or nearly, each once for its window.

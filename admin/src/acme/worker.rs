@@ -143,7 +143,7 @@ impl CertificateWorker {
         &self,
     ) -> Result<(Vec<DaemonCertificates>, Option<DaemonError>), DaemonError> {
         let (mut installed, mut failure) = (Vec::new(), None);
-        for daemon in self.nodes.daemons() {
+        for daemon in self.nodes.daemons().iter() {
             match daemon.client.certificates().await {
                 Ok(certificates) => installed.push((daemon.clone(), certificates)),
                 Err(error) => failure = Some(error),

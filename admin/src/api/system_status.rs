@@ -32,7 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 pub(crate) struct SystemStatus {
     pub(crate) disk: DiskSpace,
     pub(crate) publication: PublicationStatus,
-    /// Each coupond, in the order of the configuration.
+    /// Each coupond, in the order in which they joined.
     pub(crate) daemons: Vec<DaemonStatus>,
     pub(crate) intake: ClickIngestStatus,
     pub(crate) postbacks: PostbackStatus,

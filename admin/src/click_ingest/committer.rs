@@ -42,6 +42,8 @@ pub(super) struct ArrivedBlocks {
     pub(super) blocks: Bytes,
     /// `None` for a daemon too old to state its identity.
     pub(super) origin: Option<NodeIdentity>,
+    /// Whether the daemon goes on with streams of before data folders were told apart.
+    pub(super) inherits_streams: bool,
     /// Gets the result once the blocks are archived and counted; closed after a failure.
     pub(super) committed: oneshot::Sender<CommittedAnswer>,
 }
@@ -156,7 +158,7 @@ impl ClickCommitter {
         mut streams: Arc<ArchivedStreams>,
         answers: &[ArrivedBlocks],
     ) -> Result<Arc<ArchivedStreams>, ClickIngestError> {
-        let new = new_owners(&streams, answers, self.nodes.has_several());
+        let new = new_owners(&streams, answers);
         if new.is_empty() {
             return Ok(streams);
         }
@@ -209,11 +211,7 @@ impl ClickCommitter {
 }
 
 /// The folders of streams that have none yet; the first of several answers decides.
-fn new_owners(
-    streams: &ArchivedStreams,
-    answers: &[ArrivedBlocks],
-    has_several_daemons: bool,
-) -> StreamOwners {
+fn new_owners(streams: &ArchivedStreams, answers: &[ArrivedBlocks]) -> StreamOwners {
     let mut new = StreamOwners::new();
     for answer in answers {
         let Some(origin) = &answer.origin else { continue };
@@ -221,7 +219,8 @@ fn new_owners(
             let stream = block.stream();
             let is_owned = streams.owners.contains_key(&stream) || new.contains_key(&stream);
             let is_own = origin.has_run_as(stream.node)
-                && !is_of_unknown_folder(&streams.cursor, stream, origin, has_several_daemons);
+                && (answer.inherits_streams
+                    || !is_of_unknown_folder(&streams.cursor, stream, origin));
             if is_own && !is_owned {
                 new.insert(stream, origin.store);
             }
@@ -232,11 +231,6 @@ fn new_owners(
 
 /// Whether nobody knows if a daemon's data folder gave the archived clicks of a stream without an
 /// owner. Of several daemons the one that has the node now goes on with it.
-fn is_of_unknown_folder(
-    cursor: &Cursor,
-    stream: StreamId,
-    origin: &NodeIdentity,
-    has_several_daemons: bool,
-) -> bool {
-    has_several_daemons && stream.node != origin.node && cursor.last(&stream) > 0
+fn is_of_unknown_folder(cursor: &Cursor, stream: StreamId, origin: &NodeIdentity) -> bool {
+    stream.node != origin.node && cursor.last(&stream) > 0
 }

@@ -92,7 +92,7 @@ impl ClickPoller {
         let archived = self.acknowledged.wait_for(Option::is_some).await;
         let archived = archived.ok().and_then(|archived| archived.clone()).unwrap_or_default();
         let known = self.identify().await?;
-        let asked = known.cut(&archived, self.nodes.has_several());
+        let asked = known.cut(&archived, self.daemon.inherits_streams);
         let expected = known.identity.as_ref().map(|identity| identity.store);
         let (began, began_ms) = (Instant::now(), now_ms());
         let answer = self.daemon.client.feed(&asked, expected, WAIT, self.max_bytes).await?;
@@ -106,7 +106,12 @@ impl ClickPoller {
         let was_all = known.oldest_incarnation > 0 && blocks.len() < self.max_bytes / 2;
         let (committed, is_committed) = oneshot::channel();
         Ok(PolledAnswer {
-            arrived: ArrivedBlocks { blocks, origin, committed },
+            arrived: ArrivedBlocks {
+                blocks,
+                origin,
+                inherits_streams: self.daemon.inherits_streams,
+                committed,
+            },
             committed: is_committed,
             complete_at_ms: was_all.then_some(now_ms),
         })
@@ -204,14 +209,14 @@ impl IdentifiedDaemon {
     /// oldest incarnation that it still holds, and at most so many as it takes. Blocks of a left out
     /// stream come again. A stream of another folder would acknowledge clicks to this daemon that
     /// it numbers alike and that nobody has archived.
-    fn cut(&self, archived: &ArchivedStreams, has_several_daemons: bool) -> Cursor {
+    fn cut(&self, archived: &ArchivedStreams, inherits_streams: bool) -> Cursor {
         let mut own = match &self.identity {
             Some(identity) => {
                 let mut own = archived.cursor.of_nodes(identity.nodes(), self.oldest_incarnation);
                 own.retain(|stream| match archived.owners.get(stream) {
                     Some(owner) => *owner == identity.store,
                     // Archived before folders were told apart.
-                    None => !has_several_daemons || stream.node == identity.node,
+                    None => inherits_streams || stream.node == identity.node,
                 });
                 own
             }

@@ -45,12 +45,20 @@ impl Ingest {
         let (_, arriving) = mpsc::channel(1);
         let counter = ClickCounter::new(store, archive);
         let committer = ClickCommitter::new(counter, nodes.clone(), arriving);
-        let poller = |daemon: &Daemon| {
-            let (acknowledged, status) = (committer.subscribe(), committer.status_sender());
-            ClickPoller::new(daemon.clone(), nodes.clone(), acknowledged, status, MAX_BYTES)
-        };
-        let pollers = nodes.daemons().iter().map(poller).collect();
-        Ingest { nodes, committer, pollers }
+        let mut intake = Ingest { nodes: nodes.clone(), committer, pollers: Vec::new() };
+        nodes.daemons().iter().for_each(|daemon| intake.start_poller(daemon.clone()));
+        intake
+    }
+
+    fn start_poller(&mut self, daemon: Daemon) {
+        let (acknowledged, status) = (self.committer.subscribe(), self.committer.status_sender());
+        let nodes = self.nodes.clone();
+        self.pollers.push(ClickPoller::new(daemon, nodes, acknowledged, status, MAX_BYTES));
+    }
+
+    fn join(&mut self, name: &str, client: DaemonClient) {
+        let daemon = self.nodes.add(name, client);
+        self.start_poller(daemon);
     }
 
     /// Returns the first failure, after the other daemons' clicks are ingested.
@@ -747,6 +755,60 @@ async fn pair() -> ([FakeDaemon; 2], TempDir, Ingest) {
     let nodes = NodeRegistry::new(store.clone(), sockets);
     let intake = Ingest::of_daemons(store, archive, nodes);
     (daemons, dir, intake)
+}
+
+#[tokio::test]
+async fn clicks_of_a_daemon_that_joins_are_counted_until_it_is_retired() {
+    let (first, second) = (FakeDaemon::start(), FakeDaemon::start());
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let archive = Archive::open(dir.path()).unwrap();
+    let stop = CancellationToken::new();
+    let nodes = NodeRegistry::with_one(store.clone(), first.client.clone());
+    let mut handle = start(store, archive, nodes.clone(), stop.clone());
+    first.state(0, 1);
+    second.state(1, 2);
+    first.put(block(of_node(0), 1, &clicks(3)));
+    handle.status.wait_for(|status| status.clicks == 3).await.unwrap();
+    let joined = nodes.add("edge", second.client.clone());
+    second.put(block(of_node(1), 1, &clicks(4)));
+    handle.status.wait_for(|status| status.clicks == 7).await.unwrap();
+    // The clicks of the only configured daemon go on as before.
+    first.put(block(of_node(0), 4, &clicks(2)));
+    handle.status.wait_for(|status| status.clicks == 9).await.unwrap();
+    nodes.retire(&joined);
+    handle.status.wait_for(|it| it.passed.for_node(1, 0) > u64::MAX / 4).await.unwrap();
+    let polls = || second.hands.lock().unwrap().polls;
+    second.put(block(of_node(1), 5, &clicks(1)));
+    // A question may be on its way.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = polls();
+    first.put(block(of_node(0), 6, &clicks(1)));
+    handle.status.wait_for(|status| status.clicks == 10).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!((polls(), handle.status().clicks), (before, 10));
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn the_streams_of_before_stay_with_the_only_configured_daemon_when_another_joins() {
+    let (first, second) = (FakeDaemon::start(), FakeDaemon::start());
+    let mut admin = Admin::new(&first);
+    // Clicks under a former node id, of before data folders were told apart.
+    let own = "INSERT INTO click_stream (node, incarnation, thread, last_sequence, missing)
+               VALUES (5, 1, 0, 2, 0)";
+    admin.sql(own).await;
+    first.state(0, 1);
+    let former = |stamp: &mut NodeStamp| stamp.identity.former_nodes = vec![5];
+    first.hands.lock().unwrap().stamp.as_mut().map(former);
+    second.state(1, 2);
+    first.put(block(of_node(5), 1, &clicks(6)));
+    admin.intake.join("edge", second.client.clone());
+    for _ in 0..2 {
+        admin.intake.pull().await.unwrap();
+    }
+    assert_eq!(admin.gross().await, 4);
+    assert_eq!(first.hands.lock().unwrap().cursor.last(&of_node(5)), 6);
 }
 
 fn of_node(node: u16) -> StreamId {

@@ -95,23 +95,24 @@ pub fn start(
     bounds: Bounds,
     stop: CancellationToken,
 ) -> PostbackHandle {
-    let (processor, decided_late) =
-        PostbackProcessor::new(store, archive, clicks, &nodes, network_id, bounds);
+    let processor = PostbackProcessor::new(store, archive, clicks, &nodes, network_id, bounds);
     let handle =
         PostbackHandle { status: processor.status.subscribe(), processor: processor.clone() };
     worker::spawn(PendingPostbacks::new(processor.clone()), stop.clone());
-    for (daemon, decided_late) in nodes.daemons().iter().zip(decided_late) {
-        let ingest = PostbackIngest {
-            processor: processor.clone(),
-            daemon: daemon.clone(),
-            nodes: nodes.clone(),
-            identified: None,
-            cursors: None,
-            verdicts: Vec::new(),
-            decided_late,
-        };
-        worker::spawn(ingest, stop.clone());
-    }
+    let (registry, shown) = (nodes.clone(), processor.clone());
+    nodes.follow(stop.clone(), move |_| {
+        shown.update_status(|status| status.show_daemons(&registry));
+    });
+    let registry = nodes.clone();
+    nodes.spawn_for_each(stop, move |daemon| PostbackIngest {
+        processor: processor.clone(),
+        daemon: daemon.clone(),
+        nodes: registry.clone(),
+        identified: None,
+        cursors: None,
+        verdicts: Vec::new(),
+        decided_late: processor.receive_late_verdicts(daemon),
+    });
     handle
 }
 

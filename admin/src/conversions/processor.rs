@@ -1,8 +1,8 @@
 //! Decides delivered postbacks in batches and reports the status of postback ingest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coupon_shared::node_identity::StoreId;
 use coupon_shared::postback::{
@@ -18,7 +18,7 @@ use crate::archive::Archive;
 use crate::click_ingest::ClickIngestHandle;
 use crate::click_lookup::{ClickLookup, LookUpError};
 use crate::disk::Disk;
-use crate::nodes::NodeRegistry;
+use crate::nodes::{Daemon, NodeRegistry};
 use crate::store::postbacks::{self, unidentified, waiting};
 use crate::store::{ReadTx, Store, StoreError, WriteTx};
 
@@ -61,9 +61,7 @@ pub struct PostbackStatus {
 impl PostbackStatus {
     /// Takes over the state of the daemons.
     pub(super) fn show_daemons(&mut self, nodes: &NodeRegistry) {
-        // A refused daemon is not asked; the status shows its conflict.
-        let admitted = nodes.statuses().into_iter().filter(|status| status.conflict.is_none());
-        self.last_pull = admitted.map(|status| status.last_postback_pull).min().flatten();
+        self.last_pull = nodes.earliest(|status| status.last_postback_pull);
         self.last_error = nodes.join_failures(|status| status.postback_error.as_ref());
     }
 }
@@ -89,12 +87,11 @@ pub(super) struct PostbackProcessor {
     /// Notified when a postback becomes pending.
     pub(super) waits_begun: Arc<Notify>,
     nodes: NodeRegistry,
-    /// One channel for each daemon.
-    late_verdicts: Arc<[mpsc::Sender<Verdict>]>,
+    /// The channel of each daemon, by its position.
+    late_verdicts: Arc<Mutex<BTreeMap<usize, mpsc::Sender<Verdict>>>>,
 }
 
 impl PostbackProcessor {
-    /// Also returns the receiver of late verdicts for each daemon.
     pub(super) fn new(
         store: Store,
         archive: Archive,
@@ -102,26 +99,36 @@ impl PostbackProcessor {
         nodes: &NodeRegistry,
         network_id: u32,
         bounds: Bounds,
-    ) -> (PostbackProcessor, Vec<mpsc::Receiver<Verdict>>) {
+    ) -> PostbackProcessor {
         let status = watch::Sender::new(PostbackStatus {
             unidentified_max_bytes: bounds.unidentified_max_bytes,
             ..PostbackStatus::default()
         });
-        let channels = nodes.daemons().iter().map(|_| mpsc::channel(MAX_LATE_VERDICTS));
-        let (late_verdicts, decided_late): (Vec<_>, Vec<_>) = channels.unzip();
-        let waits_begun = Arc::default();
-        let processor = PostbackProcessor {
+        PostbackProcessor {
             store,
             archive,
             clicks,
             network_id,
             bounds,
             status,
-            waits_begun,
+            waits_begun: Arc::default(),
             nodes: nodes.clone(),
-            late_verdicts: late_verdicts.into(),
-        };
-        (processor, decided_late)
+            late_verdicts: Arc::default(),
+        }
+    }
+
+    /// The late verdicts for a daemon, from now on.
+    pub(super) fn receive_late_verdicts(&self, daemon: &Daemon) -> mpsc::Receiver<Verdict> {
+        let (sender, decided_late) = mpsc::channel(MAX_LATE_VERDICTS);
+        let mut channels = self.late_verdict_channels();
+        // Those of daemons that left.
+        channels.retain(|_, channel| !channel.is_closed());
+        channels.insert(daemon.index, sender);
+        decided_late
+    }
+
+    fn late_verdict_channels(&self) -> MutexGuard<'_, BTreeMap<usize, mpsc::Sender<Verdict>>> {
+        self.late_verdicts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn network_id(&self) -> u32 {
@@ -224,10 +231,11 @@ impl PostbackProcessor {
         let decided = decisions.verdicts.len() - decisions.waiting;
         let mut verdicts = self.take_verdicts(decisions);
         verdicts.retain(|verdict| verdict.status != VerdictStatus::Queued);
+        let channels = self.late_verdict_channels();
         for verdict in verdicts {
             let node = nodes.get(&verdict.postback);
             let daemon = node.and_then(|node| self.nodes.daemon_of(*node));
-            let channel = daemon.and_then(|daemon| self.late_verdicts.get(daemon.index));
+            let channel = daemon.and_then(|daemon| channels.get(&daemon.index));
             if let Some(channel) = channel {
                 // With a full buffer the daemon answers `queued` to this sender when its time is
                 // over.

@@ -156,7 +156,7 @@ fn daemons(metrics: &mut MetricSet, status: &SystemStatus) {
     let help = "Postbacks that named another daemon's node";
     metrics.counter("postbacks_foreign", help, postbacks);
     match &status.daemons[..] {
-        [only] => only_daemon(metrics, only, status),
+        [only] if only.name.is_empty() => only_daemon(metrics, only, status),
         several => named_daemons(metrics, several, status),
     }
 }

@@ -35,13 +35,15 @@ pub enum NodeConflict {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LastAnswer<'a> {
     pub(super) name: &'a str,
+    /// The name in texts.
+    pub(super) shown_name: &'a str,
     pub(super) identity: Option<&'a NodeIdentity>,
     /// Admitted, and not silent.
     pub(super) is_alive: bool,
     pub(super) was_heard: bool,
 }
 
-/// A daemon's answer among those of all configured daemons.
+/// A daemon's answer among those of all present daemons.
 pub(super) struct Question<'a> {
     pub(super) rows: &'a [NodeRow],
     pub(super) answers: &'a [LastAnswer<'a>],
@@ -59,7 +61,7 @@ impl Question<'_> {
     ) -> Result<Option<NodeRow>, NodeConflict> {
         let Some(identity) = identity else {
             let is_only = self.others().next().is_none();
-            let conflict = || NodeConflict::TooOld { daemon: self.name() };
+            let conflict = || NodeConflict::TooOld { daemon: self.shown_name() };
             return if is_only { Ok(None) } else { Err(conflict()) };
         };
         self.check_folder(identity)?;
@@ -69,12 +71,12 @@ impl Question<'_> {
         Ok(replaced.cloned())
     }
 
-    /// Checks that the data folder is no other configured daemon's: a copy of it numbers other
+    /// Checks that the data folder is no other daemon's: a copy of it numbers other
     /// clicks alike, also while the original is down.
     fn check_folder(&self, identity: &NodeIdentity) -> Result<(), NodeConflict> {
         let owners = self.rows.iter().filter(|row| row.store == identity.store);
         let owners: Vec<&str> = owners.map(|row| row.name.as_str()).collect();
-        let is_owner = |name: &str| owners.contains(&name) && !owners.contains(&&*self.name());
+        let is_owner = |name: &str| owners.contains(&name) && !owners.contains(&self.name());
         let has_folder = |answer: &&LastAnswer<'_>| match answer.identity {
             Some(other) if answer.is_alive => other.store == identity.store,
             Some(other) => other.store == identity.store && is_owner(answer.name),
@@ -83,8 +85,8 @@ impl Question<'_> {
         match self.others().find(has_folder) {
             None => Ok(()),
             Some(answer) => {
-                let other = answer.name.to_owned();
-                Err(NodeConflict::SameFolder { daemon: self.name(), other })
+                let other = answer.shown_name.to_owned();
+                Err(NodeConflict::SameFolder { daemon: self.shown_name(), other })
             }
         }
     }
@@ -95,8 +97,8 @@ impl Question<'_> {
         let is_node =
             |answer: &&LastAnswer<'_>| answer.identity.is_some_and(|other| other.node == node);
         if let Some(answer) = self.others().find(|answer| answer.is_alive && is_node(answer)) {
-            let other = answer.name.to_owned();
-            return Err(NodeConflict::SameNode { daemon: self.name(), other, node });
+            let other = answer.shown_name.to_owned();
+            return Err(NodeConflict::SameNode { daemon: self.shown_name(), other, node });
         }
         if row.name == self.name() {
             return Ok(());
@@ -104,13 +106,13 @@ impl Question<'_> {
         match self.others().find(|answer| answer.name == row.name) {
             // The owner may be down; only an answer under another node id gives this one away.
             Some(owner) if owner.identity.is_none_or(|other| other.node == node) => {
-                let other = owner.name.to_owned();
-                Err(NodeConflict::SameNode { daemon: self.name(), other, node })
+                let other = owner.shown_name.to_owned();
+                Err(NodeConflict::SameNode { daemon: self.shown_name(), other, node })
             }
             Some(_) => Ok(()),
             // The owner may have another name now, and answer in a moment.
             None if self.is_settling && self.others().any(|answer| !answer.was_heard) => {
-                Err(NodeConflict::Unsettled { daemon: self.name(), node })
+                Err(NodeConflict::Unsettled { daemon: self.shown_name(), node })
             }
             None => Ok(()),
         }
@@ -121,7 +123,11 @@ impl Question<'_> {
         self.answers.iter().enumerate().filter(of_others).map(|(_, answer)| answer)
     }
 
-    fn name(&self) -> String {
-        self.answers.get(self.daemon).map(|answer| answer.name.to_owned()).unwrap_or_default()
+    fn name(&self) -> &str {
+        self.answers.get(self.daemon).map_or("", |answer| answer.name)
+    }
+
+    fn shown_name(&self) -> String {
+        self.answers.get(self.daemon).map_or("", |answer| answer.shown_name).to_owned()
     }
 }

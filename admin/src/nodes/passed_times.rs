@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Clicks of a node without a configured daemon are awaited for this long.
+/// The time of a node whose clicks are not awaited any more; the store holds no greater number.
+pub(super) const PASSED_FOR_EVER: u64 = i64::MAX as u64;
+
+/// Clicks of a node without a daemon are awaited for this long.
 const AWAIT_UNKNOWN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// For each node the time, by the clocks of its daemons, up to which all clicks have arrived or
@@ -33,7 +36,7 @@ impl PassedTimes {
         self.by_node.get(&node).copied().unwrap_or_else(|| self.for_other_nodes(now_ms))
     }
 
-    /// The time for nodes without a configured daemon; 0 while a daemon was not heard yet, because
+    /// The time for nodes without a daemon; 0 while a daemon was not heard yet, because
     /// the node may be its own.
     pub(crate) fn for_other_nodes(&self, now_ms: u64) -> u64 {
         if !self.are_all_known {
@@ -43,7 +46,7 @@ impl PassedTimes {
         now_ms.saturating_sub(longest)
     }
 
-    /// The nodes of configured daemons, with the time of each.
+    /// The nodes of daemons, with the time of each.
     pub(crate) fn by_node(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.by_node.iter().map(|(node, passed_ms)| (*node, *passed_ms))
     }

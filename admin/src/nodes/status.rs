@@ -6,7 +6,7 @@ use serde::Serialize;
 /// The state of one daemon.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct DaemonStatus {
-    /// As configured; empty for the only daemon of `daemon_socket`.
+    /// The daemon of `daemon_socket` has an empty name, and is `coupond` beside other daemons.
     pub name: String,
     /// As of the last answer; `null` before the first one, and for a daemon that does not state it.
     pub node_id: Option<u16>,

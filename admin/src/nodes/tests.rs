@@ -1,7 +1,16 @@
 use coupon_shared::node_identity::StoreId;
 
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
 use super::NodeConflict::{SameFolder, SameNode, TooOld, Unsettled};
+use super::passed_times::PASSED_FOR_EVER;
 use super::*;
+use crate::daemon_client::DaemonClient;
+use crate::worker::{RetryDelays, Worker};
+
+const NOW_MS: u64 = 1_780_000_000_000;
+const WEEK_MS: u64 = 604_800_000;
 
 struct Network {
     dir: tempfile::TempDir,
@@ -22,23 +31,34 @@ impl Network {
     }
 
     async fn answer(&self, name: &str, node: u16, store: u8) -> Result<(), NodeConflict> {
-        let identity = NodeIdentity {
-            node,
-            incarnation: 1_780_000_000,
-            store: StoreId([store; 16]),
-            former_nodes: vec![],
-        };
+        let identity = identity(node, store);
         self.answer_with(name, Some(&NodeStamp { identity, now_ms: 5 })).await
     }
 
     async fn answer_with(&self, name: &str, stamp: Option<&NodeStamp>) -> Result<(), NodeConflict> {
-        let mut daemons = self.registry.daemons().iter();
-        let daemon = daemons.find(|daemon| *daemon.name == *name).unwrap();
-        match self.registry.admit(daemon, stamp).await {
+        match self.registry.admit(&self.daemon(name), stamp).await {
             Ok(_) => Ok(()),
             Err(AdmissionError::Conflict(conflict)) => Err(conflict),
-            Err(AdmissionError::Store(error)) => panic!("{error}"),
+            Err(error) => panic!("{error}"),
         }
+    }
+
+    fn daemon(&self, name: &str) -> Daemon {
+        let daemons = self.registry.daemons();
+        daemons.iter().find(|daemon| *daemon.name == *name).unwrap().clone()
+    }
+
+    fn join(&self, name: &str) -> Daemon {
+        self.registry.add(name, DaemonClient::new(&self.dir.path().join("nobody.sock")))
+    }
+
+    fn pass(&self, name: &str, at_ms: u64) {
+        self.registry.set_passed(&self.daemon(name), at_ms);
+    }
+
+    /// Up to which time the clicks of a node have arrived, as of `NOW_MS`.
+    fn passed(&self, node: u16) -> u64 {
+        self.registry.passed_times().for_node(node, NOW_MS)
     }
 
     /// Node, name and data folder of each row.
@@ -52,6 +72,15 @@ fn registry(dir: &tempfile::TempDir, names: &[&str]) -> NodeRegistry {
     let store = Store::open(dir.path()).unwrap();
     let socket = dir.path().join("nobody.sock");
     NodeRegistry::new(store, names.iter().map(|name| (*name, socket.as_path())))
+}
+
+fn identity(node: u16, store: u8) -> NodeIdentity {
+    NodeIdentity {
+        node,
+        incarnation: 1_780_000_000,
+        store: StoreId([store; 16]),
+        former_nodes: vec![],
+    }
 }
 
 fn row(node: u16, name: &str, store: u8) -> (u16, String, u8) {
@@ -203,4 +232,130 @@ async fn a_node_passes_a_time_once_every_daemon_that_ever_stated_it_has() {
     assert_eq!(passed(&network), 1_050);
     pass(&network, 1, 1_200);
     assert_eq!(passed(&network), 1_100);
+}
+
+/// Sends the daemon's name at its start, and again with an exclamation mark at its end.
+struct Reporter(Daemon, mpsc::UnboundedSender<String>);
+
+impl Worker for Reporter {
+    const NAME: &'static str = "reporter";
+    const RETRY_DELAYS: RetryDelays = RetryDelays::constant(Duration::from_secs(1));
+    type Error = &'static str;
+
+    async fn step(&mut self) -> Result<(), &'static str> {
+        self.1.send(format!("{}{}", self.0.index, self.0.name)).unwrap();
+        std::future::pending().await
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        let _ = self.1.send(format!("{}{}!", self.0.index, self.0.name));
+    }
+}
+
+#[tokio::test]
+async fn workers_of_a_daemon_run_from_when_it_joins_until_it_leaves() {
+    let network = Network::new(&["a"]);
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let stop = CancellationToken::new();
+    let report = move |daemon: &Daemon| Reporter(daemon.clone(), sender.clone());
+    network.registry.spawn_for_each(stop.clone(), report);
+    assert_eq!(events.recv().await.unwrap(), "0a");
+    let b = network.join("b");
+    assert_eq!(events.recv().await.unwrap(), "1b");
+    network.registry.retire(&b);
+    assert_eq!(events.recv().await.unwrap(), "1b!");
+    network.registry.retire(&b);
+    // The name comes again, and a present daemon of the name leaves.
+    network.join("b");
+    assert_eq!(events.recv().await.unwrap(), "2b");
+    network.join("b");
+    let mut next = [events.recv().await.unwrap(), events.recv().await.unwrap()];
+    next.sort();
+    assert_eq!(next, ["2b!", "3b"]);
+    stop.cancel();
+    let mut next = [events.recv().await.unwrap(), events.recv().await.unwrap()];
+    next.sort();
+    assert_eq!(next, ["0a!", "3b!"]);
+}
+
+#[tokio::test]
+async fn a_retired_daemon_is_in_no_list_and_is_not_admitted() {
+    let network = Network::new(&[""]);
+    network.answer("", 0, 1).await.unwrap();
+    let edge = network.join("edge");
+    network.answer("edge", 1, 2).await.unwrap();
+    let names = || {
+        let statuses = network.registry.statuses().into_iter();
+        statuses.map(|status| status.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["coupond", "edge"], "the stored name of the first one is empty");
+    assert_eq!(network.rows().await, [row(0, "", 1), row(1, "edge", 2)]);
+    let refused = network.answer("edge", 0, 3).await.unwrap_err().to_string();
+    assert!(refused.contains("as coupond `coupond` has"), "{refused}");
+    network.registry.retire(&edge);
+    assert_eq!(names(), [""]);
+    assert!(!network.registry.has_several());
+    let stamp = NodeStamp { identity: identity(1, 2), now_ms: 5 };
+    let admission = network.registry.admit(&edge, Some(&stamp)).await;
+    assert!(matches!(admission, Err(AdmissionError::Retired)), "{admission:?}");
+    network.registry.update(&edge, |status| status.click_error = Some("late".into()));
+    assert_eq!(network.registry.join_failures(|status| status.click_error.as_ref()), None);
+}
+
+#[tokio::test]
+async fn clicks_of_a_node_that_only_retired_daemons_had_are_not_awaited() {
+    let network = Network::new(&["a"]);
+    network.answer("a", 0, 1).await.unwrap();
+    network.pass("a", 900);
+    let b = network.join("b");
+    assert_eq!([0, 1].map(|node| network.passed(node)), [900, NOW_MS - WEEK_MS], "never heard");
+    assert_eq!(network.registry.all_passed_ms(), 900);
+    network.answer("b", 1, 2).await.unwrap();
+    assert_eq!([0, 1].map(|node| network.passed(node)), [900, 0]);
+    assert_eq!(network.registry.all_passed_ms(), 0);
+    network.registry.retire(&b);
+    assert_eq!([0, 1].map(|node| network.passed(node)), [900, PASSED_FOR_EVER]);
+    assert_eq!(network.registry.all_passed_ms(), 900);
+    // The same after a restart.
+    let network = network.restarted(&["a"]);
+    network.registry.note_retired(["b".to_owned()]);
+    network.registry.load().await.unwrap();
+    assert_eq!([0, 1].map(|node| network.passed(node)), [0, PASSED_FOR_EVER]);
+    // Another daemon that stated the node may still hold clicks of it, and so may the same one when
+    // it joins again.
+    network.answer("a", 1, 1).await.unwrap();
+    network.pass("a", 950);
+    assert_eq!(network.passed(1), 950);
+    network.join("b");
+    assert_eq!(network.passed(1), 0);
+}
+
+#[tokio::test]
+async fn without_a_daemon_clicks_are_awaited_for_seven_days() {
+    let network = Network::new(&["a"]);
+    network.answer("a", 3, 1).await.unwrap();
+    let network = network.restarted(&[]);
+    network.registry.load().await.unwrap();
+    assert_eq!(network.passed(3), NOW_MS - WEEK_MS);
+    assert!(network.registry.daemon_of(3).is_none());
+    assert_eq!(network.registry.earliest(|status| status.last_answer), None);
+}
+
+#[tokio::test]
+async fn a_daemon_that_joins_leaves_the_streams_of_before_to_the_configured_one() {
+    let network = Network::new(&[""]);
+    let stream = "INSERT INTO click_stream (node, incarnation, thread, last_sequence, missing)
+                  VALUES (7, 1, 0, 5, 0)";
+    let write =
+        move |tx: &WriteTx<'_>| Ok::<_, StoreError>(tx.raw_connection().execute_batch(stream)?);
+    network.registry.store.write(write).await.unwrap();
+    network.join("edge");
+    let mut former = identity(0, 1);
+    former.former_nodes = vec![7];
+    let stamp = NodeStamp { identity: former, now_ms: 5 };
+    network.answer_with("", Some(&stamp)).await.unwrap();
+    let owners = network.registry.store.read(blocks::owners).await.unwrap();
+    assert_eq!(owners.into_values().collect::<Vec<_>>(), [StoreId([1; 16])]);
 }

@@ -1,5 +1,6 @@
 //! The handle to the publisher: its status, and waiting until the daemon serves a change.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use coupon_shared::snapshot::manifest::Manifest;
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::catalog_rows::LeftOut;
 use super::folder::FolderError;
@@ -66,9 +68,9 @@ pub struct PublicationStatus {
     /// A later generation of this store's lineage at the daemon.
     #[serde(skip)]
     pub(super) daemon_ahead: Option<(Lineage, u64)>,
-    /// The same for each daemon, in the order of the configuration.
+    /// The same for each daemon, by its position.
     #[serde(skip)]
-    pub(super) daemons: Vec<ServedByDaemon>,
+    pub(super) daemons: BTreeMap<usize, ServedByDaemon>,
 }
 
 impl PublicationStatus {
@@ -114,13 +116,10 @@ pub struct PublisherHandle {
 
 impl PublisherHandle {
     pub(super) fn new(index: IndexCache, nodes: NodeRegistry) -> PublisherHandle {
-        let daemons = vec![ServedByDaemon::default(); nodes.daemons().len()];
-        let status = PublicationStatus { daemons, ..PublicationStatus::default() };
-        let (status, _) = watch::channel(status);
         PublisherHandle {
             nodes,
             changed: Arc::default(),
-            status,
+            status: watch::Sender::default(),
             pause_requests: PauseRequests::default(),
             index,
         }
@@ -231,14 +230,28 @@ impl PublisherHandle {
         self.status.send_modify(change);
     }
 
-    /// Changes the state of one daemon; `change` also gets the published generation.
+    /// Works out anew what holds for all daemons whenever one joins or leaves: an edit is live
+    /// without a daemon that left.
+    pub(super) fn follow_daemons(&self, stop: CancellationToken) {
+        let handle = self.clone();
+        self.nodes.follow(stop, move |_| {
+            handle.update(|status| status.show_daemons(&handle.nodes));
+            // The catalog may have another form without the daemon.
+            handle.changed();
+        });
+    }
+
+    /// Changes the state of a daemon that has not left; `change` also gets the published generation.
     pub(super) fn update_daemon(
         &self,
         daemon: &Daemon,
         change: impl FnOnce(u64, &mut ServedByDaemon),
     ) {
         self.status.send_modify(|status| {
-            let Some(served) = status.daemons.get_mut(daemon.index) else { return };
+            if !self.nodes.is_present(daemon) {
+                return;
+            }
+            let served = status.daemons.entry(daemon.index).or_default();
             change(status.generation, served);
             self.nodes.update(daemon, |shown| {
                 shown.served_generation = served.served.as_ref().map(|served| served.generation);

@@ -9,7 +9,7 @@ use crate::nodes::{Daemon, NodeRegistry};
 /// a silent one and one that failed the last time are not waited for.
 pub(super) async fn preload_everywhere(nodes: &NodeRegistry, level: ObjectName) {
     let mut awaited = JoinSet::new();
-    for daemon in nodes.daemons() {
+    for daemon in nodes.daemons().iter() {
         let loading = preload(nodes.clone(), daemon.clone(), level);
         let is_slow = nodes.is_silent(daemon) || nodes.is_slow_to_load(daemon);
         if nodes.has_several() && is_slow {
@@ -22,9 +22,10 @@ pub(super) async fn preload_everywhere(nodes: &NodeRegistry, level: ObjectName) 
 }
 
 async fn preload(nodes: NodeRegistry, daemon: Daemon, level: ObjectName) {
-    let loaded = daemon.client.preload(&level).await;
+    let loaded = daemon.while_present(daemon.client.preload(&level)).await;
+    let Some(loaded) = loaded else { return };
     nodes.set_slow_to_load(&daemon, loaded.is_err());
     if let Err(error) = loaded {
-        tracing::debug!(daemon = %daemon.name, %error, "level not preloaded by the daemon");
+        tracing::debug!(daemon = daemon.shown_name(), %error, "level not preloaded by the daemon");
     }
 }

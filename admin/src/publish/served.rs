@@ -44,7 +44,8 @@ fn is_counted(nodes: &NodeRegistry, daemon: &Daemon) -> bool {
 impl PublicationStatus {
     /// The lowest generation that the counted daemons serve, if each has the change `wanted`.
     pub(super) fn live(&self, nodes: &NodeRegistry, wanted: Sequence) -> Option<u64> {
-        let counted = nodes.daemons().iter().filter(|daemon| is_counted(nodes, daemon));
+        let daemons = nodes.daemons();
+        let counted = daemons.iter().filter(|daemon| is_counted(nodes, daemon));
         let mut lowest: Option<u64> = None;
         for daemon in counted {
             let served = self.served_by(daemon).filter(|served| served.sequence >= wanted)?;
@@ -58,29 +59,33 @@ impl PublicationStatus {
         let serves = |daemon: &&Daemon| {
             self.served_by(daemon).is_some_and(|served| served.sequence >= wanted)
         };
-        let all = nodes.daemons().len();
-        let lacking = nodes.daemons().iter().filter(|daemon| !serves(daemon));
-        let missing: Vec<String> = lacking.map(|daemon| daemon.name.to_string()).collect();
-        nodes.has_several().then(|| LiveNodes { live: all - missing.len(), all, missing })
+        let daemons = nodes.daemons();
+        let all = daemons.len();
+        let lacking = daemons.iter().filter(|daemon| !serves(daemon));
+        let missing: Vec<String> = lacking.map(|daemon| daemon.shown_name().to_owned()).collect();
+        (all != 1).then(|| LiveNodes { live: all - missing.len(), all, missing })
     }
 
     fn served_by(&self, daemon: &Daemon) -> Option<&Served> {
-        self.daemons.get(daemon.index).and_then(|daemon| daemon.served.as_ref())
+        self.daemons.get(&daemon.index).and_then(|daemon| daemon.served.as_ref())
     }
 
     /// Works out anew what holds for all daemons.
     pub(super) fn show_daemons(&mut self, nodes: &NodeRegistry) {
-        let counted = nodes.daemons().iter().filter(|daemon| is_counted(nodes, daemon));
+        let daemons = nodes.daemons();
+        self.daemons
+            .retain(|index, _| daemons.binary_search_by_key(index, |daemon| daemon.index).is_ok());
+        let counted = daemons.iter().filter(|daemon| is_counted(nodes, daemon));
         let served: Option<Vec<&Served>> = counted.map(|daemon| self.served_by(daemon)).collect();
         let lowest = served.unwrap_or_default().into_iter().min_by_key(|served| served.generation);
         let lowest = lowest.map(|served| (served.generation, served.sequence));
         (self.served_generation, self.served_sequence) = lowest.unzip();
-        let ahead = self.daemons.iter().filter_map(|daemon| daemon.ahead);
+        let ahead = self.daemons.values().filter_map(|daemon| daemon.ahead);
         self.daemon_ahead = ahead.max_by_key(|(_, generation)| *generation);
-        let known = self.daemons.iter().filter_map(|daemon| daemon.place_parts);
+        let known = self.daemons.values().filter_map(|daemon| daemon.place_parts);
         self.daemon_place_parts = known.reduce(PlaceParts::common);
         // One catalog for all daemons: the form of the oldest.
-        let forms = self.daemons.iter().map(|daemon| daemon.catalog_form);
+        let forms = self.daemons.values().map(|daemon| daemon.catalog_form);
         self.set_catalog_form(forms.min().unwrap_or_default());
         self.daemon_error = nodes.join_failures(|status| status.publication_error.as_ref());
     }

@@ -796,3 +796,62 @@ async fn a_slow_daemon_delays_the_loading_of_levels_only_once() {
     preload(5_000).await.unwrap();
     assert_eq!(a.hands.lock().unwrap().preloaded.len(), 2);
 }
+
+#[tokio::test]
+async fn an_edit_waits_for_a_daemon_that_joined_until_it_is_retired() {
+    let network = Network::new().await;
+    let ([near, edge], _) = pair(&network);
+    let nodes = network.nodes(&near.client);
+    let stop = CancellationToken::new();
+    let handle = start(network.store.clone(), 1, nodes.clone(), stop.clone());
+    assert_eq!(handle.wait_live(1).await.unwrap(), 1);
+    assert_eq!(handle.live_nodes(1), None);
+    let joined = nodes.add("edge", edge.client.clone());
+    let both = LiveNodes { live: 2, all: 2, missing: vec![] };
+    let mut status = handle.subscribe();
+    let serve_it = |status: &PublicationStatus| status.live_nodes(&nodes, 1) == Some(both.clone());
+    drop(status.wait_for(serve_it).await.unwrap());
+    // The first daemon has no name in the configuration.
+    near.hands.lock().unwrap().is_frozen = true;
+    network.code("winter25", Some(1)).await;
+    nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
+    handle.wait_live_for(2, Duration::from_millis(300)).await.unwrap_err();
+    let missing = LiveNodes { live: 1, all: 2, missing: vec!["coupond".into()] };
+    assert_eq!(handle.live_nodes(2), Some(missing));
+    near.hands.lock().unwrap().is_frozen = false;
+
+    edge.hands.lock().unwrap().is_frozen = true;
+    network.code("save20", Some(1)).await;
+    nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
+    let waiting = handle.wait_live_for(3, Duration::from_secs(20));
+    let retiring = async {
+        // The other daemon serves it meanwhile.
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        let live = status.borrow().live(&nodes, 3);
+        nodes.retire(&joined);
+        live
+    };
+    let began = Instant::now();
+    let (live, before) = tokio::join!(waiting, retiring);
+    assert_eq!((live.unwrap(), before), (3, None));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(handle.live_nodes(3), None);
+    assert_eq!(handle.status().served_generation, Some(3));
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_retired_daemon_delays_no_loading_of_levels() {
+    let network = Network::new().await;
+    let ([_, b], nodes) = pair(&network);
+    let name = ObjectName::from_hex(&"ab".repeat(32)).unwrap();
+    b.hands.lock().unwrap().is_frozen = true;
+    nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
+    let preloading = preload_everywhere(&nodes, name);
+    let retiring = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        nodes.retire(&nodes.daemons()[1]);
+    };
+    let both = async { tokio::join!(preloading, retiring) };
+    tokio::time::timeout(Duration::from_secs(5), both).await.unwrap();
+}

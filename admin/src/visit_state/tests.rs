@@ -23,6 +23,7 @@ struct Network {
     _dir: TempDir,
     store: Store,
     daemon: FakeDaemon,
+    nodes: NodeRegistry,
     key: coupon_shared::transaction_id::ClickIdKey,
     sequence: u64,
     _stop: DropGuard,
@@ -55,9 +56,9 @@ impl Network {
         let stop = CancellationToken::new();
         let nodes = NodeRegistry::with_one(store.clone(), daemon.client.clone());
         drop(click_ingest::start(store.clone(), archive, nodes.clone(), stop.clone()));
-        start(store.clone(), nodes, 1, stop.clone());
+        start(store.clone(), nodes.clone(), 1, stop.clone());
         let (key, sequence) = (coupon_shared::transaction_id::ClickIdKey(key), 1);
-        Network { _dir: dir, store, daemon, key, sequence, _stop: stop.drop_guard() }
+        Network { _dir: dir, store, daemon, nodes, key, sequence, _stop: stop.drop_guard() }
     }
 
     async fn set_offer(&self, id: u32, fields: Value) {
@@ -259,4 +260,28 @@ async fn a_network_without_caps_and_blocks_sends_nothing_and_an_unchanged_one_on
     network.until(|state| counted(state, 1, CapWindow::Daily) == Some((1, false))).await;
     tokio::time::sleep(4 * INTERVAL).await;
     assert_eq!(network.received(), 1);
+}
+
+#[tokio::test]
+async fn a_daemon_that_joins_gets_the_last_state_and_a_retired_one_none() {
+    let network = Network::new().await;
+    network.daemon.state(0, 1);
+    network.set_offer(1, json!({"is_caps_enabled": true, "daily_click_cap": 1})).await;
+    network.until(|state| counted(state, 1, CapWindow::Daily) == Some((0, false))).await;
+    let second = FakeDaemon::start();
+    second.state(1, 2);
+    let joined = network.nodes.add("edge", second.client.clone());
+    let received = || second.hands.lock().unwrap().states.len();
+    let began = Instant::now();
+    while received() == 0 {
+        assert!(began.elapsed() < REPEAT_INTERVAL / 2);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    network.nodes.retire(&joined);
+    tokio::time::sleep(2 * INTERVAL).await;
+    let (before, others) = (received(), network.received());
+    network.set_offer(1, json!({"daily_conversion_cap": 1})).await;
+    network.convert(sample(1, now_ms())).await;
+    network.until_after(others, |_| true).await;
+    assert_eq!(received(), before);
 }

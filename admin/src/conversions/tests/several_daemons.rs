@@ -71,3 +71,37 @@ async fn a_postback_that_names_another_node_is_decided_and_counted() {
     network.until(|_| second.hands.lock().unwrap().acknowledged == 2).await;
     assert_eq!(network.read(postbacks::missing).await, 0);
 }
+
+#[tokio::test]
+async fn sales_of_a_daemon_that_joins_are_decided_and_wait_for_its_clicks_until_it_is_retired() {
+    let mut network = Network::new().await;
+    network.running = None;
+    while Archive::open(network.dir.path()).is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    network.daemon.state_at(0, 1, NOON_MS);
+    let nodes = NodeRegistry::with_one(network.store.clone(), network.daemon.client.clone());
+    network.start_with(nodes.clone());
+    let second = FakeDaemon::start();
+    second.hands.lock().unwrap().spool = 2;
+    second.state_at(1, 2, NOON_MS);
+    let joined = nodes.add("edge", second.client.clone());
+    give(&second, 1, 1, "nid=1&coupon_code=winter25&order_id=1");
+    network.until(|_| !verdicts(&second).is_empty()).await;
+    assert_eq!(verdicts(&second)[0].status, VerdictStatus::Approved);
+
+    // A click of the joined daemon that its daemon does not give.
+    let mut ids = TransactionIdSource::new(1, 0, STREAM.incarnation);
+    let id = ids.next(&network.key, NOON_MS + 1_000);
+    give(&network.daemon, 0, 2, &format!("nid=1&transaction_id={id}&coupon_code=winter25"));
+    network.daemon.state_at(0, 1, NOON_MS + 7_200_000);
+    network.until(|network| network.daemon.hands.lock().unwrap().acknowledged == 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(network.waiting().await, 1);
+    nodes.retire(&joined);
+    network.until(|network| !verdicts(&network.daemon).is_empty()).await;
+    assert_eq!(network.waiting().await, 0);
+    give(&second, 1, 3, "nid=1&coupon_code=winter25&order_id=3");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(verdicts(&second).len(), 1, "a retired daemon is not asked");
+}
