@@ -14,6 +14,7 @@
 //! stream: the daemon keeps such a block, and later blocks of the stream wait. Other streams go on.
 
 mod address_watch;
+mod answer_budget;
 mod batch;
 mod click_counter;
 mod committer;
@@ -39,15 +40,14 @@ use crate::nodes::{AdmissionError, NodeRegistry, PassedTimes};
 use crate::store::bot_list::{self, PendingWork};
 use crate::store::{Store, StoreError};
 use crate::worker;
+use answer_budget::AnswerBudget;
 use batch::BlockRefusal;
 use click_counter::ClickCounter;
 use committer::ClickCommitter;
 use poller::ClickPoller;
 
-/// Most bytes per answer of an only daemon, and per transaction. Several daemons share them.
+/// Most bytes per answer. A transaction takes no further answer beyond.
 const MAX_BYTES: usize = 4 << 20;
-/// Least bytes per answer where there are several daemons.
-const MIN_BYTES: usize = 256 << 10;
 /// Answers that wait for the committer; a daemon has at most one under way.
 const MAX_ARRIVING: usize = 1_024;
 const SHORTEST_BACK_OFF: Duration = Duration::from_millis(100);
@@ -160,12 +160,11 @@ pub fn start(
     let committer = ClickCommitter::new(counter, nodes.clone(), arriving);
     let (acknowledged, status) = (committer.subscribe(), committer.status_sender());
     follow_daemons(&nodes, status.clone(), stop.clone());
-    let registry = nodes.clone();
+    let (registry, budget) = (nodes.clone(), AnswerBudget::new());
     nodes.spawn_for_each(stop.clone(), move |daemon| {
         let (nodes, acknowledged) = (registry.clone(), acknowledged.clone());
-        let max_bytes = (MAX_BYTES / nodes.daemons().len().max(1)).max(MIN_BYTES);
         let poller =
-            ClickPoller::new(daemon.clone(), nodes, acknowledged, status.clone(), max_bytes);
+            ClickPoller::new(daemon.clone(), nodes, acknowledged, status.clone(), budget.clone());
         poller.sending_to(answers.clone())
     });
     worker::spawn(committer, stop);

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::batch::{Batch, BlockRefusal, StreamOwners};
 use super::click_counter::ClickCounter;
 use super::reclassify::Reclassifier;
-use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, SHORTEST_BACK_OFF};
+use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, MAX_BYTES, SHORTEST_BACK_OFF};
 use crate::archive::Archive;
 use crate::nodes::NodeRegistry;
 use crate::store::{WriteTx, blocks};
@@ -78,8 +78,12 @@ impl Worker for ClickCommitter {
         self.begin().await?;
         let wait = if self.reclassify().await? { Duration::ZERO } else { LONGEST_WAIT };
         let Ok(Some(first)) = timeout(wait, self.arriving.recv()).await else { return Ok(()) };
+        let mut bytes = first.blocks.len();
         let mut answers = vec![first];
-        while let Ok(next) = self.arriving.try_recv() {
+        while bytes < MAX_BYTES
+            && let Ok(next) = self.arriving.try_recv()
+        {
+            bytes += next.blocks.len();
             answers.push(next);
         }
         self.take_in(answers).await

@@ -14,6 +14,7 @@ use coupon_shared::feed::{Cursor, MAX_CURSOR_ENTRIES};
 use coupon_shared::node_identity::NodeIdentity;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::answer_budget::{Allowance, AnswerBudget};
 use super::batch::BlockRefusal;
 use super::committer::{Acknowledged, ArchivedStreams, ArrivedBlocks, CommittedAnswer};
 use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, SHORTEST_BACK_OFF, now_ms};
@@ -37,7 +38,9 @@ pub(super) struct ClickPoller {
     nodes: NodeRegistry,
     acknowledged: Acknowledged,
     status: watch::Sender<ClickIngestStatus>,
-    max_bytes: usize,
+    budget: AnswerBudget,
+    /// Whether the daemon had more than the last answer.
+    has_backlog: bool,
     /// As of the last answer; `None` until the daemon is identified.
     identified: Option<IdentifiedDaemon>,
     /// Since when the daemon has answered every question in time, by its clock.
@@ -60,6 +63,8 @@ pub(super) struct PolledAnswer {
     pub(super) committed: oneshot::Receiver<CommittedAnswer>,
     /// When the daemon had given all clicks of earlier times, by its clock.
     pub(super) complete_at_ms: Option<u64>,
+    /// Held until the answer is archived.
+    pub(super) allowance: Allowance,
 }
 
 impl ClickPoller {
@@ -68,14 +73,15 @@ impl ClickPoller {
         nodes: NodeRegistry,
         acknowledged: Acknowledged,
         status: watch::Sender<ClickIngestStatus>,
-        max_bytes: usize,
+        budget: AnswerBudget,
     ) -> ClickPoller {
         ClickPoller {
             daemon,
             nodes,
             acknowledged,
             status,
-            max_bytes,
+            budget,
+            has_backlog: false,
             identified: None,
             steady_since_ms: None,
             refused: BTreeMap::new(),
@@ -94,8 +100,10 @@ impl ClickPoller {
         let known = self.identify().await?;
         let asked = known.cut(&archived, self.daemon.inherits_streams);
         let expected = known.identity.as_ref().map(|identity| identity.store);
+        let allowance = self.budget.allow(self.nodes.daemons().len(), self.has_backlog);
+        let max_bytes = allowance.max_bytes;
         let (began, began_ms) = (Instant::now(), now_ms());
-        let answer = self.daemon.client.feed(&asked, expected, WAIT, self.max_bytes).await?;
+        let answer = self.daemon.client.feed(&asked, expected, WAIT, max_bytes).await?;
         if began.elapsed() > LONGEST_PROMPT_ANSWER {
             self.steady_since_ms = None;
         }
@@ -103,7 +111,8 @@ impl ClickPoller {
         let stamp = daemon.stamp.as_ref();
         let now_ms = stamp.map_or(began_ms, |stamp| stamp.now_ms);
         let origin = self.admit(&daemon).await?;
-        let was_all = known.oldest_incarnation > 0 && blocks.len() < self.max_bytes / 2;
+        self.has_backlog = blocks.len() >= max_bytes / 2;
+        let was_all = known.oldest_incarnation > 0 && !self.has_backlog;
         let (committed, is_committed) = oneshot::channel();
         Ok(PolledAnswer {
             arrived: ArrivedBlocks {
@@ -114,6 +123,7 @@ impl ClickPoller {
             },
             committed: is_committed,
             complete_at_ms: was_all.then_some(now_ms),
+            allowance,
         })
     }
 
@@ -251,7 +261,8 @@ impl Worker for PollerWorker {
 
     async fn step(&mut self) -> Result<(), ClickIngestError> {
         self.poller.has_refused = false;
-        let PolledAnswer { arrived, committed, complete_at_ms } = self.poller.poll_daemon().await?;
+        let PolledAnswer { arrived, committed, complete_at_ms, allowance: _allowance } =
+            self.poller.poll_daemon().await?;
         let is_empty = arrived.blocks.is_empty();
         if !is_empty && self.answers.send(arrived).await.is_err() {
             // At the end of the program.

@@ -53,7 +53,13 @@ impl Ingest {
     fn start_poller(&mut self, daemon: Daemon) {
         let (acknowledged, status) = (self.committer.subscribe(), self.committer.status_sender());
         let nodes = self.nodes.clone();
-        self.pollers.push(ClickPoller::new(daemon, nodes, acknowledged, status, MAX_BYTES));
+        self.pollers.push(ClickPoller::new(
+            daemon,
+            nodes,
+            acknowledged,
+            status,
+            AnswerBudget::new(),
+        ));
     }
 
     fn join(&mut self, name: &str, client: DaemonClient) {

@@ -46,6 +46,8 @@ use crate::worker::{self, RetryDelays, Worker};
 const WAIT: Duration = Duration::from_secs(1);
 /// Maximum size of one answer, and so of one transaction.
 const MAX_BYTES: usize = 1 << 20;
+/// Maximum size of the answers of all daemons.
+const ALL_BYTES: usize = 32 << 20;
 
 /// Why a poll failed.
 #[derive(Debug, thiserror::Error)]
@@ -201,16 +203,17 @@ impl PostbackIngest {
         expected: Option<StoreId>,
     ) -> Result<PostbackAnswer, DaemonError> {
         self.add_late_verdicts(&mut request);
+        let max_bytes = (ALL_BYTES / self.nodes.daemons().len().max(1)).min(MAX_BYTES);
         let client = &self.daemon.client;
         let late = tokio::select! {
             biased;
-            answer = client.postbacks(&request, expected, WAIT, MAX_BYTES) => return answer,
+            answer = client.postbacks(&request, expected, WAIT, max_bytes) => return answer,
             Some(late) = self.decided_late.recv() => late,
         };
         request.verdicts.push(late);
         self.add_late_verdicts(&mut request);
         // Not aborted again: verdicts in quick succession must not keep postbacks away.
-        self.daemon.client.postbacks(&request, expected, Duration::ZERO, MAX_BYTES).await
+        self.daemon.client.postbacks(&request, expected, Duration::ZERO, max_bytes).await
     }
 
     fn show(&self, change: impl FnOnce(&mut DaemonStatus)) {
