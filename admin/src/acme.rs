@@ -80,6 +80,9 @@ pub fn start(
     let (status, shown) = watch::channel(CertificatesStatus::default());
     let handle = AcmeHandle { status: shown, wake: Arc::default() };
     let wake = Arc::clone(&handle.wake);
+    let joined = Arc::clone(&wake);
+    // A daemon that joins has no certificate yet.
+    nodes.follow(stop.clone(), move |_| joined.notify_one());
     let worker = CertificateWorker::new(store, publisher, nodes, client, wake, status);
     crate::worker::spawn(worker, stop);
     Ok(handle)

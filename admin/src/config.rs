@@ -33,6 +33,9 @@ pub use daemons::{DaemonConfig, MAX_DAEMONS};
 /// The port of the listener for monitors, on the loopback address.
 pub const METRICS_PORT: u16 = 9690;
 
+/// In the place of the control socket: there is no daemon on this machine.
+const NO_DAEMON: &str = "none";
+
 /// The control socket of an only daemon.
 const DAEMON_SOCKET: &str = "/run/coupond/coupond.sock";
 
@@ -59,7 +62,7 @@ pub struct Config {
     pub migration_copies: u32,
     /// The network's number in every answer and every published file.
     pub network_id: u32,
-    /// The control socket of an only daemon.
+    /// The control socket of an only daemon; `none` without a daemon on this machine.
     pub daemon_socket: PathBuf,
     /// Several daemons; where empty, the one at `daemon_socket`.
     pub daemons: Vec<DaemonConfig>,
@@ -262,8 +265,11 @@ impl Config {
         coupon_config::load(sources)
     }
 
-    /// Name and control socket of each daemon; the name of an only one may be empty.
+    /// Name and control socket of each daemon; the name of an only daemon may be empty.
     pub fn effective_daemons(&self) -> Vec<(&str, &Path)> {
+        if self.daemon_socket == Path::new(NO_DAEMON) {
+            return Vec::new();
+        }
         if self.daemons.is_empty() {
             return vec![("", &self.daemon_socket)];
         }

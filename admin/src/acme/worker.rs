@@ -12,6 +12,7 @@ use coupon_serve::tls::{CertifiedPair, check_pair};
 use coupon_shared::removal_clock::RemovalRefused;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::CertificatesStatus;
@@ -19,7 +20,7 @@ use super::key_files::{KeyFiles, KeyPair};
 use super::order::{AcmeClient, ORDER_TIMEOUT, OrderError, order_certificate};
 use super::schedule::{RetryDelays, can_wait, due_at, is_near_end, problem};
 use crate::catalog::EventType;
-use crate::daemon_client::{DaemonError, InstalledCertificate};
+use crate::daemon_client::{DaemonClient, DaemonError, InstalledCertificate};
 use crate::nodes::{Daemon, NodeRegistry};
 use crate::publish::PublisherHandle;
 use crate::store::certificates::{self, HostCertificate};
@@ -48,6 +49,8 @@ pub(super) enum RoundError {
     Daemon(#[from] DaemonError),
     #[error("the key files cannot be used: {0}")]
     KeyFile(#[from] std::io::Error),
+    #[error("there is no coupond that could answer for the domains and take their certificates")]
+    NoDaemon,
 }
 
 /// A daemon, and the certificates that it got from coupon-admin.
@@ -118,6 +121,9 @@ impl CertificateWorker {
         let mut wanted = self.states(&hosts, &known).await?;
         self.has_read_files = true;
         self.show(&wanted);
+        if self.nodes.daemons().is_empty() {
+            return Err(RoundError::NoDaemon);
+        }
         let (installed, failure) = self.installed().await?;
         if failure.is_none() {
             for state in known.values().filter(|state| !hosts.contains(&state.host)) {
@@ -142,10 +148,12 @@ impl CertificateWorker {
     async fn installed(
         &self,
     ) -> Result<(Vec<DaemonCertificates>, Option<DaemonError>), DaemonError> {
+        let daemons = self.nodes.daemons();
+        let list = |client: DaemonClient| async move { client.certificates().await };
         let (mut installed, mut failure) = (Vec::new(), None);
-        for daemon in self.nodes.daemons().iter() {
-            match daemon.client.certificates().await {
-                Ok(certificates) => installed.push((daemon.clone(), certificates)),
+        for (daemon, list) in for_each_daemon(&daemons, list).await {
+            match list {
+                Ok(certificates) => installed.push((daemon, certificates)),
                 Err(error) => failure = Some(error),
             }
         }
@@ -219,7 +227,11 @@ impl CertificateWorker {
             }
             state.is_installed = true;
         } else {
-            self.install(state, &lacking).await?;
+            let installed = self.install(state, &lacking).await;
+            if *state != before {
+                self.save(state).await?;
+            }
+            return installed;
         }
         if *state != before {
             self.save(state).await?;
@@ -227,6 +239,10 @@ impl CertificateWorker {
         Ok(())
     }
 
+    /// Gives the certificate to all of these daemons.
+    ///
+    /// # Errors
+    /// The first failure that is no refusal, after all daemons were asked: the round is repeated soon.
     async fn install(
         &self,
         state: &mut HostCertificate,
@@ -238,19 +254,15 @@ impl CertificateWorker {
             *state = HostCertificate::new(&state.host);
             return Ok(());
         };
-        let KeyPair { chain_pem, key_pem } = &pair;
-        for daemon in daemons {
-            match daemon.client.install_certificate(&state.host, chain_pem, key_pem).await {
-                Ok(()) => {}
-                Err(DaemonError::Refused { status, reason }) => {
-                    let daemon = daemon.label();
-                    state.error = format!("{daemon} refused the certificate ({status}): {reason}");
-                    let error = &state.error;
-                    tracing::warn!(host = state.host, error, "certificate not installed");
-                    return Ok(());
-                }
-                Err(error) => return Err(error.into()),
-            }
+        let failures = give_certificate(daemons, &state.host, pair).await;
+        if !failures.is_empty() {
+            let texts: Vec<String> =
+                failures.iter().map(|(daemon, error)| describe_failure(daemon, error)).collect();
+            state.error = texts.join("; ");
+            tracing::warn!(host = state.host, error = state.error, "certificate not installed");
+            let is_broken = |error: &DaemonError| !matches!(error, DaemonError::Refused { .. });
+            let broken = failures.into_iter().map(|(_, error)| error).find(is_broken);
+            return broken.map_or(Ok(()), |error| Err(error.into()));
         }
         tracing::info!(host = state.host, not_after = state.not_after, "certificate installed");
         state.is_installed = true;
@@ -442,6 +454,52 @@ impl CertificateWorker {
     }
 }
 
+/// Asks all daemons at once, so that a slow daemon delays no other; a daemon that leaves meanwhile has
+/// no answer.
+async fn for_each_daemon<T, F>(
+    daemons: &[Daemon],
+    ask: impl Fn(DaemonClient) -> F,
+) -> Vec<(Daemon, Result<T, DaemonError>)>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, DaemonError>> + Send + 'static,
+{
+    let mut asking = JoinSet::new();
+    for daemon in daemons {
+        let (daemon, answer) = (daemon.clone(), ask(daemon.client.clone()));
+        asking.spawn(async move { Some((daemon.clone(), daemon.while_present(answer).await?)) });
+    }
+    let mut answers: Vec<_> = asking.join_all().await.into_iter().flatten().collect();
+    answers.sort_by_key(|(daemon, _)| daemon.index);
+    answers
+}
+
+/// Gives each daemon a certificate; returns the daemons without the certificate.
+async fn give_certificate(
+    daemons: &[Daemon],
+    host: &str,
+    pair: KeyPair,
+) -> Vec<(Daemon, DaemonError)> {
+    let (host, pair) = (Arc::<str>::from(host), Arc::new(pair));
+    let give = |client: DaemonClient| {
+        let (host, pair) = (Arc::clone(&host), Arc::clone(&pair));
+        async move { client.install_certificate(&host, &pair.chain_pem, &pair.key_pem).await }
+    };
+    let answers = for_each_daemon(daemons, give).await;
+    let failed = answers.into_iter().filter_map(|(daemon, answer)| Some((daemon, answer.err()?)));
+    failed.collect()
+}
+
+fn describe_failure(daemon: &Daemon, error: &DaemonError) -> String {
+    let daemon = daemon.label();
+    match error {
+        DaemonError::Refused { status, reason } => {
+            format!("{daemon} refused the certificate ({status}): {reason}")
+        }
+        error => format!("{daemon} did not get the certificate: {error}"),
+    }
+}
+
 /// Records a new certificate.
 fn take_certificate(state: &mut HostCertificate, certified: &CertifiedPair) {
     *state = HostCertificate {
@@ -516,6 +574,29 @@ impl OrderBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon_client::fake_daemon::FakeDaemon;
+
+    #[tokio::test]
+    async fn a_refusal_keeps_no_other_daemon_from_a_certificate_and_each_is_named() {
+        let daemons = [FakeDaemon::start(), FakeDaemon::start(), FakeDaemon::start()];
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let sockets = daemons.iter().map(|daemon| daemon.socket.as_path());
+        let nodes = NodeRegistry::new(store, ["a", "b", "c"].into_iter().zip(sockets));
+        daemons[0].hands.lock().unwrap().refuses_certificates = true;
+        daemons[1].hands.lock().unwrap().refuses_certificates = true;
+        let pair = KeyPair { chain_pem: "chain".into(), key_pem: "key".into() };
+        let failures = give_certificate(&nodes.daemons(), "go.example.com", pair).await;
+        let texts: Vec<String> =
+            failures.iter().map(|(daemon, error)| describe_failure(daemon, error)).collect();
+        assert_eq!(texts.len(), 2);
+        for (name, text) in ["`a`", "`b`"].into_iter().zip(&texts) {
+            assert!(text.contains(name) && text.contains("no such domain"), "{text}");
+        }
+        let got = |daemon: &FakeDaemon| daemon.hands.lock().unwrap().certificates.clone();
+        assert_eq!(got(&daemons[2]), ["go.example.com"]);
+        assert_eq!(got(&daemons[0]), Vec::<String>::new());
+    }
 
     #[test]
     fn orders_are_bounded_in_each_hour() {

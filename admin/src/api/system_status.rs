@@ -121,6 +121,13 @@ impl SystemStatus {
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> =
             self.geo.iter().filter_map(|database| database.warning.clone()).collect();
+        if self.daemons.is_empty() {
+            warnings.push(
+                "there is no coupond (daemon_socket is \"none\", and no other one has joined): edits \
+                 reach no visitor, and no clicks and sales come"
+                    .to_owned(),
+            );
+        }
         if self.pixels.dead > 0 {
             let dead = self.pixels.dead;
             warnings.push(format!(

@@ -49,6 +49,9 @@ pub(super) fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode
         println!("{:#}", json!({ "coupon_admin": health_value(&admin), "coupond": daemons }));
     } else {
         print_program("coupon-admin", &admin, admin_lines);
+        if daemons.is_empty() {
+            println!("coupond: none on this machine (daemon_socket = \"none\")");
+        }
         for (name, health) in &daemons {
             let program =
                 if name.is_empty() { "coupond".into() } else { format!("coupond {name}") };
@@ -153,10 +156,10 @@ fn admin_lines(health: &Value) -> Vec<String> {
     let mut lines = vec![
         format!("running {}", since(&health["started_at"])),
         format!(
-            "published: generation {}, {} entries; coupond serves {}",
+            "published: generation {}, {} entries; {}",
             system["publication"]["generation"],
             system["publication"]["entries"],
-            system["publication"]["served_generation"]
+            served(system)
         ),
         format!(
             "clicks: {} taken in, {} missing, last answer of coupond {}",
@@ -185,11 +188,16 @@ fn admin_lines(health: &Value) -> Vec<String> {
     lines
 }
 
-/// A line for each of several daemons.
+fn served(system: &Value) -> String {
+    match system["daemons"].as_array() {
+        Some(daemons) if daemons.is_empty() => "no coupond serves it".to_owned(),
+        _ => format!("coupond serves {}", system["publication"]["served_generation"]),
+    }
+}
+
+/// A line for each daemon with a name.
 fn node_lines(daemons: &Value) -> Vec<String> {
-    let Some(daemons) = daemons.as_array().filter(|daemons| daemons.len() > 1) else {
-        return Vec::new();
-    };
+    let has_name = |daemon: &&Value| daemon["name"].as_str().is_some_and(|name| !name.is_empty());
     let line = |daemon: &Value| {
         let (name, node) = (daemon["name"].as_str().unwrap_or_default(), &daemon["node_id"]);
         let (served, answer) = (&daemon["served_generation"], ago(&daemon["last_answer"]));
@@ -198,7 +206,7 @@ fn node_lines(daemons: &Value) -> Vec<String> {
             "{name}: node {node}, serves {served}, last answer {answer}, {refused} blocks refused"
         )
     };
-    daemons.iter().map(line).collect()
+    daemons.as_array().into_iter().flatten().filter(has_name).map(line).collect()
 }
 
 fn daemon_lines(health: &Value) -> Vec<String> {

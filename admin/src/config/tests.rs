@@ -134,6 +134,15 @@ fn several_daemons_have_names_and_sockets_of_their_own() {
 }
 
 #[test]
+fn a_hub_may_have_no_daemon_on_its_machine() {
+    let config = load("daemon_socket = 'none'", &[]).unwrap();
+    assert_eq!(config.effective_daemons(), []);
+    assert_eq!(load(&config.to_string(), &[]).unwrap(), config);
+    let variables = [("COUPON_ADMIN_DAEMON_SOCKET", "none")];
+    assert_eq!(load("", &variables).unwrap().effective_daemons(), []);
+}
+
+#[test]
 fn daemons_that_cannot_be_told_apart_are_refused() {
     let entry = |name: &str, socket: &str| {
         format!("[[daemons]]\nname = '{name}'\nsocket = '/run/{socket}.sock'\n")
@@ -147,6 +156,7 @@ fn daemons_that_cannot_be_told_apart_are_refused() {
         (entry("a b", "x"), "daemons, entry 1: name"),
         (many, "daemons: 65 entries"),
         ("daemon_socket = '/run/own.sock'\n".to_owned() + &entry("a", "x"), "both given"),
+        ("daemon_socket = 'none'\n".to_owned() + &entry("a", "x"), "both given"),
     ];
     for (toml, expected) in cases {
         let Err(ConfigError::Problems { problems, .. }) = load(&toml, &[]) else {

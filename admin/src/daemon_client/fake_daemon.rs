@@ -64,6 +64,9 @@ pub(crate) struct FakeState {
     pub(crate) preloaded: Vec<String>,
     /// Received visit states.
     pub(crate) states: Vec<PublishedState>,
+    /// Hosts of received certificates.
+    pub(crate) certificates: Vec<String>,
+    pub(crate) refuses_certificates: bool,
 }
 
 pub(crate) struct FakeDaemon {
@@ -139,6 +142,13 @@ async fn answer(
         "/postbacks/feed" => (StatusCode::OK, hands.postbacks_after(&body)),
         path if path.starts_with("/preload/") => {
             hands.preloaded.push(path["/preload/".len()..].to_owned());
+            (StatusCode::OK, Vec::new())
+        }
+        path if path.starts_with("/certificates/") && hands.refuses_certificates => {
+            (StatusCode::UNPROCESSABLE_ENTITY, br#"{"error": "no such domain"}"#.to_vec())
+        }
+        path if path.starts_with("/certificates/") => {
+            hands.certificates.push(path["/certificates/".len()..].to_owned());
             (StatusCode::OK, Vec::new())
         }
         visit_state::PATH => {

@@ -102,6 +102,12 @@ pub enum WaitLiveError {
         /// The daemon's answer, or a hint to a long wait.
         reason: String,
     },
+    /// The change is published, and there is no daemon.
+    #[error(
+        "the change is saved and published, but there is no coupond to serve it: name one with \
+         daemon_socket in coupon-admin.toml"
+    )]
+    NoDaemon,
 }
 
 /// Wakes the publisher and shows its status. Clones share one publisher.
@@ -134,7 +140,7 @@ impl PublisherHandle {
     /// Of several daemons, silent and refused ones are not waited for.
     ///
     /// # Errors
-    /// With the obstacle, after 5 s.
+    /// With the obstacle, after 5 s; without a daemon as soon as the change is published.
     pub async fn wait_live(&self, sequence: Sequence) -> Result<u64, WaitLiveError> {
         self.wait_live_for(sequence, WAIT_LIVE).await
     }
@@ -147,14 +153,18 @@ impl PublisherHandle {
     ) -> Result<u64, WaitLiveError> {
         self.changed();
         let mut status = self.status.subscribe();
-        let is_live = |status: &PublicationStatus| status.live(&self.nodes, sequence).is_some();
-        let _ = timeout(longest, status.wait_for(is_live)).await;
+        let is_decided = |status: &PublicationStatus| {
+            let is_published = status.sequence >= sequence;
+            status.live(&self.nodes, sequence).is_some()
+                || is_published && self.nodes.daemons().is_empty()
+        };
+        let _ = timeout(longest, status.wait_for(is_decided)).await;
         // Looked at once more: a daemon may have become silent meanwhile.
         let reached = self.status.borrow().live(&self.nodes, sequence);
         reached.ok_or_else(|| self.not_live_error(sequence, longest))
     }
 
-    /// Which of several daemons serve the change; `None` for an only daemon.
+    /// Which daemons serve the change; `None` for an only daemon.
     pub(crate) fn live_nodes(&self, sequence: Sequence) -> Option<LiveNodes> {
         self.status.borrow().live_nodes(&self.nodes, sequence)
     }
@@ -165,6 +175,9 @@ impl PublisherHandle {
         if status.sequence < sequence {
             let reason = status.last_error.clone().unwrap_or_else(waited);
             return WaitLiveError::NotPublished { reason };
+        }
+        if self.nodes.daemons().is_empty() {
+            return WaitLiveError::NoDaemon;
         }
         WaitLiveError::NotServed { reason: status.daemon_error.clone().unwrap_or_else(waited) }
     }

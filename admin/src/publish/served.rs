@@ -54,7 +54,7 @@ impl PublicationStatus {
         lowest
     }
 
-    /// Which of several daemons serve the change; `None` for an only daemon.
+    /// Which daemons serve the change; `None` for an only daemon.
     pub(super) fn live_nodes(&self, nodes: &NodeRegistry, wanted: Sequence) -> Option<LiveNodes> {
         let serves = |daemon: &&Daemon| {
             self.served_by(daemon).is_some_and(|served| served.sequence >= wanted)

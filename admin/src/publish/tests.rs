@@ -855,3 +855,26 @@ async fn a_retired_daemon_delays_no_loading_of_levels() {
     let both = async { tokio::join!(preloading, retiring) };
     tokio::time::timeout(Duration::from_secs(5), both).await.unwrap();
 }
+
+#[tokio::test]
+async fn without_a_daemon_edits_are_published_and_not_live() {
+    let network = Network::new().await;
+    let nodes = NodeRegistry::new(network.store.clone(), []);
+    let stop = CancellationToken::new();
+    let handle = start(network.store.clone(), 1, nodes.clone(), stop.clone());
+    network.code("winter25", Some(1)).await;
+    let began = Instant::now();
+    let live = handle.wait_live_for(2, Duration::from_secs(60)).await;
+    assert!(matches!(live, Err(WaitLiveError::NoDaemon)), "{live:?}");
+    assert!(began.elapsed() < Duration::from_secs(30), "as soon as it is published");
+    assert_eq!(network.visit("winter25"), Some(Reason::Redirected));
+    assert_eq!(handle.live_nodes(2), Some(LiveNodes { live: 0, all: 0, missing: vec![] }));
+    let status = handle.status();
+    assert_eq!((status.served_generation, status.daemon_error), (None, None));
+    // An edit that waits is live as soon as a daemon joins and serves it.
+    let daemon = FakeDaemon::start();
+    daemon.hands.lock().unwrap().index_dir = network.index_dir();
+    nodes.add("edge", daemon.client.clone());
+    assert_eq!(handle.wait_live(2).await.unwrap(), status.generation);
+    stop.cancel();
+}

@@ -232,3 +232,58 @@ fn clicks_that_are_numbered_as_those_of_another_daemon_are_neither_counted_nor_f
     assert!(waiting(&b) >= at_first, "the clicks of the second stay in its log");
     assert_eq!(network.gross_clicks(), 31);
 }
+
+#[test]
+fn without_a_coupond_edits_are_published_and_the_status_says_so() {
+    let network = Network::new();
+    let monitors = network.free_address();
+    let config = network.path("coupon-admin.toml");
+    let (data, listen) = (network.path("admin"), network.admin_address);
+    let file = format!(
+        "data_dir = {data:?}\nlisten = '{listen}'\ndaemon_socket = 'none'\n[metrics]\n\
+         listen = '{monitors}'\n"
+    );
+    std::fs::write(&config, file).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(admin_program());
+        command.arg("--config").arg(&config).args(arguments).output().unwrap()
+    };
+    let checked = run(&["check-config"]);
+    assert!(checked.status.success(), "{checked:?}");
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("daemon_socket = \"none\""));
+    let mut command = Command::new(admin_program());
+    let command = network.serve(&mut command).env_remove("COUPON_ADMIN_DAEMON_SOCKET");
+    let _admin = Program::start(
+        command.arg("--config").arg(&config).env_remove("COUPON_ADMIN_METRICS_LISTEN"),
+    );
+    wait_for("the admin to listen", || std::net::TcpStream::connect(network.admin_address).ok());
+    let began = std::time::Instant::now();
+    let edit = json!({"name": "Winter", "account_status": "active"});
+    let live = network.call("POST", "affiliates?wait=live", Some(edit));
+    assert!(began.elapsed() < Duration::from_secs(4), "the answer waits for publication only");
+    let headers = ["x-coupon-live", "x-coupon-live-nodes", "x-coupon-live-missing"];
+    let headers = headers.map(|name| live.header(name));
+    assert_eq!(headers, [Some("false"), Some("0/0"), None], "{live:?}");
+    assert!(live.header("x-coupon-live-error").unwrap().contains("no coupond"), "{live:?}");
+    let status = status(&network);
+    assert_eq!(status["daemons"], json!([]));
+    assert!(status["publication"]["generation"].as_u64().unwrap() > 0);
+    assert!(status["publication"]["last_error"].is_null());
+    for (part, field) in [
+        ("publication", "served_generation"),
+        ("publication", "daemon_error"),
+        ("intake", "last_pull"),
+        ("intake", "last_error"),
+        ("postbacks", "last_pull"),
+        ("postbacks", "last_error"),
+    ] {
+        assert!(status[part][field].is_null(), "{part}.{field}: {status}");
+    }
+    let shown = wait_for("the monitors' listener", || {
+        Some(run(&["status"])).filter(|shown| shown.status.success())
+    });
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    for part in ["none on this machine", "no coupond serves it", "warning: there is no coupond"] {
+        assert!(shown.contains(part), "no {part} in {shown}");
+    }
+}

@@ -217,7 +217,15 @@ impl Status {
             let sentence = format!("Changes are saved but not published: {error}");
             problems.push(Problem::bad(sentence, "Publication is tried again by itself. Look into the log: journalctl -u coupon-admin"));
         }
-        let is_silent = self.intake.last_pull.is_none_or(|pull| now - pull > SILENCE_S);
+        if self.daemons.is_empty() {
+            problems.push(Problem::warning(
+                "There is no coupond, so changes reach no visitor, and no clicks and sales come.",
+                "Name one in coupon-admin.toml with daemon_socket, and restart coupon-admin.",
+                "",
+            ));
+        }
+        let is_silent = !self.daemons.is_empty()
+            && self.intake.last_pull.is_none_or(|pull| now - pull > SILENCE_S);
         if let Some(error) = &publication.daemon_error {
             let sentence = format!("coupond does not serve the latest changes: {error}");
             problems
@@ -523,6 +531,10 @@ mod tests {
             *status.pointer_mut(path).unwrap() = value;
             assert_eq!(kinds(status), [kind], "{path}");
         }
+        let mut status = well();
+        status["daemons"] = json!([]);
+        status["intake"]["last_pull"] = json!(null);
+        assert_eq!(kinds(status), ["warning"], "there is no coupond that could answer");
     }
 
     #[test]
