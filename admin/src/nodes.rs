@@ -189,9 +189,14 @@ impl NodeRegistry {
         stamp: Option<&NodeStamp>,
     ) -> Result<Option<NodeRow>, AdmissionError> {
         let seen = self.seen();
-        let position = seen.daemons.keys().position(|index| *index == daemon.index);
+        // An edge before its installation must not make the others look like several.
+        let is_asked = |of_daemon: &&SeenDaemon| {
+            of_daemon.daemon.index == daemon.index || seen.is_expected(of_daemon)
+        };
+        let concerned: Vec<&SeenDaemon> = seen.daemons.values().filter(is_asked).collect();
+        let position = concerned.iter().position(|seen| seen.daemon.index == daemon.index);
         let position = position.ok_or(AdmissionError::Retired)?;
-        let answers = seen.daemons.values().map(|seen| LastAnswer {
+        let answers = concerned.iter().map(|seen| LastAnswer {
             name: &seen.daemon.name,
             shown_name: seen.daemon.shown_name(),
             identity: seen.stamp.as_ref().map(|stamp| &stamp.identity),
@@ -331,13 +336,13 @@ impl NodeRegistry {
     /// The daemon that a node's postbacks came from.
     pub(crate) fn daemon_of(&self, node: u16) -> Option<Daemon> {
         let seen = self.seen();
-        let has_several = seen.has_several();
+        let has_several = seen.expected().count() > 1;
         let gave = |seen: &&SeenDaemon| {
             let identity = seen.stamp.as_ref().map(|stamp| &stamp.identity);
             !has_several
                 || seen.is_admitted && identity.is_some_and(|identity| identity.node == node)
         };
-        seen.daemons.values().find(gave).map(|seen| seen.daemon.clone())
+        seen.expected().find(gave).map(|seen| seen.daemon.clone())
     }
 
     /// One text for the failures of all daemons; several are named.

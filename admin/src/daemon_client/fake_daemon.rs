@@ -60,6 +60,8 @@ pub(crate) struct FakeState {
     pub(crate) acknowledged: u64,
     /// Already serves this generation, and refuses generations up to it.
     pub(crate) serves_generation: Option<u64>,
+    /// Serves nothing, as before the first index arrived.
+    pub(crate) is_without_index: bool,
     /// Names of preloaded levels.
     pub(crate) preloaded: Vec<String>,
     /// Received visit states.
@@ -207,6 +209,9 @@ fn feed(hands: &FakeState) -> Vec<u8> {
 }
 
 fn reload(hands: &FakeState) -> (StatusCode, Vec<u8>) {
+    if hands.is_without_index {
+        return (StatusCode::UNPROCESSABLE_ENTITY, br#"{"error": "no index"}"#.to_vec());
+    }
     let text = std::fs::read(hands.index_dir.join(CURRENT)).unwrap();
     let Manifest { generation, sequence, lineage, .. } = Manifest::parse(&text).unwrap();
     let kept = hands.serves_generation.filter(|served| generation <= *served);

@@ -19,6 +19,8 @@ pub struct Daemon {
     /// As stored; empty for the daemon of `daemon_socket`.
     pub(crate) name: Arc<str>,
     pub(crate) client: DaemonClient,
+    /// Whether the configuration names the daemon; others join at run time.
+    pub(crate) is_configured: bool,
     /// Whether the daemon owns all streams without a known data folder, because no other daemon was
     /// configured at the start. Daemons that join later change nothing here.
     pub(crate) inherits_streams: bool,

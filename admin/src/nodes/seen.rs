@@ -26,8 +26,6 @@ pub(super) struct SeenDaemons {
 
 pub(super) struct SeenDaemon {
     pub(super) daemon: Daemon,
-    /// Whether the configuration names the daemon.
-    is_configured: bool,
     /// As of the last answer, also of a refused daemon.
     pub(super) stamp: Option<NodeStamp>,
     pub(super) answered: Option<Instant>,
@@ -59,31 +57,36 @@ impl SeenDaemons {
 
     /// Adds a daemon of the configuration.
     pub(super) fn join_configured(&mut self, name: &str, client: DaemonClient, is_only: bool) {
-        let daemon = self.new_daemon(name, client, is_only);
-        self.insert(daemon, true);
+        let daemon = self.new_daemon(name, client);
+        self.insert(Daemon { is_configured: true, inherits_streams: is_only, ..daemon });
     }
 
     /// Adds a daemon at run time.
     pub(super) fn join(&mut self, name: &str, client: DaemonClient) -> Daemon {
-        let daemon = self.new_daemon(name, client, false);
+        let daemon = self.new_daemon(name, client);
         self.retired.remove(name);
-        self.insert(daemon.clone(), false);
+        self.insert(daemon.clone());
         self.refresh_passed();
         daemon
     }
 
-    fn new_daemon(&mut self, name: &str, client: DaemonClient, inherits_streams: bool) -> Daemon {
+    fn new_daemon(&mut self, name: &str, client: DaemonClient) -> Daemon {
         let index = self.next;
         self.next += 1;
-        let left = CancellationToken::new();
-        Daemon { index, name: name.into(), client, inherits_streams, left }
+        Daemon {
+            index,
+            name: name.into(),
+            client,
+            is_configured: false,
+            inherits_streams: false,
+            left: CancellationToken::new(),
+        }
     }
 
-    fn insert(&mut self, daemon: Daemon, is_configured: bool) {
+    fn insert(&mut self, daemon: Daemon) {
         let status = DaemonStatus::named(&daemon.name);
         let seen = SeenDaemon {
             daemon,
-            is_configured,
             stamp: None,
             answered: None,
             is_admitted: false,
@@ -136,8 +139,11 @@ impl SeenDaemons {
     /// All daemons except never heard ones that joined at run time, such as an edge before its
     /// installation: the absence of such an edge is no fault, and the edge holds no clicks.
     pub(super) fn expected(&self) -> impl Iterator<Item = &SeenDaemon> {
-        let is_known = |seen: &&SeenDaemon| seen.is_configured || self.has_stated(seen);
-        self.daemons.values().filter(is_known)
+        self.daemons.values().filter(|seen| self.is_expected(seen))
+    }
+
+    pub(super) fn is_expected(&self, seen: &SeenDaemon) -> bool {
+        seen.daemon.is_configured || self.has_stated(seen)
     }
 
     fn has_stated(&self, seen: &SeenDaemon) -> bool {

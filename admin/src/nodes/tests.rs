@@ -359,3 +359,14 @@ async fn a_daemon_that_joins_leaves_the_streams_of_before_to_the_configured_one(
     let owners = network.registry.store.read(blocks::owners).await.unwrap();
     assert_eq!(owners.into_values().collect::<Vec<_>>(), [StoreId([1; 16])]);
 }
+
+#[tokio::test]
+async fn a_daemon_too_old_to_state_its_node_works_beside_one_that_was_never_heard() {
+    let network = Network::new(&[""]);
+    network.join("edge");
+    network.answer_with("", None).await.unwrap();
+    assert_eq!(network.registry.daemon_of(3).map(|daemon| daemon.index), Some(0));
+    network.answer("edge", 1, 2).await.unwrap();
+    let refused = network.answer_with("", None).await.unwrap_err();
+    assert!(matches!(refused, TooOld { .. }), "{refused}");
+}

@@ -59,6 +59,7 @@ impl DaemonNotifier {
             // content is unknown here, so the next publication must overtake it.
             let is_ours = |served: &&Served| served.generation <= published;
             daemon.served = served.clone().filter(|served| is_ours(&served));
+            daemon.has_served |= daemon.served.is_some();
             let ahead = served.filter(|served| !is_ours(&served));
             daemon.ahead = ahead.map(|served| (lineage, served.generation));
             daemon.error.clone_from(&error);

@@ -1,7 +1,8 @@
 //! The index that each daemon serves, and what holds for all of them.
 //!
-//! An edit is live once each counted daemon serves it. A daemon that has been silent for 15 s, or is
-//! refused, is not counted: one dead daemon among several must not make every edit wait.
+//! An edit is live once each counted daemon serves it. A daemon that has been silent for 15 s, is
+//! refused, or has just joined, is not counted: one dead daemon among several must not make every edit
+//! wait.
 
 use coupon_rules::place::PlaceParts;
 use coupon_shared::snapshot::Lineage;
@@ -17,6 +18,8 @@ use crate::store::meta::Sequence;
 pub(super) struct ServedByDaemon {
     /// `None` if the last question failed.
     pub(super) served: Option<Served>,
+    /// Whether the daemon ever served an index of this store since it joined.
+    pub(super) has_served: bool,
     /// A later generation of this store's lineage.
     pub(super) ahead: Option<(Lineage, u64)>,
     /// Why the daemon does not serve the published index.
@@ -36,16 +39,21 @@ pub(crate) struct LiveNodes {
     pub(crate) missing: Vec<String>,
 }
 
-/// Whether edits wait for a daemon.
-fn is_counted(nodes: &NodeRegistry, daemon: &Daemon) -> bool {
-    !nodes.has_several() || !nodes.is_silent(daemon) && !nodes.is_refused(daemon)
-}
-
 impl PublicationStatus {
+    /// Whether edits wait for a daemon. A daemon that joined at run time may need long for its first
+    /// index, and is not counted until then.
+    fn is_counted(&self, nodes: &NodeRegistry, daemon: &Daemon) -> bool {
+        let has_served = || self.daemons.get(&daemon.index).is_some_and(|it| it.has_served);
+        !nodes.has_several()
+            || !nodes.is_silent(daemon)
+                && !nodes.is_refused(daemon)
+                && (daemon.is_configured || has_served())
+    }
+
     /// The lowest generation that the counted daemons serve, if each has the change `wanted`.
     pub(super) fn live(&self, nodes: &NodeRegistry, wanted: Sequence) -> Option<u64> {
         let daemons = nodes.daemons();
-        let counted = daemons.iter().filter(|daemon| is_counted(nodes, daemon));
+        let counted = daemons.iter().filter(|daemon| self.is_counted(nodes, daemon));
         let mut lowest: Option<u64> = None;
         for daemon in counted {
             let served = self.served_by(daemon).filter(|served| served.sequence >= wanted)?;
@@ -75,7 +83,7 @@ impl PublicationStatus {
         let daemons = nodes.daemons();
         self.daemons
             .retain(|index, _| daemons.binary_search_by_key(index, |daemon| daemon.index).is_ok());
-        let counted = daemons.iter().filter(|daemon| is_counted(nodes, daemon));
+        let counted = daemons.iter().filter(|daemon| self.is_counted(nodes, daemon));
         let served: Option<Vec<&Served>> = counted.map(|daemon| self.served_by(daemon)).collect();
         let lowest = served.unwrap_or_default().into_iter().min_by_key(|served| served.generation);
         let lowest = lowest.map(|served| (served.generation, served.sequence));

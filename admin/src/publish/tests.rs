@@ -806,37 +806,45 @@ async fn an_edit_waits_for_a_daemon_that_joined_until_it_is_retired() {
     let handle = start(network.store.clone(), 1, nodes.clone(), stop.clone());
     assert_eq!(handle.wait_live(1).await.unwrap(), 1);
     assert_eq!(handle.live_nodes(1), None);
+    // A daemon that answers and has no index yet is not waited for.
+    edge.hands.lock().unwrap().is_without_index = true;
     let joined = nodes.add("edge", edge.client.clone());
+    nodes.note_answer(&joined);
+    network.code("first", Some(1)).await;
+    assert_eq!(handle.wait_live_for(2, Duration::from_millis(900)).await.unwrap(), 2);
+    let missing = LiveNodes { live: 1, all: 2, missing: vec!["edge".into()] };
+    assert_eq!(handle.live_nodes(2), Some(missing));
+    edge.hands.lock().unwrap().is_without_index = false;
     let both = LiveNodes { live: 2, all: 2, missing: vec![] };
     let mut status = handle.subscribe();
-    let serve_it = |status: &PublicationStatus| status.live_nodes(&nodes, 1) == Some(both.clone());
+    let serve_it = |status: &PublicationStatus| status.live_nodes(&nodes, 2) == Some(both.clone());
     drop(status.wait_for(serve_it).await.unwrap());
     // The first daemon has no name in the configuration.
     near.hands.lock().unwrap().is_frozen = true;
     network.code("winter25", Some(1)).await;
     nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
-    handle.wait_live_for(2, Duration::from_millis(300)).await.unwrap_err();
+    handle.wait_live_for(3, Duration::from_millis(300)).await.unwrap_err();
     let missing = LiveNodes { live: 1, all: 2, missing: vec!["coupond".into()] };
-    assert_eq!(handle.live_nodes(2), Some(missing));
+    assert_eq!(handle.live_nodes(3), Some(missing));
     near.hands.lock().unwrap().is_frozen = false;
 
     edge.hands.lock().unwrap().is_frozen = true;
     network.code("save20", Some(1)).await;
     nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
-    let waiting = handle.wait_live_for(3, Duration::from_secs(20));
+    let waiting = handle.wait_live_for(4, Duration::from_secs(20));
     let retiring = async {
         // The other daemon serves it meanwhile.
         tokio::time::sleep(Duration::from_millis(900)).await;
-        let live = status.borrow().live(&nodes, 3);
+        let live = status.borrow().live(&nodes, 4);
         nodes.retire(&joined);
         live
     };
     let began = Instant::now();
     let (live, before) = tokio::join!(waiting, retiring);
-    assert_eq!((live.unwrap(), before), (3, None));
+    assert_eq!((live.unwrap(), before), (4, None));
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert_eq!(handle.live_nodes(3), None);
-    assert_eq!(handle.status().served_generation, Some(3));
+    assert_eq!(handle.live_nodes(4), None);
+    assert_eq!(handle.status().served_generation, Some(4));
     stop.cancel();
 }
 
