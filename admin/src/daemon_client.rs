@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
+use coupon_shared::feed::{
+    FeedQuestion, OLDEST_INCARNATION_HEADER, RUN_IDS_HEADER, RunIds, decode_run_ids,
+};
 use coupon_shared::node_identity::{
-    EXPECTED_STORE_HEADER, IdentityHeaderError, NodeStamp, StoreId,
+    EXPECTED_STORE_HEADER, IdentityHeaderError, NodeIdentity, NodeStamp, StoreId,
 };
 use coupon_shared::postback::PollRequest;
 use coupon_shared::snapshot::manifest::ObjectName;
@@ -69,6 +71,11 @@ pub enum DaemonError {
     /// The response does not state its node in the known form.
     #[error("coupond's answer is not understood: {0}; are both programs of one release?")]
     Identity(#[from] IdentityHeaderError),
+    /// The response does not state its runs in the known form.
+    #[error(
+        "coupond's answer is not understood: its header {RUN_IDS_HEADER} has another form; are both programs of one release?"
+    )]
+    RunIds,
 }
 
 /// The index that a daemon serves.
@@ -125,6 +132,8 @@ pub struct Identified {
 pub struct FeedAnswer {
     /// Concatenated blocks; empty without new clicks.
     pub blocks: Bytes,
+    /// The runs of the blocks; empty for a daemon before run ids.
+    pub runs: RunIds,
     pub daemon: Identified,
 }
 
@@ -187,24 +196,26 @@ impl DaemonClient {
         identified(&self.send(Method::GET, "/ready", Bytes::new()).await?)
     }
 
-    /// Requests the click blocks after `cursor`, and acknowledges the blocks before. Waits up to
-    /// `wait` for new blocks.
+    /// Requests the click blocks after the question's cursor, and acknowledges the blocks before.
+    /// Waits up to `wait` for new blocks. `daemon` is the only one that may answer.
     ///
     /// # Errors
-    /// When the daemon is not running, too slow, of another data folder than `expected`, or its
-    /// click log is not open.
+    /// When the daemon is not running, too slow, of another data folder than `daemon`, or its click
+    /// log is not open.
     pub async fn feed(
         &self,
-        cursor: &Cursor,
-        expected: Option<StoreId>,
+        question: &FeedQuestion,
+        daemon: Option<&NodeIdentity>,
         wait: Duration,
         max_bytes: usize,
     ) -> Result<FeedAnswer, DaemonError> {
         let path = format!("/clicks/feed?wait_ms={}&max_bytes={max_bytes}", wait.as_millis());
-        let poll = Poll { path: &path, body: cursor.encode(), expected, wait, max_bytes };
-        let answer = self.poll(poll).await?;
-        let daemon = identified(&answer)?;
-        Ok(FeedAnswer { blocks: answer.into_body(), daemon })
+        let takes_runs = daemon.is_some_and(|daemon| daemon.run.is_some());
+        let body = if takes_runs { question.encode() } else { question.cursor.encode() };
+        let expected = daemon.map(|daemon| daemon.store);
+        let answer = self.poll(Poll { path: &path, body, expected, wait, max_bytes }).await?;
+        let (daemon, runs) = (identified(&answer)?, run_ids(&answer)?);
+        Ok(FeedAnswer { blocks: answer.into_body(), runs, daemon })
     }
 
     /// Requests the postbacks after the cursors, and reports the verdicts on earlier ones. Waits up
@@ -358,6 +369,11 @@ fn identified(answer: &Response<Bytes>) -> Result<Identified, DaemonError> {
     let oldest = header(OLDEST_INCARNATION_HEADER).and_then(|text| text.parse().ok());
     let stamp = NodeStamp::read(header)?;
     Ok(Identified { stamp, oldest_incarnation: oldest.unwrap_or(0) })
+}
+
+fn run_ids(answer: &Response<Bytes>) -> Result<RunIds, DaemonError> {
+    let Some(value) = answer.headers().get(RUN_IDS_HEADER) else { return Ok(RunIds::new()) };
+    value.to_str().ok().and_then(decode_run_ids).ok_or(DaemonError::RunIds)
 }
 
 async fn within<T>(

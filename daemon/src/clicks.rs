@@ -19,6 +19,7 @@ mod feed;
 mod incarnation;
 mod log_state;
 mod ring;
+mod run_ids;
 mod store;
 mod stored_clicks;
 #[cfg(test)]
@@ -47,6 +48,7 @@ use alert_kind::AlertKind;
 use feed::Feed;
 use log_state::{LogState, Phase};
 use ring::{MIN_CAPACITY, RingGauge, RingReader};
+use run_ids::NotedRuns;
 use store::{StoreBounds, StoreSetup};
 use unlogged::UnloggedLedger;
 use wal::WalSetup;
@@ -150,10 +152,16 @@ impl ClickLog {
         }
         let store = incarnation::store_id(&config.data_dir)?;
         let former_nodes = incarnation::former_nodes(&config.data_dir, config.node_id)?;
-        let incarnation = next_incarnation(config)?;
+        let mut runs = NotedRuns::read(&config.data_dir)?;
+        let of_rings = ring::read_run_ids(&config.runtime_dir, store);
+        runs.take_over(of_rings.map_err(file_error(&config.runtime_dir))?);
+        let incarnation = next_incarnation(config, &runs)?;
+        // Before the rings exist, so that no click is without the id of its run.
+        let run = runs.begin_run(incarnation)?;
         let identity = NodeIdentity {
             node: config.node_id,
             incarnation,
+            run,
             store: node_identity::StoreId(store),
             former_nodes,
         };
@@ -166,11 +174,11 @@ impl ClickLog {
         // Without waiting threads a commit notifies nobody.
         let awaiting = if config.clicks.durable { config.threads } else { 0 };
         let state = Arc::new(LogState::with_awaiting_threads(awaiting));
-        let (writers, readers) = create_rings(config, store, incarnation, &state)?;
+        let (writers, readers) = create_rings(config, &identity, &state)?;
 
         let gauges = readers.iter().map(RingReader::gauge).collect();
         let (history, questions) = mpsc::channel();
-        let feed = Arc::new(Feed::new(state.clone(), history, incarnation));
+        let feed = Arc::new(Feed::new(state.clone(), history, incarnation, runs.into_runs()));
         let wal = WalSetup {
             folder: config.data_dir.join("wal"),
             runtime_dir: config.runtime_dir.clone(),
@@ -398,9 +406,11 @@ impl Drop for ClickLog {
 }
 
 /// Skips numbers that rings in the runtime folder have: another data folder may have used them.
-fn next_incarnation(config: &Config) -> Result<u32, ClickLogError> {
+fn next_incarnation(config: &Config, runs: &NotedRuns) -> Result<u32, ClickLogError> {
+    // At least the time, so that a new data folder does not repeat the numbers of a lost one.
+    let at_least = unix_seconds().max(runs.next_incarnation());
     loop {
-        let incarnation = incarnation::next_incarnation(&config.data_dir, unix_seconds())?;
+        let incarnation = incarnation::next_incarnation(&config.data_dir, at_least)?;
         let is_used = ring::is_used(&config.runtime_dir, incarnation);
         if !is_used.map_err(file_error(&config.runtime_dir))? {
             return Ok(incarnation);
@@ -412,14 +422,13 @@ fn next_incarnation(config: &Config) -> Result<u32, ClickLogError> {
 /// it still holds the rings of the previous run, and only a running daemon empties them.
 fn create_rings(
     config: &Config,
-    store: ring::StoreId,
-    incarnation: u32,
+    identity: &NodeIdentity,
     state: &LogState,
 ) -> Result<(Vec<RingWriter>, Vec<RingReader>), ClickLogError> {
     let wanted = config.clicks.ring_bytes;
     let mut bytes = wanted;
     let rings = loop {
-        match create_rings_of(bytes, config, store, incarnation) {
+        match create_rings_of(bytes, config, identity) {
             Err(error) if error.kind() == io::ErrorKind::StorageFull && bytes > MIN_CAPACITY => {
                 // Smaller rings are better than no redirects; an alert says so.
                 bytes /= 2;
@@ -442,13 +451,13 @@ fn create_rings(
 fn create_rings_of(
     bytes: usize,
     config: &Config,
-    store: ring::StoreId,
-    incarnation: u32,
+    identity: &NodeIdentity,
 ) -> io::Result<Vec<(RingWriter, RingReader)>> {
+    let NodeIdentity { node, incarnation, run, store, .. } = *identity;
     let mut rings: Vec<(RingWriter, RingReader)> = Vec::with_capacity(config.threads);
     for thread in 0..config.threads as u8 {
-        let stream = StreamId { node: config.node_id, incarnation, thread };
-        match ring::create(&config.runtime_dir, store, stream, bytes) {
+        let stream = StreamId { node, incarnation, thread };
+        match ring::create(&config.runtime_dir, store.0, stream, run, bytes) {
             Ok(ring) => rings.push(ring),
             Err(error) => {
                 for (_, reader) in &rings {

@@ -21,15 +21,26 @@ pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
 /// which needs no room: within one sector that is atomic, too.
 pub(crate) fn replace_few_bytes(path: &Path, contents: &[u8]) -> io::Result<()> {
     const SECTOR_BYTES: usize = 512;
+    match contents.len() <= SECTOR_BYTES {
+        true => replace_sectors(path, contents),
+        false => replace(path, contents),
+    }
+}
+
+/// The same for any length. After a crash on a full disk the file may hold old and new bytes mixed.
+pub(crate) fn replace_sectors(path: &Path, contents: &[u8]) -> io::Result<()> {
     match replace(path, contents) {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-            let mut file = File::options().write(true).open(path)?;
-            let fits =
-                contents.len() <= SECTOR_BYTES && file.metadata()?.len() == contents.len() as u64;
-            if fits { write_synced(&mut file, contents) } else { Err(error) }
+            overwrite(path, contents, error)
         }
         done => done,
     }
+}
+
+fn overwrite(path: &Path, contents: &[u8], error: io::Error) -> io::Result<()> {
+    let Ok(mut file) = File::options().write(true).open(path) else { return Err(error) };
+    let fits = file.metadata()?.len() == contents.len() as u64;
+    if fits { write_synced(&mut file, contents) } else { Err(error) }
 }
 
 /// Removes any existing file first, so that the contents are never written through a link.

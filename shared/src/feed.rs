@@ -5,15 +5,26 @@
 //! The answer is a series of blocks, each with its own length, oldest first within each stream.
 //! Repeats are harmless, because the admin ignores known sequences.
 //!
+//! Two runs can have one incarnation, where a data folder was copied. So an answer states the run
+//! id of each incarnation in its blocks, and a question the run that each stream was archived from.
+//! A daemon passes over the entries of other runs: they acknowledge nothing of its own.
+//!
 //! # Bytes of a cursor, version 1
 //!
 //! Little endian: magic `CPNC`, version (1), zero (3), number of entries (4); then for each entry,
 //! by ascending stream: node (2), thread (1), zero (1), incarnation (4), last sequence (8).
+//!
+//! # Bytes of a question, version 2
+//!
+//! As a cursor, but the version is 2, the zero of an entry is 1 for a refused stream, and the run id
+//! (16) follows the last sequence: zero where it is not known. A daemon that states no run id knows
+//! only version 1. Entries with neither a sequence nor a refusal do not occur.
 
 use crate::click::StreamId;
 use crate::click::block::Block;
 use crate::click::{ClickError, u16_at, u32_at, u64_at};
-use std::collections::BTreeMap;
+use crate::node_identity::RunId;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most entries of a cursor. The daemon sends its oldest incarnation with each answer, so that the
 /// admin can drop older entries and stay below this bound.
@@ -22,10 +33,27 @@ pub const MAX_CURSOR_ENTRIES: usize = 65_536;
 /// Answer header with the oldest incarnation that the daemon still holds.
 pub const OLDEST_INCARNATION_HEADER: &str = "x-coupond-oldest-incarnation";
 
+/// Answer header with the runs of the answer's blocks: incarnation and run id with a colon between
+/// them, by ascending incarnation, with commas. Incarnations from before run ids are left out.
+pub const RUN_IDS_HEADER: &str = "x-coupond-run-ids";
+
+/// Most incarnations with a run id in one answer: the header stays below 3 KiB.
+pub const MAX_RUNS_PER_ANSWER: usize = 64;
+
+/// Most bytes of a question.
+pub const MAX_QUESTION_BYTES: usize = HEADER_LEN + MAX_CURSOR_ENTRIES * QUESTION_ENTRY_LEN;
+
+/// The run of each incarnation, where it has a run id.
+pub type RunIds = BTreeMap<u32, RunId>;
+
 const MAGIC: &[u8; 4] = b"CPNC";
 const VERSION: u8 = 1;
+const QUESTION_VERSION: u8 = 2;
 const HEADER_LEN: usize = 12;
 const ENTRY_LEN: usize = 16;
+const QUESTION_ENTRY_LEN: usize = ENTRY_LEN + 16;
+/// Instead of the run id of a stream whose run is not known.
+const NO_RUN: [u8; 16] = [0; 16];
 
 /// For each stream the last sequence that is durable at the admin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,38 +109,129 @@ impl Cursor {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER_LEN + self.last.len() * ENTRY_LEN);
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&[VERSION, 0, 0, 0]);
-        bytes.extend_from_slice(&(self.last.len() as u32).to_le_bytes());
+        let mut bytes = header(VERSION, self.last.len(), ENTRY_LEN);
         for (stream, last) in &self.last {
-            bytes.extend_from_slice(&stream.node.to_le_bytes());
-            bytes.extend_from_slice(&[stream.thread, 0]);
-            bytes.extend_from_slice(&stream.incarnation.to_le_bytes());
-            bytes.extend_from_slice(&last.to_le_bytes());
+            push_entry(&mut bytes, *stream, false, *last);
         }
         bytes
     }
 
     /// Decodes a cursor. Accepts exactly the output of [`Cursor::encode`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CursorError> {
-        let header = bytes.get(..HEADER_LEN).ok_or(CursorError::Length { got: bytes.len() })?;
-        if &header[..4] != MAGIC || header[4] != VERSION {
-            return Err(CursorError::Version);
-        }
-        let count = u32_at(header, 8) as usize;
-        let entries = &bytes[HEADER_LEN..];
-        if count > MAX_CURSOR_ENTRIES || entries.len() != count * ENTRY_LEN {
-            return Err(CursorError::Length { got: bytes.len() });
-        }
-        let last = entries.chunks_exact(ENTRY_LEN).map(|entry| {
-            let node = u16_at(entry, 0).unwrap_or_default();
-            let stream = StreamId { node, incarnation: u32_at(entry, 4), thread: entry[2] };
-            (stream, u64_at(entry, 8))
-        });
+        let last =
+            entries(bytes, VERSION, ENTRY_LEN)?.map(|entry| (stream_of(entry), u64_at(entry, 8)));
         let cursor = Self { last: last.collect() };
         if cursor.encode() == bytes { Ok(cursor) } else { Err(CursorError::Order) }
     }
+}
+
+/// A question for the clicks behind a cursor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FeedQuestion {
+    pub cursor: Cursor,
+    /// The run that each stream of the cursor was archived from, where it is known.
+    pub runs: BTreeMap<StreamId, RunId>,
+    /// Streams whose last answered block the admin refused. A daemon gives only the next block of
+    /// each, so that they leave room for other streams.
+    pub refused: BTreeSet<StreamId>,
+}
+
+impl From<Cursor> for FeedQuestion {
+    fn from(cursor: Cursor) -> FeedQuestion {
+        FeedQuestion { cursor, ..FeedQuestion::default() }
+    }
+}
+
+impl FeedQuestion {
+    /// The bytes for a daemon that states its run id; other daemons know only [`Cursor::encode`].
+    pub fn encode(&self) -> Vec<u8> {
+        let known = self.cursor.iter().filter(|(_, last)| *last > 0).map(|(stream, _)| stream);
+        let streams: BTreeSet<StreamId> = known.chain(self.refused.iter().copied()).collect();
+        let mut bytes = header(QUESTION_VERSION, streams.len(), QUESTION_ENTRY_LEN);
+        for stream in streams {
+            let last = self.cursor.last(&stream);
+            push_entry(&mut bytes, stream, self.refused.contains(&stream), last);
+            bytes.extend_from_slice(&self.runs.get(&stream).map_or(NO_RUN, |run| run.0));
+        }
+        bytes
+    }
+
+    /// Decodes a question, or a cursor, which is a question without runs.
+    pub fn decode(bytes: &[u8]) -> Result<FeedQuestion, CursorError> {
+        if bytes.get(4) != Some(&QUESTION_VERSION) {
+            return Cursor::decode(bytes).map(FeedQuestion::from);
+        }
+        let mut question = FeedQuestion::default();
+        for entry in entries(bytes, QUESTION_VERSION, QUESTION_ENTRY_LEN)? {
+            let (stream, last) = (stream_of(entry), u64_at(entry, 8));
+            if last > 0 {
+                question.cursor.advance(stream, last);
+            }
+            if entry[3] == 1 {
+                question.refused.insert(stream);
+            }
+            let run = <[u8; 16]>::try_from(&entry[ENTRY_LEN..]).unwrap_or(NO_RUN);
+            if run != NO_RUN {
+                question.runs.insert(stream, RunId(run));
+            }
+        }
+        if question.encode() == bytes { Ok(question) } else { Err(CursorError::Order) }
+    }
+}
+
+/// The value of [`RUN_IDS_HEADER`].
+pub fn encode_run_ids(runs: &RunIds) -> String {
+    let runs: Vec<String> =
+        runs.iter().map(|(incarnation, run)| format!("{incarnation}:{run}")).collect();
+    runs.join(",")
+}
+
+/// Reads the value of [`RUN_IDS_HEADER`]; `None` if it has another form or too many runs.
+pub fn decode_run_ids(value: &str) -> Option<RunIds> {
+    let runs = value.split(',').filter(|_| !value.is_empty()).map(|text| {
+        let (incarnation, run) = text.split_once(':')?;
+        Some((incarnation.parse().ok()?, run.parse().ok()?))
+    });
+    let runs: RunIds = runs.collect::<Option<_>>()?;
+    (runs.len() <= MAX_RUNS_PER_ANSWER && encode_run_ids(&runs) == value).then_some(runs)
+}
+
+fn header(version: u8, count: usize, entry_len: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_LEN + count * entry_len);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&[version, 0, 0, 0]);
+    bytes.extend_from_slice(&(count as u32).to_le_bytes());
+    bytes
+}
+
+fn push_entry(bytes: &mut Vec<u8>, stream: StreamId, is_refused: bool, last: u64) {
+    bytes.extend_from_slice(&stream.node.to_le_bytes());
+    bytes.extend_from_slice(&[stream.thread, is_refused.into()]);
+    bytes.extend_from_slice(&stream.incarnation.to_le_bytes());
+    bytes.extend_from_slice(&last.to_le_bytes());
+}
+
+/// Checks magic, version and length; returns the bytes of each entry.
+fn entries(
+    bytes: &[u8],
+    version: u8,
+    entry_len: usize,
+) -> Result<std::slice::ChunksExact<'_, u8>, CursorError> {
+    let header = bytes.get(..HEADER_LEN).ok_or(CursorError::Length { got: bytes.len() })?;
+    if &header[..4] != MAGIC || header[4] != version {
+        return Err(CursorError::Version);
+    }
+    let count = u32_at(header, 8) as usize;
+    let entries = &bytes[HEADER_LEN..];
+    if count > MAX_CURSOR_ENTRIES || entries.len() != count * entry_len {
+        return Err(CursorError::Length { got: bytes.len() });
+    }
+    Ok(entries.chunks_exact(entry_len))
+}
+
+fn stream_of(entry: &[u8]) -> StreamId {
+    let node = u16_at(entry, 0).unwrap_or_default();
+    StreamId { node, incarnation: u32_at(entry, 4), thread: entry[2] }
 }
 
 /// Why bytes are not a cursor.
@@ -128,7 +247,7 @@ pub enum CursorError {
     #[error("a cursor's streams must ascend, each once, with nothing between them")]
     Order,
     /// Wrong magic or version.
-    #[error("this is no feed cursor of version {VERSION}")]
+    #[error("this is no feed cursor of version {VERSION} or {QUESTION_VERSION}")]
     Version,
 }
 
@@ -188,6 +307,41 @@ mod tests {
     }
 
     #[test]
+    fn a_question_reads_back_and_a_cursor_is_a_question_without_runs() {
+        let mut question = FeedQuestion::default();
+        question.cursor.advance(stream(7, 0), 5);
+        question.cursor.advance(stream(8, 0), 6);
+        assert_eq!(FeedQuestion::decode(&question.cursor.encode()), Ok(question.clone()));
+        question.runs.insert(stream(8, 0), RunId([3; 16]));
+        question.refused.extend([stream(8, 0), stream(9, 1)]);
+        let bytes = question.encode();
+        assert_eq!(FeedQuestion::decode(&bytes), Ok(question));
+        assert_eq!(Cursor::decode(&bytes), Err(CursorError::Version), "by an older daemon");
+        let mut most = FeedQuestion::default();
+        (1..=65_536).for_each(|at| most.cursor.advance(stream(at, 0), 1));
+        assert_eq!(most.encode().len(), MAX_QUESTION_BYTES);
+    }
+
+    #[test]
+    fn run_ids_read_back_and_no_other_text_does() {
+        let runs = |count| -> RunIds {
+            (1..=count).map(|at| (u32::MAX - at, RunId([at as u8; 16]))).collect()
+        };
+        for count in [0, 1, 64] {
+            let value = encode_run_ids(&runs(count));
+            assert!(value.len() < 3 << 10);
+            assert_eq!(decode_run_ids(&value), Some(runs(count)));
+        }
+        assert_eq!(decode_run_ids(&encode_run_ids(&runs(65))), None);
+        let one = encode_run_ids(&runs(1));
+        for wrong in
+            ["1", "1:", ",", &format!("+{one}"), &one[..one.len() - 1], &format!("{one},{one}")]
+        {
+            assert_eq!(decode_run_ids(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn an_answer_is_taken_apart_into_its_blocks() {
         let mut record = [0; MAX_RECORD_LEN];
         encode_click(&sample_head(), b"abc", &[], &mut record);
@@ -208,11 +362,18 @@ mod tests {
         fn reading_any_bytes_as_a_cursor_never_panics(
             mut bytes in proptest::collection::vec(any::<u8>(), 0..100)
         ) {
-            if bytes.len() > 8 {
-                bytes[..5].copy_from_slice(b"CPNC\x01");
-            }
-            if let Ok(cursor) = Cursor::decode(&bytes) {
-                prop_assert_eq!(cursor.encode(), bytes);
+            for version in [VERSION, QUESTION_VERSION] {
+                if bytes.len() > 8 {
+                    bytes[..4].copy_from_slice(MAGIC);
+                    bytes[4] = version;
+                }
+                if let Ok(cursor) = Cursor::decode(&bytes) {
+                    prop_assert_eq!(cursor.encode(), bytes.clone());
+                }
+                if let Ok(question) = FeedQuestion::decode(&bytes) {
+                    let is_question = bytes[4] == QUESTION_VERSION;
+                    prop_assert!(!is_question || question.encode() == bytes);
+                }
             }
         }
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `x-coupond-node` | node id, 0 to 1023 |
 //! | `x-coupond-incarnation` | number of the run |
+//! | `x-coupond-run-id` | random id of the run, 32 hex digits; absent from a daemon before run ids, and from a run whose id found no room on its disk |
 //! | `x-coupond-store-id` | random id of the data folder, 32 hex digits |
 //! | `x-coupond-now-ms` | the daemon's clock in Unix milliseconds, read before the daemon looked for the answer's contents |
 //! | `x-coupond-former-nodes` | earlier node ids of the data folder, with commas; absent for none |
@@ -27,6 +28,7 @@ pub const MAX_FORMER_NODES: usize = 16;
 
 const NODE: &str = "x-coupond-node";
 const INCARNATION: &str = "x-coupond-incarnation";
+const RUN: &str = "x-coupond-run-id";
 const STORE: &str = "x-coupond-store-id";
 const NOW_MS: &str = "x-coupond-now-ms";
 const FORMER_NODES: &str = "x-coupond-former-nodes";
@@ -51,9 +53,32 @@ impl FromStr for StoreId {
     type Err = IdentityHeaderError;
 
     fn from_str(text: &str) -> Result<StoreId, IdentityHeaderError> {
-        let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex);
-        number.map(|number| StoreId(number.to_be_bytes())).ok_or_else(|| unreadable(STORE, text))
+        id_bytes(STORE, text).map(StoreId)
+    }
+}
+
+/// The random number of a run. Two runs can have one incarnation: the run of a copied data folder
+/// and the run of the original. No two runs have one run id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunId(pub [u8; 16]);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunId({self})")
+    }
+}
+
+impl FromStr for RunId {
+    type Err = IdentityHeaderError;
+
+    fn from_str(text: &str) -> Result<RunId, IdentityHeaderError> {
+        id_bytes(RUN, text).map(RunId)
     }
 }
 
@@ -63,6 +88,8 @@ pub struct NodeIdentity {
     /// The configured node id.
     pub node: u16,
     pub incarnation: u32,
+    /// `None` for a daemon before run ids, and for a run whose id found no room on its disk.
+    pub run: Option<RunId>,
     pub store: StoreId,
     /// Earlier node ids of the data folder, whose clicks may still be in it.
     pub former_nodes: Vec<u16>,
@@ -91,13 +118,14 @@ pub struct NodeStamp {
 impl NodeStamp {
     /// Names and values of the headers.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let NodeIdentity { node, incarnation, store, former_nodes } = &self.identity;
+        let NodeIdentity { node, incarnation, run, store, former_nodes } = &self.identity;
         let mut headers = vec![
             (NODE, node.to_string()),
             (INCARNATION, incarnation.to_string()),
             (STORE, store.to_string()),
             (NOW_MS, self.now_ms.to_string()),
         ];
+        headers.extend(run.map(|run| (RUN, run.to_string())));
         if !former_nodes.is_empty() {
             let former: Vec<String> = former_nodes.iter().map(u16::to_string).collect();
             headers.push((FORMER_NODES, former.join(",")));
@@ -120,6 +148,7 @@ impl NodeStamp {
         let identity = NodeIdentity {
             node: node_id(NODE, node)?,
             incarnation: number(INCARNATION, required(INCARNATION)?)?,
+            run: header(RUN).map(str::parse).transpose()?,
             store: required(STORE)?.parse()?,
             former_nodes,
         };
@@ -139,6 +168,12 @@ fn unreadable(name: &'static str, value: &str) -> IdentityHeaderError {
     IdentityHeaderError { name, value: value.chars().take(64).collect() }
 }
 
+fn id_bytes(name: &'static str, text: &str) -> Result<[u8; 16], IdentityHeaderError> {
+    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex);
+    number.map(u128::to_be_bytes).ok_or_else(|| unreadable(name, text))
+}
+
 fn number<T: FromStr>(name: &'static str, text: &str) -> Result<T, IdentityHeaderError> {
     text.parse().map_err(|_| unreadable(name, text))
 }
@@ -153,8 +188,13 @@ mod tests {
     use super::*;
 
     fn stamp(former_nodes: Vec<u16>) -> NodeStamp {
-        let store = StoreId([0xab; 16]);
-        let identity = NodeIdentity { node: 7, incarnation: 1_780_000_000, store, former_nodes };
+        let identity = NodeIdentity {
+            node: 7,
+            incarnation: 1_780_000_000,
+            run: Some(RunId([0xcd; 16])),
+            store: StoreId([0xab; 16]),
+            former_nodes,
+        };
         NodeStamp { identity, now_ms: 1_780_000_000_123 }
     }
 
@@ -170,6 +210,10 @@ mod tests {
             assert_eq!(read(&stamp.headers()), Ok(Some(stamp)));
         }
         assert_eq!(read(&[]), Ok(None), "a daemon before these headers");
+        let mut headers = stamp(vec![]).headers();
+        headers.retain(|(name, _)| *name != RUN);
+        let before = read(&headers).unwrap().unwrap();
+        assert_eq!(before.identity, NodeIdentity { run: None, ..stamp(vec![]).identity });
         let identity = stamp(vec![0]).identity;
         assert_eq!([7, 0, 8].map(|node| identity.has_run_as(node)), [true, true, false]);
     }
@@ -179,6 +223,7 @@ mod tests {
         let wrong = [
             (NODE, "1024"),
             (INCARNATION, "-1"),
+            (RUN, ""),
             (STORE, "ab"),
             (STORE, "+bababababababababababababababab"),
             (NOW_MS, "soon"),

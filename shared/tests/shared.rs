@@ -1,4 +1,4 @@
-//! Golden files of format version 1, kept for ever: every later release must read them.
+//! Golden files of each format version, kept for ever: every later release must read them.
 //!
 //! `cargo test -p coupon-shared -- --ignored` writes a missing golden file; an existing file is
 //! never overwritten.
@@ -14,8 +14,9 @@ use coupon_shared::click::{
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, Reason, Visit, Visitor, decide};
 use coupon_shared::destination::Destination;
-use coupon_shared::feed::Cursor;
+use coupon_shared::feed::{Cursor, FeedQuestion};
 use coupon_shared::index::Index;
+use coupon_shared::node_identity::RunId;
 use coupon_shared::postback::{
     Channel, Delivery, PollRequest, Postback, PostbackId, SpoolId, Verdict, VerdictStatus,
 };
@@ -161,6 +162,13 @@ fn cursor() -> Cursor {
     cursor
 }
 
+fn click_question() -> FeedQuestion {
+    let mut question = FeedQuestion::from(cursor());
+    question.runs.insert(STREAM, RunId([0xD4; 16]));
+    question.refused.insert(StreamId { thread: 9, ..STREAM });
+    question
+}
+
 fn postback() -> Postback<'static> {
     Postback {
         id: PostbackId::new(1_763_000_000_456, [0xC3; 10]),
@@ -239,6 +247,7 @@ fn write_missing_golden_files() {
     write("click_record_v1.bin", record());
     write("click_block_v2.blk", block());
     write("cursor_v1.bin", cursor().encode());
+    write("click_question_v2.bin", click_question().encode());
     write("postback_v1.bin", postback().encode());
     write("postback_question_v1.bin", question().encode());
     write("postback_delivery_v1.bin", delivery().encode());
@@ -335,6 +344,12 @@ fn the_main_part_of_a_version_2_click_block_is_still_written_the_same() {
 fn a_version_1_cursor_is_still_written_and_read_the_same() {
     assert_eq!(cursor().encode(), golden("cursor_v1.bin"));
     assert_eq!(Cursor::decode(&golden("cursor_v1.bin")), Ok(cursor()));
+}
+
+#[test]
+fn a_version_2_question_for_clicks_is_still_written_and_read_the_same() {
+    assert_eq!(click_question().encode(), golden("click_question_v2.bin"));
+    assert_eq!(FeedQuestion::decode(&golden("click_question_v2.bin")), Ok(click_question()));
 }
 
 #[test]

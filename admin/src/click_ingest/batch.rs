@@ -7,12 +7,12 @@ use coupon_geo::Databases;
 use coupon_shared::click::block::Block;
 use coupon_shared::click::{ClickError, ClickHead, StreamId, VisitKind};
 use coupon_shared::decision::Reason;
-use coupon_shared::feed::{self, Cursor};
-use coupon_shared::node_identity::{NodeIdentity, StoreId};
+use coupon_shared::feed::{self, Cursor, RunIds};
+use coupon_shared::node_identity::{NodeIdentity, RunId, StoreId};
 
 use crate::classification::{Classifier, VisitPlace};
 use crate::store::address_alerts::AddressAlert;
-use crate::store::blocks::{self, BlockRow};
+use crate::store::blocks::{self, BlockRow, StreamOwner};
 use crate::store::click_archive::RetainedRange;
 use crate::store::rollups::Rollups;
 use crate::store::{WriteTx, click_terms, facts};
@@ -23,8 +23,22 @@ use super::address_watch::{self, AddressWatch};
 /// Frame of a block outside of the archive: after all archived ones.
 const NEW_FRAME: u64 = u64::MAX;
 
-/// The data folder that each stream was first archived from.
-pub(super) type StreamOwners = BTreeMap<StreamId, StoreId>;
+/// The data folder and run that each stream was first archived from.
+pub(super) type StreamOwners = BTreeMap<StreamId, StreamOwner>;
+
+/// The daemon that gave an answer.
+#[derive(Debug, Clone)]
+pub(super) struct AnswerOrigin {
+    pub(super) identity: NodeIdentity,
+    /// The runs of the answer's blocks.
+    pub(super) runs: RunIds,
+}
+
+impl AnswerOrigin {
+    pub(super) fn run_of(&self, stream: StreamId) -> Option<RunId> {
+        self.runs.get(&stream.incarnation).copied()
+    }
+}
 
 /// Why a block is neither archived nor acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +75,33 @@ pub enum BlockRefusal {
         last_sequence: u64,
         /// The folder of the archived clicks.
         owner: StoreId,
+    },
+    /// Another run with this incarnation was archived: of a copy of the data folder, or of the
+    /// original.
+    #[error(
+        "clicks of node {} from the run {} were refused and stay at coupond, because another run of \
+         this number has given clicks under the same numbers: a data_dir was copied, and both \
+         couponds started in one second. These clicks cannot be counted; those of other runs are. To \
+         go on without them, restart this coupond, and once its later clicks are counted, move its \
+         data_dir away and restart it again",
+        stream.node, stream.incarnation
+    )]
+    ForeignRun {
+        /// Stream and last sequence of the block.
+        stream: StreamId,
+        last_sequence: u64,
+    },
+    /// The run was archived under a run id that the data folder does not have.
+    #[error(
+        "clicks of node {} from the run {} were refused and stay at coupond, because its data_dir no \
+         longer tells whether that run gave the archived clicks of the same numbers: restore the \
+         file run-ids of this data_dir and restart coupond. Clicks of later runs are counted",
+        stream.node, stream.incarnation
+    )]
+    UnprovenRun {
+        /// Stream and last sequence of the block.
+        stream: StreamId,
+        last_sequence: u64,
     },
     /// The daemon is too old to state its folder, and the stream was archived from a known one.
     #[error(
@@ -104,6 +145,8 @@ impl BlockRefusal {
             BlockRefusal::Unreadable(_) => None,
             BlockRefusal::ForeignNode { stream, last_sequence, .. }
             | BlockRefusal::ForeignFolder { stream, last_sequence, .. }
+            | BlockRefusal::ForeignRun { stream, last_sequence }
+            | BlockRefusal::UnprovenRun { stream, last_sequence }
             | BlockRefusal::UnprovenFolder { stream, last_sequence, .. }
             | BlockRefusal::UnknownFolder { stream, last_sequence } => {
                 Some((*stream, *last_sequence))
@@ -174,7 +217,7 @@ impl Batch {
     pub(super) fn add_new<'a>(
         &mut self,
         answer: &'a [u8],
-        origin: Option<&NodeIdentity>,
+        origin: Option<&AnswerOrigin>,
     ) -> (Vec<&'a [u8]>, Vec<BlockRefusal>) {
         let (mut new, mut refusals) = (Vec::new(), Vec::new());
         let mut waiting = HashSet::new();
@@ -206,23 +249,23 @@ impl Batch {
     fn check_origin(
         &self,
         block: &Block<'_>,
-        origin: Option<&NodeIdentity>,
+        origin: Option<&AnswerOrigin>,
     ) -> Result<(), BlockRefusal> {
         let (stream, last_sequence) = (block.stream(), block.last_sequence());
         let owner = self.owners.get(&stream).copied();
         let Some(origin) = origin else {
-            let refusal = |owner| BlockRefusal::UnprovenFolder { stream, last_sequence, owner };
-            return owner.map_or(Ok(()), |owner| Err(refusal(owner)));
+            let Some(StreamOwner { store: owner, .. }) = owner else { return Ok(()) };
+            return Err(BlockRefusal::UnprovenFolder { stream, last_sequence, owner });
         };
-        if !origin.has_run_as(stream.node) {
-            let answered = origin.node;
+        if !origin.identity.has_run_as(stream.node) {
+            let answered = origin.identity.node;
             return Err(BlockRefusal::ForeignNode { stream, last_sequence, answered });
         }
         match owner {
-            Some(owner) if owner != origin.store => {
+            Some(StreamOwner { store: owner, .. }) if owner != origin.identity.store => {
                 Err(BlockRefusal::ForeignFolder { stream, last_sequence, owner })
             }
-            Some(_) => Ok(()),
+            Some(owner) => check_run(owner.run, block, origin),
             // Every other stream got an owner before its blocks came here.
             None => Err(BlockRefusal::UnknownFolder { stream, last_sequence }),
         }
@@ -310,6 +353,27 @@ impl Batch {
     /// Number of frames.
     pub(super) fn frames(&self) -> u64 {
         self.rows.len() as u64
+    }
+}
+
+/// Checks that the block is of the run that its stream was archived from.
+fn check_run(
+    archived: Option<RunId>,
+    block: &Block<'_>,
+    origin: &AnswerOrigin,
+) -> Result<(), BlockRefusal> {
+    let (stream, last_sequence) = (block.stream(), block.last_sequence());
+    let Some(archived) = archived else { return Ok(()) };
+    // A present run without an id did not give clicks with one.
+    let is_present = stream.incarnation == origin.identity.incarnation;
+    match origin.run_of(stream) {
+        Some(run) if run == archived => Ok(()),
+        None if !is_present && origin.identity.run.is_some() => {
+            Err(BlockRefusal::UnprovenRun { stream, last_sequence })
+        }
+        // An older daemon cannot tell the runs of its folder apart.
+        None if !is_present => Ok(()),
+        _ => Err(BlockRefusal::ForeignRun { stream, last_sequence }),
     }
 }
 

@@ -12,13 +12,14 @@ use coupon_shared::node_identity::NodeIdentity;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::batch::{Batch, BlockRefusal, StreamOwners};
+use super::batch::{AnswerOrigin, Batch, BlockRefusal, StreamOwners};
 use super::click_counter::ClickCounter;
 use super::reclassify::Reclassifier;
 use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, MAX_BYTES, SHORTEST_BACK_OFF};
 use crate::archive::Archive;
 use crate::nodes::NodeRegistry;
-use crate::store::{WriteTx, blocks};
+use crate::store::WriteTx;
+use crate::store::blocks::{self, StreamOwner};
 use crate::worker::{RetryDelays, Worker};
 
 /// Time slice for classifying the archive again, between two commits.
@@ -41,7 +42,7 @@ pub(super) struct ArchivedStreams {
 pub(super) struct ArrivedBlocks {
     pub(super) blocks: Bytes,
     /// `None` for a daemon too old to state its identity.
-    pub(super) origin: Option<NodeIdentity>,
+    pub(super) origin: Option<AnswerOrigin>,
     /// Whether the daemon goes on with streams of before data folders were told apart.
     pub(super) inherits_streams: bool,
     /// Gets the result once the blocks are archived and counted; closed after a failure.
@@ -155,8 +156,8 @@ impl ClickCommitter {
         Ok(false)
     }
 
-    /// Records the data folder of each stream that has none, before the archive holds its clicks: a
-    /// crash must not leave archived clicks of which nobody knows the folder.
+    /// Records data folder and run of each stream that has none, before the archive holds its
+    /// clicks: a crash must not leave archived clicks of which nobody knows the folder.
     async fn assign_owners(
         &self,
         mut streams: Arc<ArchivedStreams>,
@@ -168,7 +169,7 @@ impl ClickCommitter {
         }
         let written = new.clone();
         let write = move |tx: &WriteTx<'_>| {
-            written.iter().try_for_each(|(stream, store)| blocks::set_owner(tx, *stream, *store))
+            written.iter().try_for_each(|(stream, owner)| blocks::set_owner(tx, *stream, owner))
         };
         self.counter.store().write(write).await?;
         Arc::make_mut(&mut Arc::make_mut(&mut streams).owners).extend(new);
@@ -214,27 +215,37 @@ impl ClickCommitter {
     }
 }
 
-/// The folders of streams that have none yet; the first of several answers decides.
+/// The owners of streams that have none yet, or whose run was not known; the first of several
+/// answers decides.
 fn new_owners(streams: &ArchivedStreams, answers: &[ArrivedBlocks]) -> StreamOwners {
     let mut new = StreamOwners::new();
     for answer in answers {
         let Some(origin) = &answer.origin else { continue };
         for block in feed::blocks(&answer.blocks).flatten() {
             let stream = block.stream();
-            let is_owned = streams.owners.contains_key(&stream) || new.contains_key(&stream);
-            let is_own = origin.has_run_as(stream.node)
-                && (answer.inherits_streams
-                    || !is_of_unknown_folder(&streams.cursor, stream, origin));
-            if is_own && !is_owned {
-                new.insert(stream, origin.store);
+            let owner = StreamOwner { store: origin.identity.store, run: origin.run_of(stream) };
+            let is_new = match new.get(&stream).or_else(|| streams.owners.get(&stream)) {
+                Some(known) => {
+                    known.store == owner.store && known.run.is_none() && owner.run.is_some()
+                }
+                None => is_own(streams, stream, &origin.identity, answer.inherits_streams),
+            };
+            if is_new {
+                new.insert(stream, owner);
             }
         }
     }
     new
 }
 
-/// Whether nobody knows if a daemon's data folder gave the archived clicks of a stream without an
-/// owner. Of several daemons the one that has the node now goes on with it.
-fn is_of_unknown_folder(cursor: &Cursor, stream: StreamId, origin: &NodeIdentity) -> bool {
-    stream.node != origin.node && cursor.last(&stream) > 0
+/// Whether a daemon may own a stream without an owner. Nobody knows which data folder gave archived
+/// clicks of such a stream; of several daemons the one that has the node now goes on with it.
+fn is_own(
+    streams: &ArchivedStreams,
+    stream: StreamId,
+    daemon: &NodeIdentity,
+    inherits_streams: bool,
+) -> bool {
+    let is_unknown = !inherits_streams && streams.cursor.last(&stream) > 0;
+    daemon.has_run_as(stream.node) && (stream.node == daemon.node || !is_unknown)
 }

@@ -3,19 +3,19 @@
 //! A question carries the cursor of the daemon's own streams alone, cut by the oldest incarnation
 //! that the daemon still holds: a cursor of all streams would grow without bound, and acknowledge
 //! clicks to a daemon that happens to number its own alike. So the daemon is identified first, and
-//! the question names the data folder that may answer.
+//! the question names the data folder that may answer, and the run of each stream.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use coupon_shared::click::StreamId;
-use coupon_shared::feed::{Cursor, MAX_CURSOR_ENTRIES};
+use coupon_shared::feed::{Cursor, FeedQuestion, MAX_CURSOR_ENTRIES, MAX_RUNS_PER_ANSWER};
 use coupon_shared::node_identity::NodeIdentity;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::answer_budget::{Allowance, AnswerBudget};
-use super::batch::BlockRefusal;
+use super::batch::{AnswerOrigin, BlockRefusal};
 use super::committer::{Acknowledged, ArchivedStreams, ArrivedBlocks, CommittedAnswer};
 use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, SHORTEST_BACK_OFF, now_ms};
 use crate::daemon_client::{DaemonError, FeedAnswer, Identified};
@@ -47,6 +47,8 @@ pub(super) struct ClickPoller {
     steady_since_ms: Option<u64>,
     /// Last refused sequence of each stream.
     refused: BTreeMap<StreamId, u64>,
+    /// Streams of refused blocks in the last answer.
+    refused_now: BTreeSet<StreamId>,
     has_refused: bool,
 }
 
@@ -85,6 +87,7 @@ impl ClickPoller {
             identified: None,
             steady_since_ms: None,
             refused: BTreeMap::new(),
+            refused_now: BTreeSet::new(),
             has_refused: false,
         }
     }
@@ -98,8 +101,8 @@ impl ClickPoller {
         let archived = self.acknowledged.wait_for(Option::is_some).await;
         let archived = archived.ok().and_then(|archived| archived.clone()).unwrap_or_default();
         let known = self.identify().await?;
-        let asked = known.cut(&archived, self.daemon.inherits_streams);
-        let expected = known.identity.as_ref().map(|identity| identity.store);
+        let asked = known.question(&archived, &self.refused_now, self.daemon.inherits_streams);
+        let expected = known.identity.as_ref();
         let allowance = self.budget.allow(self.nodes.daemons().len(), self.has_backlog);
         let max_bytes = allowance.max_bytes;
         let (began, began_ms) = (Instant::now(), now_ms());
@@ -107,12 +110,13 @@ impl ClickPoller {
         if began.elapsed() > LONGEST_PROMPT_ANSWER {
             self.steady_since_ms = None;
         }
-        let FeedAnswer { blocks, daemon } = answer;
+        let FeedAnswer { blocks, runs, daemon } = answer;
         let stamp = daemon.stamp.as_ref();
         let now_ms = stamp.map_or(began_ms, |stamp| stamp.now_ms);
-        let origin = self.admit(&daemon).await?;
-        self.has_backlog = blocks.len() >= max_bytes / 2;
+        let identity = self.admit(&daemon).await?;
+        self.has_backlog = blocks.len() >= max_bytes / 2 || runs.len() >= MAX_RUNS_PER_ANSWER;
         let was_all = known.oldest_incarnation > 0 && !self.has_backlog;
+        let origin = identity.map(|identity| AnswerOrigin { identity, runs });
         let (committed, is_committed) = oneshot::channel();
         Ok(PolledAnswer {
             arrived: ArrivedBlocks {
@@ -194,6 +198,9 @@ impl ClickPoller {
     /// Counts each refused block of another daemon once, although the daemon gives it again.
     fn count_refused(&mut self, refusals: &[BlockRefusal]) {
         self.has_refused = !refusals.is_empty();
+        let foreign = refusals.iter().filter_map(BlockRefusal::foreign_block);
+        let streams = foreign.map(|(stream, _)| stream).take(MAX_REFUSED_STREAMS);
+        self.refused_now = streams.collect();
         let mut count = 0;
         for (stream, last) in refusals.iter().filter_map(BlockRefusal::foreign_block) {
             let is_known = self.refused.contains_key(&stream);
@@ -215,16 +222,35 @@ impl ClickPoller {
 }
 
 impl IdentifiedDaemon {
+    /// The question for clicks behind the archived ones.
+    fn question(
+        &self,
+        archived: &ArchivedStreams,
+        refused: &BTreeSet<StreamId>,
+        inherits_streams: bool,
+    ) -> FeedQuestion {
+        let mut cursor = self.cut(archived, inherits_streams);
+        cursor.keep_newest(MAX_CURSOR_ENTRIES - refused.len());
+        let run_of = |stream| archived.owners.get(&stream).and_then(|owner| owner.run);
+        let runs = cursor.iter().filter_map(|(stream, _)| Some((stream, run_of(stream)?)));
+        FeedQuestion { runs: runs.collect(), refused: refused.clone(), cursor }
+    }
+
     /// The part of the cursor that concerns the daemon: the streams of its data folder, from the
-    /// oldest incarnation that it still holds, and at most so many as it takes. Blocks of a left out
-    /// stream come again. A stream of another folder would acknowledge clicks to this daemon that
-    /// it numbers alike and that nobody has archived.
+    /// oldest incarnation that it still holds. Blocks of a left out stream come again. A stream of
+    /// another folder would acknowledge clicks to this daemon that it numbers alike and that nobody
+    /// has archived.
     fn cut(&self, archived: &ArchivedStreams, inherits_streams: bool) -> Cursor {
-        let mut own = match &self.identity {
+        match &self.identity {
             Some(identity) => {
                 let mut own = archived.cursor.of_nodes(identity.nodes(), self.oldest_incarnation);
                 own.retain(|stream| match archived.owners.get(stream) {
-                    Some(owner) => *owner == identity.store,
+                    Some(owner) => {
+                        let is_present = stream.incarnation == identity.incarnation;
+                        let is_other =
+                            is_present && owner.run.is_some_and(|run| identity.run != Some(run));
+                        owner.store == identity.store && !is_other
+                    }
                     // Archived before folders were told apart.
                     None => inherits_streams || stream.node == identity.node,
                 });
@@ -237,9 +263,7 @@ impl IdentifiedDaemon {
                 all.retain(|stream| !archived.owners.contains_key(stream));
                 all
             }
-        };
-        own.keep_newest(MAX_CURSOR_ENTRIES);
-        own
+        }
     }
 }
 

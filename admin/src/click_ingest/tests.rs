@@ -7,7 +7,7 @@ use coupon_geo::LiveDatabases;
 use coupon_shared::click::block::Block;
 use coupon_shared::click::{StreamId, VisitKind};
 use coupon_shared::decision::Reason;
-use coupon_shared::node_identity::{NodeStamp, StoreId};
+use coupon_shared::node_identity::{NodeStamp, RunId, StoreId};
 use tempfile::TempDir;
 
 use super::*;
@@ -869,7 +869,7 @@ async fn streams_of_before_the_folders_were_known_are_an_only_daemons() {
     admin.intake.pull().await.unwrap();
     assert_eq!(daemon.hands.lock().unwrap().cursor.last(&STREAM), 3);
     let owners = admin.store().read(crate::store::blocks::owners).await.unwrap();
-    assert_eq!(owners.get(&STREAM), Some(&StoreId([1; 16])));
+    assert_eq!(owners.get(&STREAM).map(|owner| owner.store), Some(StoreId([1; 16])));
 }
 
 #[tokio::test]
@@ -961,6 +961,113 @@ async fn a_new_data_folder_cannot_pass_its_clicks_for_known_ones() {
     let mut admin = admin.restarted(&daemon);
     admin.intake.pull().await.unwrap_err();
     assert_eq!(admin.gross().await, 7);
+}
+
+/// Lets a daemon state these runs.
+fn state_runs(daemon: &FakeDaemon, runs: &[(u32, u8)]) {
+    let runs = runs.iter().map(|(incarnation, id)| (*incarnation, RunId([*id; 16])));
+    daemon.hands.lock().unwrap().runs = runs.collect();
+}
+
+#[tokio::test]
+async fn clicks_of_a_copied_folders_run_of_the_same_second_are_neither_counted_nor_freed() {
+    let daemon = FakeDaemon::start();
+    let mut admin = Admin::new(&daemon);
+    daemon.state(0, 1);
+    state_runs(&daemon, &[(1, 7)]);
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    for _ in 0..2 {
+        admin.intake.pull().await.unwrap();
+    }
+    let last = |stream| daemon.hands.lock().unwrap().cursor.last(&stream);
+    assert_eq!(last(STREAM), 3, "its own clicks are acknowledged");
+
+    // The copy has the folder's id and the number of the run, and runs of other seconds.
+    let later = StreamId { incarnation: 2, ..STREAM };
+    state_runs(&daemon, &[(1, 8), (2, 9)]);
+    daemon.hands.lock().unwrap().blocks = vec![
+        block(STREAM, 1, &clicks(2)),
+        block(STREAM, 3, &clicks(2)),
+        block(later, 1, &clicks(4)),
+    ];
+    let mut admin = admin.restarted(&daemon);
+    for _ in 0..3 {
+        let refused = admin.intake.pull().await.unwrap_err().to_string();
+        assert!(refused.contains("data_dir was copied"), "{refused}");
+    }
+    assert_eq!((last(STREAM), last(later)), (0, 4));
+    assert_eq!((admin.gross().await, admin.archived()), (7, 2));
+    assert!(daemon.hands.lock().unwrap().refused.iter().eq(&[STREAM]));
+    assert_eq!(admin.intake.nodes.statuses()[0].refused_blocks, 1);
+    // Counting again forgets no run.
+    rebuild(admin.store(), admin.intake.committer.counter.archive().clone()).await.unwrap();
+    let mut admin = admin.restarted(&daemon);
+    admin.intake.pull().await.unwrap_err();
+    assert_eq!(admin.gross().await, 7);
+}
+
+#[tokio::test]
+async fn a_run_whose_id_is_lost_waits_until_it_is_stated_again() {
+    let daemon = FakeDaemon::start();
+    let mut admin = Admin::new(&daemon);
+    let earlier = StreamId { incarnation: 3, ..STREAM };
+    daemon.state(0, 1);
+    state_runs(&daemon, &[(1, 7), (3, 8)]);
+    daemon.put(block(earlier, 1, &clicks(3)));
+    admin.intake.pull().await.unwrap();
+    daemon.put(block(earlier, 4, &clicks(2)));
+    state_runs(&daemon, &[(1, 7)]);
+    for _ in 0..2 {
+        let refused = admin.intake.pull().await.unwrap_err().to_string();
+        assert!(refused.contains("run-ids"), "{refused}");
+    }
+    assert_eq!(daemon.hands.lock().unwrap().cursor.last(&earlier), 0);
+    state_runs(&daemon, &[(1, 7), (3, 8)]);
+    admin.intake.pull().await.unwrap();
+    assert_eq!(admin.gross().await, 5);
+    assert!(daemon.hands.lock().unwrap().refused.contains(&earlier));
+    admin.intake.pull().await.unwrap();
+    assert!(daemon.hands.lock().unwrap().refused.is_empty());
+    assert_eq!(daemon.hands.lock().unwrap().cursor.last(&earlier), 5);
+}
+
+#[tokio::test]
+async fn daemons_before_run_ids_go_on_and_take_their_run_on_with_an_upgrade() {
+    let daemon = FakeDaemon::start();
+    let mut admin = Admin::new(&daemon);
+    daemon.state(0, 1);
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    admin.intake.pull().await.unwrap();
+    admin.intake.pull().await.unwrap();
+    assert_eq!(daemon.hands.lock().unwrap().cursor.last(&STREAM), 3);
+    // The daemon was upgraded before the admin: its run has an id that the admin does not know.
+    state_runs(&daemon, &[(1, 7)]);
+    daemon.put(block(STREAM, 4, &clicks(1)));
+    admin.intake.pull().await.unwrap();
+    let owners = admin.store().read(crate::store::blocks::owners).await.unwrap();
+    assert_eq!(owners[&STREAM].run, Some(RunId([7; 16])));
+
+    // Set back to the older program, which goes on with the streams of earlier runs.
+    state_runs(&daemon, &[]);
+    let mut stamp = daemon.hands.lock().unwrap().stamp.clone().unwrap();
+    stamp.identity.incarnation = 5;
+    daemon.hands.lock().unwrap().stamp = Some(stamp.clone());
+    daemon.put(block(STREAM, 5, &clicks(2)));
+    let mut admin = admin.restarted(&daemon);
+    for _ in 0..2 {
+        admin.intake.pull().await.unwrap();
+    }
+    assert_eq!(admin.gross().await, 6);
+    assert_eq!(daemon.hands.lock().unwrap().cursor.last(&STREAM), 6);
+    // A present run without an id is no run that had one.
+    stamp.identity.incarnation = STREAM.incarnation;
+    daemon.hands.lock().unwrap().stamp = Some(stamp);
+    daemon.put(block(STREAM, 7, &clicks(2)));
+    let mut admin = admin.restarted(&daemon);
+    let refused = admin.intake.pull().await.unwrap_err().to_string();
+    assert!(refused.contains("data_dir was copied"), "{refused}");
+    assert_eq!(daemon.hands.lock().unwrap().cursor.last(&STREAM), 0);
+    assert_eq!(admin.gross().await, 6);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A daemon for tests: a server on a Unix socket that serves the blocks given by the test.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,9 @@ use bytes::Bytes;
 use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click};
 use coupon_shared::decision::Reason;
-use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
+use coupon_shared::feed::{
+    Cursor, FeedQuestion, OLDEST_INCARNATION_HEADER, RUN_IDS_HEADER, RunIds, encode_run_ids,
+};
 use coupon_shared::node_identity::{EXPECTED_STORE_HEADER, NodeIdentity, NodeStamp, StoreId};
 use coupon_shared::postback::{DeliveryBuilder, PollRequest, SpoolId, Verdict};
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest};
@@ -34,6 +37,8 @@ pub(crate) struct FakeState {
     pub(crate) oldest_incarnation: u32,
     /// The stated identity and clock; `None` for a daemon that is too old to state them.
     pub(crate) stamp: Option<NodeStamp>,
+    /// The runs of the data folder; empty for a daemon before run ids.
+    pub(crate) runs: RunIds,
     /// The data folder that the last question expected.
     pub(crate) expected: Option<String>,
     /// Answers nothing, as a stopped process.
@@ -44,8 +49,10 @@ pub(crate) struct FakeState {
     pub(crate) repeats: bool,
     /// Questions for clicks so far.
     pub(crate) polls: u64,
-    /// Cursor of the last request.
+    /// Cursor of the last request, without streams of other runs.
     pub(crate) cursor: Cursor,
+    /// Streams whose blocks the admin refused.
+    pub(crate) refused: BTreeSet<StreamId>,
     /// The index folder.
     pub(crate) index_dir: PathBuf,
     /// The spool: the bytes of each postback, the first with sequence 1.
@@ -96,7 +103,7 @@ impl FakeDaemon {
     pub(crate) fn state_at(&self, node: u16, store: u8, now_ms: u64) {
         let store = StoreId([store; 16]);
         let incarnation = STREAM.incarnation;
-        let identity = NodeIdentity { node, incarnation, store, former_nodes: vec![] };
+        let identity = NodeIdentity { node, incarnation, run: None, store, former_nodes: vec![] };
         self.hands.lock().unwrap().stamp = Some(NodeStamp { identity, now_ms });
     }
 
@@ -159,13 +166,21 @@ async fn answer(
         }
         _ => {
             hands.polls += 1;
-            hands.cursor = Cursor::decode(&body).unwrap();
+            hands.take_question(FeedQuestion::decode(&body).unwrap());
             (StatusCode::OK, feed(&hands))
         }
     };
     let oldest = hands.oldest_incarnation.max(STREAM.incarnation).to_string();
     let mut response = Response::builder().status(status);
-    for (name, value) in hands.stamp.iter().flat_map(NodeStamp::headers) {
+    if !hands.runs.is_empty() {
+        response = response.header(RUN_IDS_HEADER, encode_run_ids(&hands.runs));
+    }
+    let run = hands.runs.get(&STREAM.incarnation).copied();
+    let mut stamp = hands.stamp.clone();
+    if let Some(stamp) = &mut stamp {
+        stamp.identity.run = run;
+    }
+    for (name, value) in stamp.iter().flat_map(NodeStamp::headers) {
         response = response.header(name, value);
     }
     response = response.header(OLDEST_INCARNATION_HEADER, oldest);
@@ -173,6 +188,15 @@ async fn answer(
 }
 
 impl FakeState {
+    /// Takes a question as a daemon: streams of other runs acknowledge nothing.
+    fn take_question(&mut self, question: FeedQuestion) {
+        let FeedQuestion { mut cursor, runs, refused } = question;
+        assert!(!self.runs.is_empty() || runs.is_empty() && refused.is_empty());
+        let own = |stream: &StreamId| self.runs.get(&stream.incarnation);
+        cursor.retain(|stream| runs.get(stream).is_none_or(|run| own(stream) == Some(run)));
+        (self.cursor, self.refused) = (cursor, refused);
+    }
+
     /// Notes the cursor; returns whether no postback follows it.
     fn is_without_postbacks(&mut self, question: &[u8]) -> bool {
         let question = PollRequest::decode(question).unwrap();

@@ -78,6 +78,7 @@ fn identity(node: u16, store: u8) -> NodeIdentity {
     NodeIdentity {
         node,
         incarnation: 1_780_000_000,
+        run: None,
         store: StoreId([store; 16]),
         former_nodes: vec![],
     }
@@ -357,7 +358,8 @@ async fn a_daemon_that_joins_leaves_the_streams_of_before_to_the_configured_one(
     let stamp = NodeStamp { identity: former, now_ms: 5 };
     network.answer_with("", Some(&stamp)).await.unwrap();
     let owners = network.registry.store.read(blocks::owners).await.unwrap();
-    assert_eq!(owners.into_values().collect::<Vec<_>>(), [StoreId([1; 16])]);
+    let folders: Vec<StoreId> = owners.into_values().map(|owner| owner.store).collect();
+    assert_eq!(folders, [StoreId([1; 16])]);
 }
 
 #[tokio::test]

@@ -8,11 +8,20 @@ use std::collections::BTreeMap;
 use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
 use coupon_shared::feed::Cursor;
-use coupon_shared::node_identity::StoreId;
+use coupon_shared::node_identity::{RunId, StoreId};
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{OptionalExtension, Row};
 
 use super::{ReadTx, StoreError, WriteTx};
+
+/// Where a stream was first archived from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamOwner {
+    /// The data folder.
+    pub store: StoreId,
+    /// `None` for a run from before run ids.
+    pub run: Option<RunId>,
+}
 
 /// A frame of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,23 +130,30 @@ pub fn cursor(connection: &ReadTx<'_>) -> Result<Cursor, StoreError> {
     Ok(cursor)
 }
 
-/// The data folder that each stream was first archived from, as far as it is known.
-pub fn owners(connection: &ReadTx<'_>) -> Result<BTreeMap<StreamId, StoreId>, StoreError> {
-    let sql = "SELECT node, incarnation, thread, store_id FROM click_stream_owner";
+/// The owner of each stream, where it is known.
+pub fn owners(connection: &ReadTx<'_>) -> Result<BTreeMap<StreamId, StreamOwner>, StoreError> {
+    let sql = "SELECT node, incarnation, thread, store_id, run_id FROM click_stream_owner";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([], |row| {
         let stream = StreamId { node: row.get(0)?, incarnation: row.get(1)?, thread: row.get(2)? };
-        Ok((stream, StoreId(row.get(3)?)))
+        let run = row.get::<_, Option<_>>(4)?.map(RunId);
+        Ok((stream, StreamOwner { store: StoreId(row.get(3)?), run }))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Records the data folder of a stream that has none yet.
-pub fn set_owner(tx: &WriteTx<'_>, stream: StreamId, store: StoreId) -> Result<(), StoreError> {
-    let sql = "INSERT OR IGNORE INTO click_stream_owner (node, incarnation, thread, store_id)
-         VALUES (?1, ?2, ?3, ?4)";
+/// Records the owner of a stream that has none yet, or the run where only the folder is known.
+pub fn set_owner(
+    tx: &WriteTx<'_>,
+    stream: StreamId,
+    owner: &StreamOwner,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO click_stream_owner (node, incarnation, thread, store_id, run_id)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET run_id = excluded.run_id
+         WHERE run_id IS NULL AND store_id = excluded.store_id";
     let StreamId { node, incarnation, thread } = stream;
-    tx.prepare_cached(sql)?.execute((node, incarnation, thread, store.0))?;
+    let run = owner.run.map(|run| run.0);
+    tx.prepare_cached(sql)?.execute((node, incarnation, thread, owner.store.0, run))?;
     Ok(())
 }
 

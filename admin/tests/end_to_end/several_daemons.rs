@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
+use coupon_shared::feed::{self, Cursor};
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
@@ -65,14 +66,32 @@ impl Daemon {
     }
 
     fn health(&self, network: &Network) -> Value {
+        http::parse(&self.control(network, "GET /health", &[])).unwrap().json()
+    }
+
+    /// Blocks and clicks of one run in the daemon's log, also acknowledged ones.
+    fn logged(&self, network: &Network, incarnation: u32) -> (u64, u32) {
+        let cursor = Cursor::default().encode();
+        let answer = self.control(network, "POST /clicks/feed?wait_ms=0", &cursor);
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        let blocks = feed::blocks(&answer[end + 4..]).map(|block| block.unwrap());
+        let of_run = blocks.filter(|block| block.stream().incarnation == incarnation);
+        of_run.fold((0, 0), |(blocks, clicks), block| (blocks + 1, clicks + block.count()))
+    }
+
+    /// The answer of the control API.
+    fn control(&self, network: &Network, request: &str, body: &[u8]) -> Vec<u8> {
         let socket = network.path(&format!("run-{}", self.name)).join("coupond.sock");
         let mut stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let request = "GET /health HTTP/1.1\r\nHost: coupond\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).unwrap();
+        let head = format!(
+            "{request} HTTP/1.1\r\nHost: coupond\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
-        http::parse(&bytes).unwrap().json()
+        bytes
     }
 }
 
@@ -286,4 +305,69 @@ fn without_a_coupond_edits_are_published_and_the_status_says_so() {
     for part in ["none on this machine", "no coupond serves it", "warning: there is no coupond"] {
         assert!(shown.contains(part), "no {part} in {shown}");
     }
+}
+
+/// A copied data folder and its original, whose runs have one number. The store id tells them apart
+/// no longer once the original is out of the configuration; the run id does.
+#[test]
+fn clicks_of_a_copied_folder_that_started_with_the_original_are_neither_counted_nor_freed() {
+    let network = Network::new();
+    let mut admin = start_admin(&network, &["a", "b"], network.free_address());
+    let second = network.free_address();
+    let folders = ["a", "b"].map(|name| network.path(&format!("daemon-{name}")));
+    std::fs::create_dir_all(&folders[0]).unwrap();
+    std::fs::write(folders[0].join("incarnation"), "1900000000\n").unwrap();
+    let mut a = start_daemon(&network, "a", network.visitors, "0");
+    wait_for("the original", || status(&network)["daemons"][0]["node_id"].as_u64());
+    network.create_winter25();
+    (0..3).for_each(|_| drop(a.click()));
+    wait_for("its first clicks", || (network.gross_clicks() == 3).then_some(()));
+    a.program.stop();
+    let copied = Command::new("cp").arg("-a").args(&folders).status().unwrap();
+    assert!(copied.success());
+
+    let mut a = start_daemon(&network, "a", network.visitors, "0");
+    let mut b = start_daemon(&network, "b", second, "0");
+    let runs = [&a, &b].map(|daemon| daemon.health(&network)["incarnation"].clone());
+    assert_eq!(runs, [1_900_000_002, 1_900_000_002]);
+    (0..9).for_each(|_| drop(a.click()));
+    (0..20).for_each(|_| drop(b.click()));
+    wait_for("the clicks of the original", || (network.gross_clicks() == 12).then_some(()));
+    wait_for("the conflict", || {
+        status(&network)["daemons"][1]["conflict"].as_str().map(str::to_owned)
+    });
+    wait_for("the clicks of the copy to be durable", || {
+        (b.health(&network)["clicks"]["durable"].as_u64()? >= 20).then_some(())
+    });
+    let waiting = |daemon: &Daemon| {
+        daemon.health(&network)["wal"]["blocks_not_at_the_admin"].as_u64().unwrap()
+    };
+    let copied_run = 1_900_000_002;
+
+    a.program.stop();
+    admin.stop();
+    let _admin = start_admin(&network, &["b"], network.free_address());
+    let refused = || {
+        wait_for("the refusal", || {
+            let error = status(&network)["daemons"][0]["click_error"].as_str()?.to_owned();
+            error.contains("data_dir was copied").then_some(error)
+        })
+    };
+    let error = refused();
+    assert!(error.contains("node 0") && error.contains("1900000002"), "{error}");
+    let kept = waiting(&b);
+    let (blocks, clicks) = b.logged(&network, copied_run);
+    assert_eq!((clicks, network.gross_clicks()), (20, 12));
+    assert!(kept >= blocks, "{kept} of {blocks} blocks");
+    assert_eq!(status(&network)["daemons"][0]["conflict"], Value::Null);
+
+    // Clicks of runs of other seconds count.
+    b.program.stop();
+    let b = start_daemon(&network, "b", second, "0");
+    (0..5).for_each(|_| drop(b.click()));
+    wait_for("the clicks of the next run", || (network.gross_clicks() == 17).then_some(()));
+    refused();
+    assert!(waiting(&b) >= blocks, "the clicks of the copy stay in its log");
+    assert_eq!(b.logged(&network, copied_run), (blocks, 20));
+    assert_eq!(status(&network)["intake"]["missing"], 0);
 }

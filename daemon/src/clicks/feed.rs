@@ -3,7 +3,8 @@
 //! The admin sends a cursor: the last sequence of each stream that is durable at the admin. The
 //! feed answers with blocks behind the cursor, in order within each stream, straight from the WAL.
 //! The cursor is also the acknowledgement: frames at the WAL's beginning that the cursor covers may
-//! be removed.
+//! be removed. Entries of the cursor that name another run than this folder's acknowledge nothing: a
+//! copy of the folder, or its original, numbered that run's clicks alike.
 //!
 //! An admin restored from a backup sends a cursor from before the WAL's beginning; the missing
 //! blocks come from the click store. The feed never sends a block while the store might still hold
@@ -18,7 +19,7 @@ pub(super) mod route;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
-use coupon_shared::feed::{Cursor, blocks};
+use coupon_shared::feed::{Cursor, FeedQuestion, MAX_RUNS_PER_ANSWER, RunIds, blocks};
 use coupon_shared::framed_log::{FrameReader, FramedLogError};
 use jiff::civil::Date;
 
@@ -45,6 +46,8 @@ pub(super) struct FeedAnswer {
     /// No older incarnation can appear in any later answer; 0 while the store's contents are
     /// unknown.
     pub(super) oldest_incarnation: u32,
+    /// The runs of the blocks.
+    pub(super) runs: RunIds,
 }
 
 /// Errors that keep the feed from answering.
@@ -64,6 +67,8 @@ pub(super) struct Feed {
     state: Arc<LogState>,
     history: Sender<HistoryQuestion>,
     incarnation: u32,
+    /// The runs of the data folder.
+    runs: RunIds,
     position: Mutex<FeedPosition>,
 }
 
@@ -77,6 +82,10 @@ struct FeedPosition {
 /// An answer under construction.
 struct AnswerBuilder<'a> {
     cursor: &'a Cursor,
+    /// Streams with one block in an answer.
+    refused: &'a BTreeSet<StreamId>,
+    noted_runs: &'a RunIds,
+    runs: RunIds,
     /// The last sequence of each stream in `blocks`.
     given: HashMap<StreamId, u64>,
     blocks: Vec<u8>,
@@ -89,20 +98,25 @@ impl Feed {
         state: Arc<LogState>,
         history: Sender<HistoryQuestion>,
         incarnation: u32,
+        runs: RunIds,
     ) -> Feed {
-        Feed { state, history, incarnation, position: Mutex::default() }
+        Feed { state, history, incarnation, runs, position: Mutex::default() }
     }
 
     /// Collects the blocks behind the cursor without waiting for new ones. Returns at least one
     /// block if there is one, even if that exceeds `max_bytes`.
     pub(super) fn collect(
         &self,
-        cursor: &Cursor,
+        question: &FeedQuestion,
         max_bytes: usize,
     ) -> Result<FeedAnswer, FeedError> {
+        let cursor = &self.own_part(question);
         let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
         let mut builder = AnswerBuilder {
             cursor,
+            refused: &question.refused,
+            noted_runs: &self.runs,
+            runs: RunIds::new(),
             given: HashMap::new(),
             blocks: Vec::new(),
             max_bytes,
@@ -113,7 +127,17 @@ impl Feed {
         if !builder.is_full {
             self.add_what_only_the_store_has(&mut builder);
         }
-        Ok(FeedAnswer { blocks: builder.blocks, oldest_incarnation: self.oldest_incarnation() })
+        let AnswerBuilder { blocks, runs, .. } = builder;
+        Ok(FeedAnswer { blocks, runs, oldest_incarnation: self.oldest_incarnation() })
+    }
+
+    /// The cursor without the streams of other runs.
+    fn own_part(&self, question: &FeedQuestion) -> Cursor {
+        let mut cursor = question.cursor.clone();
+        let own = |stream: &StreamId| self.runs.get(&stream.incarnation);
+        cursor
+            .retain(|stream| question.runs.get(stream).is_none_or(|run| own(stream) == Some(run)));
+        cursor
     }
 
     fn position_front(
@@ -219,7 +243,11 @@ impl Feed {
         missing: RangeInclusive<u64>,
         builder: &mut AnswerBuilder<'_>,
     ) -> bool {
-        let max_bytes = builder.max_bytes.saturating_sub(builder.blocks.len()).max(1);
+        if !builder.has_room_for_run(stream) {
+            return true;
+        }
+        let room = builder.max_bytes.saturating_sub(builder.blocks.len());
+        let max_bytes = if builder.refused.contains(&stream) { 1 } else { room.max(1) };
         let found = self.read_history(stream, missing, Date::MIN, max_bytes);
         let Some(found) = found else { return false };
         for block in blocks(&found).flatten() {
@@ -271,13 +299,30 @@ impl AnswerBuilder<'_> {
     fn has_room_for(&mut self, block: &Block<'_>) -> bool {
         let fits = self.blocks.is_empty() || self.blocks.len() + block.len() <= self.max_bytes;
         self.is_full |= !fits;
+        fits && self.has_room_for_run(block.stream())
+    }
+
+    /// Ends the answer before a run that its header has no room for.
+    fn has_room_for_run(&mut self, stream: StreamId) -> bool {
+        let incarnation = &stream.incarnation;
+        let is_stated =
+            !self.noted_runs.contains_key(incarnation) || self.runs.contains_key(incarnation);
+        let fits = is_stated || self.runs.len() < MAX_RUNS_PER_ANSWER;
+        self.is_full |= !fits;
         fits
     }
 
     fn push(&mut self, block: &Block<'_>) {
-        if !self.covers(block) {
-            self.blocks.extend_from_slice(block.as_bytes());
-            self.given.insert(block.stream(), block.last_sequence());
+        if self.covers(block) {
+            return;
+        }
+        let stream = block.stream();
+        self.blocks.extend_from_slice(block.as_bytes());
+        self.given.insert(stream, block.last_sequence());
+        let run = self.noted_runs.get_key_value(&stream.incarnation);
+        self.runs.extend(run.map(|(incarnation, run)| (*incarnation, *run)));
+        if self.refused.contains(&stream) {
+            self.hold_back(stream);
         }
     }
 }

@@ -3,7 +3,8 @@
 //! The incarnation is part of every stream's name and of every transaction id, so no incarnation
 //! may occur twice. It is greater than the last used one, durable before the first click, and at
 //! least the Unix time in seconds, so that it also grows after the loss of a data folder. A clock
-//! that was set back does no harm while the data folder exists.
+//! that was set back does no harm while the data folder exists. A copied data folder can repeat a
+//! number of the original; [`run_ids`](super::run_ids) tell their runs apart.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,13 +31,13 @@ pub enum IdentityError {
     Exhausted { path: PathBuf },
 }
 
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
     let path = path.to_owned();
     move |source| IdentityError::Io { path, source }
 }
 
-/// The number of this run; durable when this returns.
-pub(super) fn next_incarnation(data_dir: &Path, unix_seconds: u64) -> Result<u32, IdentityError> {
+/// The number of this run, from `at_least` on where that is below 2^32; durable when this returns.
+pub(super) fn next_incarnation(data_dir: &Path, at_least: u64) -> Result<u32, IdentityError> {
     let path = data_dir.join("incarnation");
     let stored = match durable_file::read(&path).map_err(io_error(&path))? {
         None => 0,
@@ -51,8 +52,7 @@ pub(super) fn next_incarnation(data_dir: &Path, unix_seconds: u64) -> Result<u32
     let Some(next) = stored.checked_add(1) else {
         return Err(IdentityError::Exhausted { path });
     };
-    // At least the time, so that a new data folder does not repeat the numbers of a lost one.
-    let incarnation = next.max(u32::try_from(unix_seconds).unwrap_or(0));
+    let incarnation = next.max(u32::try_from(at_least).unwrap_or(0));
     let contents = format!("{incarnation}\n");
     // Works on a full disk, too: a full disk must not keep the next run from starting.
     durable_file::replace_few_bytes(&path, contents.as_bytes()).map_err(io_error(&path))?;

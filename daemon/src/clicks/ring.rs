@@ -13,8 +13,9 @@
 //! 32  8  capacity                   frame, at a multiple of 8, from byte 4096 on
 //! 40  2  node                        0  4  length of the record
 //! 42  1  thread                      4  4  "REC1", or "SKIP": go on at the ring's start
-//! 43 17  zero                        8  8  sequence, from 1 without gaps
-//! 60  4  CRC-32C of bytes 0..60     16  …  record, filled up to a multiple of 8
+//! 43  1  zero                        8  8  sequence, from 1 without gaps
+//! 44 16  run id, or zero            16  …  record, filled up to a multiple of 8
+//! 60  4  CRC-32C of bytes 0..60
 //! ```
 //!
 //! A frame is complete before the head moves past it, so a process killed at any instruction leaves
@@ -22,7 +23,8 @@
 //! record that does not fit and does not wait: logged + unlogged = all, at any instant.
 //!
 //! The store id is the data folder's. A ring of another store is set aside: importing it would mix
-//! two stores, deleting it would lose clicks.
+//! two stores, deleting it would lose clicks. The run id is in the ring for a data folder that was set
+//! back to a backup from before the run: the clicks in the ring still come from there.
 //!
 //! Deliberately absent: checksums over records. Memory that survives a process is not torn; damage
 //! by another program shows in a frame's mark, sequence or record.
@@ -39,17 +41,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use coupon_shared::click::{MAX_RECORD_LEN, StreamId};
+use coupon_shared::node_identity::RunId;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use mapping::{ALIGNMENT, BadPositions, CONSTANTS_BYTES, Consumer, Mapping, Producer, Word};
 
-pub(super) use orphaned::{OrphanedRing, find_orphaned_rings, is_used, set_aside};
+pub(super) use orphaned::{OrphanedRing, find_orphaned_rings, is_used, read_run_ids, set_aside};
 
 /// A random number that identifies a data folder.
 pub(super) type StoreId = [u8; 16];
 
 const MAGIC: [u8; 8] = *b"cpnring\0";
 const FORMAT_VERSION: u32 = 1;
+const NO_RUN: [u8; 16] = [0; 16];
 pub(super) const MIN_CAPACITY: usize = 64 << 10;
 const FRAME_HEADER_BYTES: usize = 16;
 const RECORD_MARK: u32 = u32::from_le_bytes(*b"REC1");
@@ -92,6 +96,8 @@ impl From<BadPositions> for RingDamage {
 struct Identity {
     store: StoreId,
     stream: StreamId,
+    /// `None` in a ring from before run ids.
+    run: Option<RunId>,
 }
 
 /// The writing end, used by the serving thread.
@@ -127,12 +133,13 @@ pub(super) fn create(
     runtime_dir: &Path,
     store: StoreId,
     stream: StreamId,
+    run: Option<RunId>,
     capacity: usize,
 ) -> io::Result<(RingWriter, RingReader)> {
     let capacity = capacity.max(MIN_CAPACITY).next_power_of_two();
     let path = runtime_dir.join(orphaned::file_name(stream));
     let unfinished = path.with_extension("new");
-    let constants = encode_constants(Identity { store, stream }, capacity);
+    let constants = encode_constants(Identity { store, stream, run }, capacity);
     let mapping = Mapping::create(&unfinished, capacity, &constants).inspect_err(|_| {
         // The file would take room that a smaller ring needs. If this fails, the next start removes
         // the file.
@@ -365,7 +372,7 @@ fn parse_frame_header(header: &[u8; FRAME_HEADER_BYTES]) -> (usize, u32, u64) {
 }
 
 fn encode_constants(identity: Identity, capacity: usize) -> [u8; CONSTANTS_BYTES] {
-    let Identity { store, stream } = identity;
+    let Identity { store, stream, run } = identity;
     let mut bytes = [0; CONSTANTS_BYTES];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -374,6 +381,7 @@ fn encode_constants(identity: Identity, capacity: usize) -> [u8; CONSTANTS_BYTES
     bytes[32..40].copy_from_slice(&(capacity as u64).to_le_bytes());
     bytes[40..42].copy_from_slice(&stream.node.to_le_bytes());
     bytes[42] = stream.thread;
+    bytes[44..60].copy_from_slice(&run.map_or(NO_RUN, |run| run.0));
     let checksum = crc32c::crc32c(&bytes[..60]);
     bytes[60..].copy_from_slice(&checksum.to_le_bytes());
     bytes
@@ -394,7 +402,9 @@ fn decode_constants(bytes: &[u8; CONSTANTS_BYTES]) -> Result<(Identity, u64), St
     let store = std::array::from_fn(|i| bytes[16 + i]);
     let node = u16::from_le_bytes([bytes[40], bytes[41]]);
     let stream = StreamId { node, incarnation: u32_at(bytes, 12), thread: bytes[42] };
-    Ok((Identity { store, stream }, u64_at(bytes, 32)))
+    let run = std::array::from_fn(|i| bytes[44 + i]);
+    let run = (run != NO_RUN).then_some(RunId(run));
+    Ok((Identity { store, stream, run }, u64_at(bytes, 32)))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -7,7 +7,7 @@ use std::fs;
 use coupon_shared::click::block::{BLOCK_VERSION, Block};
 use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
-use coupon_shared::feed::{Cursor, blocks};
+use coupon_shared::feed::{Cursor, FeedQuestion, blocks};
 use coupon_shared::framed_log::{FrameReader, FramedLog, FramedLogError, Options};
 use coupon_shared::transaction_id::TransactionId;
 use tempfile::TempDir;
@@ -144,7 +144,7 @@ pub(super) struct Admin {
 
 impl Admin {
     pub(super) fn pull(&mut self, log: &ClickLog) -> usize {
-        let Ok(answer) = log.feed.collect(&self.cursor, 20_000) else { return 0 };
+        let Ok(answer) = log.feed.collect(&self.cursor.clone().into(), 20_000) else { return 0 };
         self.oldest_incarnation = answer.oldest_incarnation;
         for block in blocks(&answer.blocks) {
             let block = block.unwrap();
@@ -279,7 +279,10 @@ fn while_the_log_cannot_be_opened_every_click_is_counted_and_it_recovers_by_itse
     assert!(taken > 500 && taken < 4000);
     assert!(!status.wal_is_open);
     eventually("health says so", || log.problems().iter().any(|p| p.contains("wal")));
-    assert!(matches!(log.feed.collect(&Cursor::default(), 1000), Err(feed::FeedError::NotOpen)));
+    assert!(matches!(
+        log.feed.collect(&FeedQuestion::default(), 1000),
+        Err(feed::FeedError::NotOpen)
+    ));
 
     fs::remove_file(machine.wal()).unwrap();
     let mut admin = Admin::default();

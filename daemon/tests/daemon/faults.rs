@@ -30,6 +30,8 @@ mod power_cuts;
 mod restarts;
 #[path = "faults/soak.rs"]
 mod soak;
+#[path = "faults/starts.rs"]
+mod starts;
 #[path = "faults/store_damage.rs"]
 mod store_damage;
 #[path = "faults/system_calls.rs"]

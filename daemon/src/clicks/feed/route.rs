@@ -1,9 +1,11 @@
-//! `POST /clicks/feed?wait_ms=&max_bytes=`: the request's body is a cursor, the answer's body is
-//! blocks.
+//! `POST /clicks/feed?wait_ms=&max_bytes=`: the request's body is a question, or a cursor of an older
+//! admin; the answer's body is blocks.
 
 use std::sync::Arc;
 
-use coupon_shared::feed::{Cursor, MAX_CURSOR_ENTRIES, OLDEST_INCARNATION_HEADER};
+use coupon_shared::feed::{
+    FeedQuestion, MAX_QUESTION_BYTES, OLDEST_INCARNATION_HEADER, RUN_IDS_HEADER, encode_run_ids,
+};
 use hyper::body::{Body, Bytes};
 use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};
@@ -12,8 +14,6 @@ use tokio_util::sync::CancellationToken;
 use super::{Feed, FeedAnswer, FeedError};
 use crate::http_answer::{HttpAnswer, json_error, octets};
 use crate::long_poll::{PollEnd, PollParameters, read_poll_request};
-
-const MAX_CURSOR_BYTES: usize = 64 + 16 * MAX_CURSOR_ENTRIES;
 
 /// Answers a poll of the admin.
 pub(crate) async fn answer<B>(
@@ -25,17 +25,17 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (parameters, body) = match read_poll_request(request, MAX_CURSOR_BYTES).await {
-        Ok(question) => question,
+    let (parameters, body) = match read_poll_request(request, MAX_QUESTION_BYTES).await {
+        Ok(poll) => poll,
         Err(refusal) => return refusal,
     };
-    let cursor = match Cursor::decode(&body) {
-        Ok(cursor) => cursor,
+    let question = match FeedQuestion::decode(&body) {
+        Ok(question) => question,
         Err(error) => return json_error(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     feed.state.last_poll.mark();
     let PollParameters { wait, max_bytes } = parameters;
-    match wait_for_blocks(feed, cursor, max_bytes, PollEnd::after(wait, stopping)).await {
+    match wait_for_blocks(feed, question, max_bytes, PollEnd::after(wait, stopping)).await {
         Ok(answer) => blocks_answer(answer),
         Err(error) => json_error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
@@ -43,16 +43,16 @@ where
 
 async fn wait_for_blocks(
     feed: Arc<Feed>,
-    cursor: Cursor,
+    question: FeedQuestion,
     max_bytes: usize,
     end: PollEnd,
 ) -> Result<FeedAnswer, FeedError> {
     let mut wal_changed = feed.state.wal_changed.subscribe();
-    let cursor = Arc::new(cursor);
+    let question = Arc::new(question);
     loop {
         wal_changed.borrow_and_update();
-        let (feed, cursor) = (Arc::clone(&feed), Arc::clone(&cursor));
-        let collecting = tokio::task::spawn_blocking(move || feed.collect(&cursor, max_bytes));
+        let (feed, question) = (Arc::clone(&feed), Arc::clone(&question));
+        let collecting = tokio::task::spawn_blocking(move || feed.collect(&question, max_bytes));
         // The task neither panics nor is cancelled; if it did, the admin would poll again.
         let answer = collecting.await.unwrap_or(Err(FeedError::NotOpen))?;
         if !answer.blocks.is_empty() {
@@ -68,5 +68,8 @@ fn blocks_answer(answer: FeedAnswer) -> HttpAnswer {
     let mut response = octets(answer.blocks);
     let oldest = HeaderValue::from(answer.oldest_incarnation);
     response.headers_mut().insert(OLDEST_INCARNATION_HEADER, oldest);
+    if let Ok(runs) = HeaderValue::try_from(encode_run_ids(&answer.runs)) {
+        response.headers_mut().insert(RUN_IDS_HEADER, runs);
+    }
     response
 }

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use coupon_shared::click::StreamId;
+use coupon_shared::feed::RunIds;
 
 use super::mapping::{CONSTANTS_BYTES, Consumer, Mapping};
 use super::{Identity, RingReader, StoreId, decode_constants};
@@ -42,6 +43,27 @@ pub(crate) fn is_used(runtime_dir: &Path, incarnation: u32) -> io::Result<bool> 
         }
     }
     Ok(false)
+}
+
+/// The run ids in the rings of this store.
+pub(crate) fn read_run_ids(runtime_dir: &Path, store: StoreId) -> io::Result<RunIds> {
+    let mut runs = RunIds::new();
+    for entry in fs::read_dir(runtime_dir)? {
+        let entry = entry?;
+        let is_ring = matches!(classify_name(&entry.path(), store), FileKind::Ring);
+        if !is_ring || !entry.file_type()?.is_file() {
+            continue;
+        }
+        let mut constants = [0; CONSTANTS_BYTES];
+        // A ring that cannot be read is set aside, or reported, where it is opened.
+        let read = File::open(entry.path()).and_then(|mut ring| ring.read_exact(&mut constants));
+        if let (Ok(()), Ok((identity, _))) = (read, decode_constants(&constants))
+            && identity.store == store
+        {
+            runs.extend(identity.run.map(|run| (identity.stream.incarnation, run)));
+        }
+    }
+    Ok(runs)
 }
 
 /// Scans the runtime folder. Rings of this store come in the order of their streams.

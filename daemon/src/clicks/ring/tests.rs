@@ -7,10 +7,11 @@ use super::mapping::HEADER_BYTES;
 use super::*;
 
 const STORE: StoreId = [7; 16];
+const RUN: RunId = RunId([9; 16]);
 const STREAM: StreamId = StreamId { node: 3, incarnation: 1_763_000_000, thread: 5 };
 
 fn ring(folder: &Path) -> (RingWriter, RingReader) {
-    create(folder, STORE, STREAM, MIN_CAPACITY).unwrap()
+    create(folder, STORE, STREAM, Some(RUN), MIN_CAPACITY).unwrap()
 }
 
 /// Bytes that differ between sequences; the ring does not interpret records.
@@ -120,6 +121,18 @@ fn a_ring_left_behind_gives_what_was_not_released_and_its_counts() {
     let records = read_all(&mut left);
     assert!(records.iter().map(|(sequence, _)| *sequence).eq(9..=logged));
     assert_eq!(records[0].1, record(9, 100));
+}
+
+#[test]
+fn the_run_of_a_ring_is_known_to_its_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = |store| read_run_ids(folder.path(), store).unwrap();
+    let _ring = ring(folder.path());
+    let before_run_ids = StreamId { incarnation: 5, ..STREAM };
+    let _before = create(folder.path(), STORE, before_run_ids, None, MIN_CAPACITY).unwrap();
+    std::fs::write(folder.path().join("ring-6-0"), [1; 300]).unwrap();
+    assert_eq!(runs(STORE).into_iter().collect::<Vec<_>>(), [(STREAM.incarnation, RUN)]);
+    assert!(runs([8; 16]).is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How records become blocks in the WAL.
 
-use coupon_shared::feed::Cursor;
+use coupon_shared::feed::FeedQuestion;
 
 use super::*;
 use crate::clicks::tests::{Admin, Machine, clicks_all, eventually};
@@ -59,7 +59,7 @@ fn rings_of_several_earlier_runs_are_drained_before_this_one() {
     clicks_all(&mut writer, 800..1000);
     eventually("old rings are gone", || machine.rings().len() == 1);
     eventually("all are durable", || log.status().durable == 200);
-    let answer = log.feed.collect(&Cursor::default(), 1 << 20).unwrap();
+    let answer = log.feed.collect(&FeedQuestion::default(), 1 << 20).unwrap();
     let streams = coupon_shared::feed::blocks(&answer.blocks).map(|block| block.unwrap().stream());
     let incarnations: Vec<u32> = streams.map(|stream| stream.incarnation).collect();
     assert!(incarnations.is_sorted());

@@ -1,10 +1,15 @@
-//! Takes clicks from the feed as coupon-admin does, and compares them with the visits.
+//! Takes clicks from the feed as coupon-admin does, and compares them with the visits. Every run has
+//! one run id, whatever ended it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER, blocks};
+use coupon_shared::click::StreamId;
+use coupon_shared::feed::{
+    Cursor, FeedQuestion, OLDEST_INCARNATION_HEADER, RUN_IDS_HEADER, RunIds, blocks, decode_run_ids,
+};
+use coupon_shared::node_identity::RunId;
 use coupon_shared::transaction_id::TransactionId;
 
 use super::visitors::Seen;
@@ -16,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default, Clone)]
 pub(super) struct Takeover {
     cursor: Cursor,
+    runs: BTreeMap<StreamId, RunId>,
     oldest_incarnation: u32,
     taken: HashSet<TransactionId>,
     forgotten: u64,
@@ -51,8 +57,9 @@ impl Takeover {
     /// Takes the clicks of one answer of the feed; `None` while the click log is not open or no
     /// daemon runs.
     pub(super) fn pull(&mut self, socket: &Path) -> Option<usize> {
-        let mut asked = self.cursor.clone();
-        asked.remove_incarnations_before(self.oldest_incarnation);
+        let mut asked = FeedQuestion::from(self.cursor.clone());
+        asked.cursor.remove_incarnations_before(self.oldest_incarnation);
+        asked.runs.clone_from(&self.runs);
         let answer =
             control_request(socket, "POST", "/clicks/feed?wait_ms=0", &asked.encode()).ok()?;
         if !answer.starts_with(b"HTTP/1.1 200") {
@@ -62,13 +69,16 @@ impl Takeover {
         let head = Answer::parse(&answer[..end + 4]);
         let oldest = head.header(OLDEST_INCARNATION_HEADER).unwrap().parse().unwrap();
         self.oldest_incarnation = self.oldest_incarnation.max(oldest);
-        Some(self.take(&answer[end + 4..]))
+        let runs = decode_run_ids(head.header(RUN_IDS_HEADER).unwrap()).unwrap();
+        Some(self.take(&answer[end + 4..], &runs))
     }
 
-    fn take(&mut self, bytes: &[u8]) -> usize {
+    fn take(&mut self, bytes: &[u8], runs: &RunIds) -> usize {
         let mut clicks = 0;
         for block in blocks(bytes).map(|block| block.unwrap()) {
-            let known = self.cursor.last(&block.stream());
+            let (stream, run) = (block.stream(), runs[&block.stream().incarnation]);
+            assert_eq!(*self.runs.entry(stream).or_insert(run), run, "another run of {stream:?}");
+            let known = self.cursor.last(&stream);
             self.missing += block.first_sequence().saturating_sub(known + 1);
             let decoded = block.decode().unwrap();
             for (sequence, click) in (block.first_sequence()..).zip(decoded.clicks()) {
@@ -78,7 +88,7 @@ impl Takeover {
                     clicks += 1;
                 }
             }
-            self.cursor.advance(block.stream(), block.last_sequence());
+            self.cursor.advance(stream, block.last_sequence());
         }
         clicks
     }
