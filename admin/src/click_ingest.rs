@@ -22,6 +22,7 @@ pub(crate) mod converted_visits;
 mod poller;
 mod reclassify;
 mod replay;
+mod stream_evidence;
 
 #[cfg(test)]
 mod tests;

@@ -116,7 +116,8 @@ pub enum BlockRefusal {
         /// The folder of the archived clicks.
         owner: StoreId,
     },
-    /// The stream was archived before data folders were told apart, under a former node id.
+    /// The stream was archived before data folders were told apart, and the daemon is one of several
+    /// and does not give the archived clicks again.
     #[error(
         "clicks of node {} were refused and stay at coupond, because nobody knows whether its data \
          folder gave the archived clicks of these numbers: if it did, start coupon-admin once with \

@@ -2,19 +2,21 @@
 //! answers that have come together. With many daemons their number grows with the time that a commit
 //! takes, so commits do not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coupon_shared::click::StreamId;
 use coupon_shared::feed::{self, Cursor};
-use coupon_shared::node_identity::NodeIdentity;
+use coupon_shared::node_identity::StoreId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::batch::{AnswerOrigin, Batch, BlockRefusal, StreamOwners};
 use super::click_counter::ClickCounter;
 use super::reclassify::Reclassifier;
+use super::stream_evidence;
 use super::{ClickIngestError, ClickIngestStatus, LONGEST_BACK_OFF, MAX_BYTES, SHORTEST_BACK_OFF};
 use crate::archive::Archive;
 use crate::nodes::NodeRegistry;
@@ -37,6 +39,9 @@ pub(super) struct ArchivedStreams {
     pub(super) cursor: Cursor,
     pub(super) owners: Arc<StreamOwners>,
 }
+
+/// Data folders with streams that they gave before folders were told apart.
+type ProvenStreams = BTreeSet<(StoreId, StreamId)>;
 
 /// The blocks of one answer.
 pub(super) struct ArrivedBlocks {
@@ -163,7 +168,7 @@ impl ClickCommitter {
         mut streams: Arc<ArchivedStreams>,
         answers: &[ArrivedBlocks],
     ) -> Result<Arc<ArchivedStreams>, ClickIngestError> {
-        let new = new_owners(&streams, answers);
+        let new = new_owners(&streams, answers, &self.prove_streams(&streams, answers).await?);
         if new.is_empty() {
             return Ok(streams);
         }
@@ -174,6 +179,32 @@ impl ClickCommitter {
         self.counter.store().write(write).await?;
         Arc::make_mut(&mut Arc::make_mut(&mut streams).owners).extend(new);
         Ok(streams)
+    }
+
+    /// Archived streams without an owner that a daemon among several proves to be of its folder.
+    async fn prove_streams(
+        &self,
+        streams: &ArchivedStreams,
+        answers: &[ArrivedBlocks],
+    ) -> Result<ProvenStreams, ClickIngestError> {
+        let mut proven = ProvenStreams::new();
+        for answer in answers.iter().filter(|answer| !answer.inherits_streams) {
+            let Some(AnswerOrigin { identity, .. }) = &answer.origin else { continue };
+            for block in feed::blocks(&answer.blocks).flatten() {
+                let stream = block.stream();
+                let claim = (identity.store, stream);
+                let is_unknown =
+                    streams.cursor.last(&stream) > 0 && !streams.owners.contains_key(&stream);
+                if is_unknown
+                    && identity.has_run_as(stream.node)
+                    && !proven.contains(&claim)
+                    && stream_evidence::repeats_archived(&self.counter, &block).await?
+                {
+                    proven.insert(claim);
+                }
+            }
+        }
+        Ok(proven)
     }
 
     /// Archives and counts the new blocks of answers, and tells the pollers.
@@ -217,7 +248,11 @@ impl ClickCommitter {
 
 /// The owners of streams that have none yet, or whose run was not known; the first of several
 /// answers decides.
-fn new_owners(streams: &ArchivedStreams, answers: &[ArrivedBlocks]) -> StreamOwners {
+fn new_owners(
+    streams: &ArchivedStreams,
+    answers: &[ArrivedBlocks],
+    proven: &ProvenStreams,
+) -> StreamOwners {
     let mut new = StreamOwners::new();
     for answer in answers {
         let Some(origin) = &answer.origin else { continue };
@@ -228,7 +263,12 @@ fn new_owners(streams: &ArchivedStreams, answers: &[ArrivedBlocks]) -> StreamOwn
                 Some(known) => {
                     known.store == owner.store && known.run.is_none() && owner.run.is_some()
                 }
-                None => is_own(streams, stream, &origin.identity, answer.inherits_streams),
+                None => {
+                    let is_proven = answer.inherits_streams
+                        || streams.cursor.last(&stream) == 0
+                        || proven.contains(&(origin.identity.store, stream));
+                    origin.identity.has_run_as(stream.node) && is_proven
+                }
             };
             if is_new {
                 new.insert(stream, owner);
@@ -236,16 +276,4 @@ fn new_owners(streams: &ArchivedStreams, answers: &[ArrivedBlocks]) -> StreamOwn
         }
     }
     new
-}
-
-/// Whether a daemon may own a stream without an owner. Nobody knows which data folder gave archived
-/// clicks of such a stream; of several daemons the one that has the node now goes on with it.
-fn is_own(
-    streams: &ArchivedStreams,
-    stream: StreamId,
-    daemon: &NodeIdentity,
-    inherits_streams: bool,
-) -> bool {
-    let is_unknown = !inherits_streams && streams.cursor.last(&stream) > 0;
-    daemon.has_run_as(stream.node) && (stream.node == daemon.node || !is_unknown)
 }

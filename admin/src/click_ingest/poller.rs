@@ -251,8 +251,9 @@ impl IdentifiedDaemon {
                             is_present && owner.run.is_some_and(|run| identity.run != Some(run));
                         owner.store == identity.store && !is_other
                     }
-                    // Archived before folders were told apart.
-                    None => inherits_streams || stream.node == identity.node,
+                    // Archived before folders were told apart. Of several daemons it is that of the
+                    // one which gives the archived clicks again.
+                    None => inherits_streams,
                 });
                 own
             }

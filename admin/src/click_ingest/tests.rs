@@ -914,6 +914,50 @@ async fn of_several_daemons_a_renumbered_one_gets_no_stream_of_unknown_folder() 
     assert_eq!(admin.gross().await, 0);
 }
 
+/// Two daemons of one node, before an upgrade that tells folders apart: one of them was fetched
+/// from. Both numbered their clicks alike, and the other one answers first.
+#[tokio::test]
+async fn of_several_daemons_only_that_with_the_archived_clicks_goes_on_with_a_stream() {
+    let later = |count| vec![Sample::at(NOON_MS + 1); count];
+    let before = FakeDaemon::start();
+    before.put(block(STREAM, 1, &clicks(2)));
+    before.put(block(STREAM, 3, &clicks(1)));
+    let mut admin = Admin::new(&before);
+    admin.intake.pull().await.unwrap();
+    let Admin { dir, intake } = admin;
+    drop(intake);
+
+    let ([a, b], _, _) = pair().await;
+    let (store, archive) = (Store::open(dir.path()).unwrap(), Archive::open(dir.path()).unwrap());
+    let sockets = [("a", a.socket.as_path()), ("b", b.socket.as_path())];
+    let nodes = NodeRegistry::new(store.clone(), sockets);
+    let mut admin = Admin { dir, intake: Ingest::of_daemons(store, archive, nodes) };
+    a.state(0, 1);
+    b.state(1, 2);
+    a.put(block(STREAM, 1, &later(2)));
+    a.put(block(STREAM, 3, &later(4)));
+    for _ in 0..2 {
+        let refused = admin.intake.pull().await.unwrap_err().to_string();
+        assert!(refused.contains("daemon_socket"), "{refused}");
+    }
+    let last = |daemon: &FakeDaemon| daemon.hands.lock().unwrap().cursor.last(&STREAM);
+    assert_eq!((last(&a), admin.gross().await), (0, 3));
+
+    // The one that was fetched from has another node id by now.
+    let former = |stamp: &mut NodeStamp| stamp.identity.former_nodes = vec![0];
+    b.hands.lock().unwrap().stamp.as_mut().map(former);
+    b.put(block(STREAM, 1, &clicks(2)));
+    b.put(block(STREAM, 3, &clicks(1)));
+    b.put(block(STREAM, 4, &later(5)));
+    for _ in 0..2 {
+        let refused = admin.intake.pull().await.unwrap_err().to_string();
+        assert!(refused.contains("cannot be counted"), "{refused}");
+    }
+    assert_eq!((last(&a), last(&b)), (0, 8));
+    assert_eq!((admin.gross().await, admin.archived()), (8, 3));
+    assert_eq!(admin.intake.committer.counter.status().missing, 0);
+}
+
 #[tokio::test]
 async fn clicks_of_a_refused_daemon_hold_up_the_time_of_their_node() {
     let ([a, b], dir, intake) = pair().await;

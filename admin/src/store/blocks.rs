@@ -4,6 +4,7 @@
 //! clicks.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
@@ -217,6 +218,26 @@ pub fn from(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map((frame, limit as u64), read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The first frames of a stream that hold any of these sequences, at most `limit`.
+pub fn overlapping(
+    connection: &ReadTx<'_>,
+    stream: StreamId,
+    sequences: RangeInclusive<u64>,
+    limit: usize,
+) -> Result<Vec<BlockRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM click_block
+         WHERE node = ?1 AND incarnation = ?2 AND thread = ?3
+             AND first_sequence <= ?5 AND first_sequence + clicks > ?4
+         ORDER BY archive_sequence LIMIT ?6"
+    );
+    let StreamId { node, incarnation, thread } = stream;
+    let mut statement = connection.prepare_cached(&sql)?;
+    let (first, last) = sequences.into_inner();
+    let rows = statement.query_map((node, incarnation, thread, first, last, limit as u64), read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
