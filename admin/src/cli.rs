@@ -20,6 +20,8 @@ use crate::{demo, serve, store};
 mod api_keys;
 mod backup;
 mod certificates;
+mod edge;
+mod edges;
 mod erase;
 mod explain;
 mod export;
@@ -143,6 +145,21 @@ enum Command {
         after_help = "Examples:\n  coupon-admin user invite mia@example.com --role manager --data ./data\n  coupon-admin user reset mia@example.com --data ./data"
     )]
     User(users::UserCommand),
+    /// Register, list and revoke edges: couponds on other machines, reached over NATS
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  coupon-admin edges add fra1 --out fra1.bundle --data ./data\n  coupon-admin edges nats-config --data ./data > /etc/nats/coupon-users.conf"
+    )]
+    Edges(edges::EdgesCommand),
+    /// Run the agent of an edge, beside the coupond of another machine
+    ///
+    /// Fetches the published index from the control plane over NATS into coupond's index folder, and
+    /// passes clicks, postbacks and certificates between both. Needs the bundle of the edge and nothing
+    /// else; its settings come from --config, COUPON_EDGE_ variables and the options here.
+    #[command(
+        after_help = "Examples:\n  coupon-admin edge --bundle fra1.bundle --socket /run/coupond/coupond.sock --index /var/lib/coupon-edge/index\n  coupon-admin edge --config /etc/coupon/edge.toml check-config"
+    )]
+    Edge(edge::EdgeArgs),
     /// List the certificates of tracking domains that ask for one
     #[command(after_help = "Example:\n  coupon-admin certificates --data ./data")]
     Certificates,
@@ -204,6 +221,9 @@ struct DemoArgs {
     /// Listening address of the admin API; port 0 selects a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
     admin: SocketAddr,
+    /// Further couponds as edges, reached over a nats-server of the demo; needs nats-server installed
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=20))]
+    edges: u16,
 }
 
 /// Runs the command.
@@ -224,6 +244,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => {
             return explain::run(&config()?, args);
         }
+        Command::Edges(command) => edges::run(&config()?, command)?,
+        Command::Edge(args) => edge::run(&cli.options, &args)?,
         Command::Certificates => certificates::run(&config()?)?,
         Command::RebuildReports => {
             let config = config()?;
@@ -277,7 +299,8 @@ const DEMO_LOG_FILTER: &str = "warn,coupon_admin::worker=error";
 fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {
     let Config { limits, geo, .. } = options.load()?;
     let data = options.data.clone().unwrap_or_else(|| PathBuf::from("coupon-demo"));
-    let options = demo::Options { data, http: args.http, admin: args.admin, limits, geo };
+    let (http, admin, edges) = (args.http, args.admin, args.edges);
+    let options = demo::Options { data, http, admin, edges, limits, geo };
     let log = LogConfig { filter: DEMO_LOG_FILTER.to_owned(), format: LogFormat::Text };
     run_logged(&log, |_| demo::run(options))
 }
@@ -298,7 +321,7 @@ fn run_logged<P: Future<Output = anyhow::Result<()>>>(
     log: &LogConfig,
     program: impl FnOnce(LogLevel) -> P,
 ) -> anyhow::Result<()> {
-    let log_level = coupon_watch::start_log(&log.filter, log.format)?;
+    let log_level = coupon_watch::start_log(&log.directives(), log.format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(program(log_level))
 }

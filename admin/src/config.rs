@@ -6,6 +6,7 @@
 
 mod client_limits;
 mod daemons;
+mod hub;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,7 +29,9 @@ use crate::uploads::Bounds;
 
 pub use client_limits::ClientLimits;
 pub use coupon_config::{ConfigError, ConfigSources, MetricsConfig};
+pub(crate) use daemons::check_name as check_daemon_name;
 pub use daemons::{DaemonConfig, MAX_DAEMONS};
+pub use hub::HubConfig;
 
 /// The port of the listener for monitors, on the loopback address.
 pub const METRICS_PORT: u16 = 9690;
@@ -66,6 +69,8 @@ pub struct Config {
     pub daemon_socket: PathBuf,
     /// Several daemons; where empty, the one at `daemon_socket`.
     pub daemons: Vec<DaemonConfig>,
+    /// The way to couponds on other machines.
+    pub hub: HubConfig,
     /// Networks of proxies with a trusted `X-Forwarded-For`.
     pub trusted_proxies: Vec<IpNet>,
     /// Limits on API clients.
@@ -118,6 +123,15 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
+impl LogConfig {
+    /// The filter in use. The client of NATS logs each attempt to connect, so it is silent;
+    /// `edges::nats` logs once what is wrong.
+    #[must_use]
+    pub fn directives(&self) -> String {
+        format!("{},async_nats=off", self.filter)
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -130,6 +144,7 @@ impl Default for Config {
             network_id: 1,
             daemon_socket: PathBuf::from(DAEMON_SOCKET),
             daemons: Vec::new(),
+            hub: HubConfig::default(),
             trusted_proxies: Vec::new(),
             limits: ClientLimits::default(),
             uploads: Bounds {
@@ -186,6 +201,7 @@ impl Configuration for Config {
         keys.declare_limit("archive.max_bytes", &mut self.privacy.archive_max_bytes, archive);
         declare_console(&mut self.console, keys);
         declare_acme(&mut self.acme, keys);
+        self.hub.declare_keys(keys);
         self.geo.declare_keys(keys);
         self.metrics.declare_keys(keys);
         keys.declare_log_filter("log.filter", &mut self.log.filter);

@@ -1,11 +1,9 @@
-//! Client of the daemon's control API on its Unix socket.
-//!
-//! One connection per request: connecting to a Unix socket costs microseconds, and a request never
-//! meets the dead connection of a restarted daemon. Every request has a deadline, and every
-//! response a maximum size.
+//! Client of a daemon's control API: on its Unix socket, or over NATS on an edge. Every request has a
+//! deadline, and every response a maximum size.
+
+mod socket;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,11 +15,11 @@ use coupon_shared::node_identity::{
 };
 use coupon_shared::postback::PollRequest;
 use coupon_shared::snapshot::manifest::ObjectName;
-use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::HOST;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+
+use crate::edges::link::{EdgeError, EdgeLink};
+pub(crate) use socket::SocketLink;
 
 /// Deadline of a request without a long poll.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +40,9 @@ pub enum DaemonError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The daemon is on an edge that gives no answer.
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
     /// The connection broke.
     #[error("the connection to coupond broke: {0}")]
     Broken(#[from] hyper::Error),
@@ -148,13 +149,31 @@ pub struct PostbackAnswer {
 
 #[derive(Debug, Clone)]
 pub struct DaemonClient {
-    socket: Arc<Path>,
+    link: DaemonLink,
+}
+
+/// The way to a daemon.
+#[derive(Debug, Clone)]
+enum DaemonLink {
+    Socket(SocketLink),
+    Edge(EdgeLink),
 }
 
 impl DaemonClient {
+    /// A daemon on this machine.
     #[must_use]
     pub fn new(socket: &Path) -> DaemonClient {
-        DaemonClient { socket: Arc::from(socket) }
+        DaemonClient { link: DaemonLink::Socket(SocketLink::new(socket)) }
+    }
+
+    /// A daemon on an edge.
+    pub(crate) fn edge(link: EdgeLink) -> DaemonClient {
+        DaemonClient { link: DaemonLink::Edge(link) }
+    }
+
+    /// Whether the daemon is on another machine, where it does not read this index folder.
+    pub(crate) fn is_edge(&self) -> bool {
+        matches!(self.link, DaemonLink::Edge(_))
     }
 
     /// Makes the daemon check the published index now; returns the index served afterwards.
@@ -162,7 +181,11 @@ impl DaemonClient {
     /// # Errors
     /// When the daemon is not running or too slow.
     pub async fn reload(&self) -> Result<Reloaded, DaemonError> {
-        let answer = self.post("/reload", Bytes::new(), TIMEOUT, MAX_JSON_BYTES).await?;
+        let published = match &self.link {
+            DaemonLink::Socket(_) => Bytes::new(),
+            DaemonLink::Edge(edge) => edge.head(),
+        };
+        let answer = self.post("/reload", published, TIMEOUT, MAX_JSON_BYTES).await?;
         let refusal = match answer.status() {
             StatusCode::OK => None,
             StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
@@ -325,19 +348,13 @@ impl DaemonClient {
 
     async fn exchange(
         &self,
-        request: Request<Full<Bytes>>,
+        request: Request<Bytes>,
         max_bytes: usize,
     ) -> Result<Response<Bytes>, DaemonError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|source| DaemonError::Connect { socket: self.socket.to_path_buf(), source })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let driver = AbortOnDrop(tokio::spawn(connection));
-        let (parts, body) = sender.send_request(request).await?.into_parts();
-        let body = Limited::new(body, max_bytes).collect().await.map_err(DaemonError::Body)?;
-        drop(driver);
-        Ok(Response::from_parts(parts, body.to_bytes()))
+        match &self.link {
+            DaemonLink::Socket(socket) => socket.exchange(request, max_bytes).await,
+            DaemonLink::Edge(edge) => Ok(edge.exchange(&request, max_bytes).await?),
+        }
     }
 }
 
@@ -356,12 +373,12 @@ fn request(
     path: &str,
     expected: Option<StoreId>,
     body: Bytes,
-) -> Result<Request<Full<Bytes>>, DaemonError> {
+) -> Result<Request<Bytes>, DaemonError> {
     let mut request = Request::builder().method(method).uri(path).header(HOST, "coupond");
     if let Some(store) = expected {
         request = request.header(EXPECTED_STORE_HEADER, store.to_string());
     }
-    Ok(request.body(Full::new(body))?)
+    Ok(request.body(body)?)
 }
 
 fn identified(answer: &Response<Bytes>) -> Result<Identified, DaemonError> {
@@ -382,15 +399,6 @@ async fn within<T>(
 ) -> Result<T, DaemonError> {
     let answer = tokio::time::timeout(deadline, exchange).await;
     answer.map_err(|_elapsed| DaemonError::Timeout { after: deadline })?
-}
-
-/// Closes the connection with the request, even if the request is dropped at its deadline.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 fn refused(answer: &Response<Bytes>) -> DaemonError {

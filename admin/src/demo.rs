@@ -8,6 +8,7 @@
 //! several demos run side by side, and a long path does not exceed the limit of socket names.
 
 mod daemon;
+mod edges;
 mod places;
 mod sample_network;
 
@@ -15,9 +16,9 @@ use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use coupon_config::GeoConfig;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,7 @@ use crate::store::rows::{self, Query};
 use crate::store::{Store, WriteTx, meta};
 use crate::{json, keys, monitor, publish};
 use daemon::Daemon;
+use edges::{DemoEdge, DemoEdges};
 use places::{AMERICAN, GERMAN};
 use sample_network::BLOCKED_SOURCE;
 
@@ -44,6 +46,8 @@ pub struct Options {
     pub http: SocketAddr,
     /// Listening address of the API.
     pub admin: SocketAddr,
+    /// Number of edges, each a further coupond reached over NATS.
+    pub edges: u16,
     /// Limits of clients, from the configuration.
     pub limits: ClientLimits,
     /// Databases of places for both programs, from the configuration.
@@ -66,7 +70,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         let now = u32::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
         geo.databases = vec![places::write(&data, now)?];
     }
+    let mut edges = match options.edges {
+        0 => None,
+        count => Some(DemoEdges::prepare(&data, count)?),
+    };
     let config = Config {
+        hub: edges.as_ref().map(DemoEdges::hub).unwrap_or_default(),
         listen: options.admin,
         data_dir: data.join("admin"),
         daemon_socket: runtime.join("coupond.sock"),
@@ -81,6 +90,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut daemon = Daemon {
         program: daemon::program_beside_this()?,
         listen: options.http,
+        node: 0,
         data: data.join("daemon"),
         index: config.data_dir.join(publish::FOLDER_NAME),
         geo: config.geo.databases.clone(),
@@ -90,15 +100,52 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let sequence = prepare(admin.store(), daemon.listen).await?;
     let live = admin.publisher().wait_live_for(sequence, FIRST_PUBLICATION).await;
     live.context("the sample network is not served")?;
+    let mut running = match &mut edges {
+        Some(edges) => start_edges(edges, &admin, &daemon, &stop).await?,
+        None => Vec::new(),
+    };
     let portal_link = invite_partner(&admin, &config).await?;
     let monitors = start_monitor(&admin, &stop)?;
     introduce(&daemon, &admin, &config, monitors, portal_link);
+    for edge in &running {
+        println!("{}  http://{}/WINTER25", edge.name, edge.daemon.listen);
+    }
     // Both in one task on one thread: the child asked the system to be killed when the thread that
     // started it ends.
-    tokio::join!(admin.run(stop.clone()), daemon.supervise(child, stop));
+    let edges_end =
+        futures_util::future::join_all(running.iter_mut().map(|edge| edge.supervise(stop.clone())));
+    tokio::join!(admin.run(stop.clone()), daemon.supervise(child, stop), edges_end);
+    drop(edges);
     // Removes the folder only if empty: the next start needs the rings in it.
     let _ = std::fs::remove_dir(&daemon.runtime);
     Ok(())
+}
+
+/// Starts nats-server and edges; returns when all of them serve the network.
+async fn start_edges(
+    edges: &mut DemoEdges,
+    admin: &Admin,
+    near: &Daemon,
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<DemoEdge>> {
+    let bundles = edges.start_server(admin.store()).await?;
+    let running = edges.start_edges(bundles, near, stop).await?;
+    let deadline = Instant::now() + FIRST_PUBLICATION;
+    while !serves(admin, running.len()) {
+        if Instant::now() > deadline {
+            bail!("the edges do not serve the sample network: {:?}", admin.problems().await);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(running)
+}
+
+/// Whether that many edges serve the published generation.
+fn serves(admin: &Admin, count: usize) -> bool {
+    let generation = admin.publisher().status().generation;
+    let statuses = admin.nodes().statuses();
+    let serving = statuses.iter().filter(|daemon| daemon.served_generation == Some(generation));
+    serving.count() == count + 1
 }
 
 /// Starts the listener for monitors: on the usual port, or on a free one where another program has

@@ -18,6 +18,7 @@ pub mod demo;
 
 pub mod access;
 pub mod catalog;
+pub mod edges;
 pub mod edit;
 
 pub mod accounts;
@@ -40,11 +41,13 @@ pub mod attribution;
 pub mod store;
 
 mod client_network;
+pub mod wait_policy;
 mod worker;
 
 pub mod explain;
 
 pub mod daemon_client;
+mod index_folder;
 pub mod nodes;
 pub mod publish;
 

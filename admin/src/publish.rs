@@ -30,7 +30,6 @@ mod content;
 mod controls;
 mod daemon_notifier;
 mod error;
-mod folder;
 mod garbage;
 mod generations;
 mod handle;
@@ -57,17 +56,17 @@ use bytes::Bytes;
 use coupon_shared::index::Index;
 use tokio_util::sync::CancellationToken;
 
+use crate::index_folder::IndexFolder;
 use crate::nodes::NodeRegistry;
 use crate::store::Store;
 use crate::worker;
 use daemon_notifier::DaemonNotifier;
-use folder::IndexFolder;
 use index_cache::{IndexCache, UnusedIndexRemoval};
 use publisher::Publisher;
 
+pub use crate::index_folder::{FOLDER_NAME, FolderError};
 pub use catalog_rows::LeftOut;
 pub use error::{ContentError, PublishError};
-pub use folder::{FOLDER_NAME, FolderError};
 pub use handle::{PublicationStatus, PublisherHandle, WaitLiveError};
 pub use prebuilt::PrebuiltLevel;
 pub(crate) use served::LiveNodes;

@@ -77,7 +77,7 @@ impl Reloadable {
                 return;
             }
         };
-        if let Err(error) = self.log_level.set(&new.log.filter) {
+        if let Err(error) = self.log_level.set(&new.log.directives()) {
             tracing::error!(%error, "log level not changed");
         }
         self.config.log.filter.clone_from(&new.log.filter);

@@ -42,6 +42,7 @@ use crate::console;
 use crate::conversions;
 use crate::data_folder::{self, FolderTaken, lock_path};
 use crate::disk::Disk;
+use crate::edges::hub::Hub;
 use crate::jobs;
 use crate::keys::{KeyUses, Secret, ensure_first};
 use crate::monitor::{self, AdminMonitor};
@@ -114,7 +115,12 @@ impl Admin {
         let nodes = NodeRegistry::new(store.clone(), config.effective_daemons());
         nodes.load().await?;
         let (network_id, stop) = (config.network_id, || background.clone());
-        let publisher = publish::start(store.clone(), network_id, nodes.clone(), stop());
+        let hub = match config.hub.is_configured() {
+            true => Some(Hub::open(&store, &nodes, network_id, &config.hub).await?),
+            false => None,
+        };
+        let publisher = publish::start(store.clone(), network_id, nodes.clone(), stop())
+            .with_wait_policy(config.hub.wait_live);
         let visit_state = visit_state::start(store.clone(), nodes.clone(), network_id, stop());
         let intake = click_ingest::start(store.clone(), archive.clone(), nodes.clone(), stop());
         let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
@@ -151,6 +157,7 @@ impl Admin {
             webhooks::start(store.clone(), client, &config.pixels, network_id, stop());
         let certificates =
             acme::start(store.clone(), publisher.clone(), nodes.clone(), &config.acme, stop())?;
+        let hub = hub.map(|hub| hub.start(publisher.clone(), &config.hub, &background));
         let auth = AuthConfig::new(config);
         let key_uses = auth.key_uses().clone();
         key_uses.flush_regularly(store.clone(), stop());
@@ -183,6 +190,7 @@ impl Admin {
             privacy,
             postbacks,
             certificates,
+            hub,
             places: PlaceLists::new(Arc::clone(&geo)),
             geo,
             network: Network { id: network_id },
@@ -223,6 +231,19 @@ impl Admin {
     #[must_use]
     pub fn publisher(&self) -> &PublisherHandle {
         &self.publisher
+    }
+
+    #[must_use]
+    pub(crate) fn nodes(&self) -> &NodeRegistry {
+        &self.state.nodes
+    }
+
+    /// What is at fault, each a sentence.
+    pub(crate) async fn problems(&self) -> Vec<String> {
+        match self.state.system_status().await {
+            Ok(status) => status.problems(),
+            Err(error) => vec![error.to_string()],
+        }
     }
 
     /// This program as monitors see it.

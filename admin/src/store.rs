@@ -46,6 +46,7 @@ pub mod caps;
 pub mod certificates;
 pub mod coupon_codes;
 pub mod domains;
+pub mod edges;
 pub mod events;
 pub mod forwarding_rules;
 pub mod offer_groups;

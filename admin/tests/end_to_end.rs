@@ -49,6 +49,8 @@ mod crashes;
 mod demo;
 #[path = "end_to_end/disk_space.rs"]
 mod disk_space;
+#[path = "end_to_end/edges.rs"]
+mod edges;
 #[path = "end_to_end/edits_under_fire.rs"]
 mod edits_under_fire;
 #[path = "end_to_end/explain_agrees.rs"]

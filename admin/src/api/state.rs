@@ -16,6 +16,7 @@ use crate::archive::Archive;
 use crate::click_ingest::ClickIngestHandle;
 use crate::conversions::postback_ingest::PostbackHandle;
 use crate::disk::Disk;
+use crate::edges::hub::HubHandle;
 use crate::jobs::JobsHandle;
 use crate::nodes::NodeRegistry;
 use crate::partner_postbacks::PartnerPostbacks;
@@ -67,6 +68,8 @@ pub struct AppState {
     pub smart_switch: SmartSwitch,
     /// State of certificates.
     pub certificates: AcmeHandle,
+    /// State of the edges; `None` where none is configured.
+    pub hub: Option<HubHandle>,
     /// Counts of caps and converted visitors.
     pub visit_state: VisitStateHandle,
     /// Databases of places.
@@ -113,6 +116,7 @@ parts! {
     webhooks: Webhooks,
     smart_switch: SmartSwitch,
     certificates: AcmeHandle,
+    hub: Option<HubHandle>,
     visit_state: VisitStateHandle,
     geo: Arc<GeoWatcher>,
     places: PlaceLists,

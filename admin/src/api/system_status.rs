@@ -14,6 +14,7 @@ use crate::backup::{self, LastBackup};
 use crate::click_ingest::ClickIngestStatus;
 use crate::conversions::postback_ingest::PostbackStatus;
 use crate::disk::DiskSpace;
+use crate::edges::hub::{HubHandle, HubStatus};
 use crate::nodes::DaemonStatus;
 use crate::privacy::PrivacyStatus;
 use crate::publish::PublicationStatus;
@@ -34,6 +35,9 @@ pub(crate) struct SystemStatus {
     pub(crate) publication: PublicationStatus,
     /// Each coupond, in the order in which they joined.
     pub(crate) daemons: Vec<DaemonStatus>,
+    /// Couponds on other machines; `null` where no NATS server is configured.
+    #[schema(value_type = Option<HubStatus>)]
+    pub(crate) edges: Option<HubStatus>,
     pub(crate) intake: ClickIngestStatus,
     pub(crate) postbacks: PostbackStatus,
     pub(crate) pixels: Backlog,
@@ -72,6 +76,7 @@ impl AppState {
             disk: self.disk.space(),
             publication: self.publisher.status(),
             daemons: self.nodes.statuses(),
+            edges: self.hub.as_ref().map(HubHandle::status),
             intake: self.intake.status(),
             postbacks: self.postbacks.status(),
             pixels,
@@ -106,6 +111,9 @@ impl SystemStatus {
         problems.extend(failing("clicks are not fetched", &self.intake.last_error));
         problems.extend(failing("sales are not decided", &self.postbacks.last_error));
         problems.extend(self.daemons.iter().filter_map(|daemon| daemon.conflict.clone()));
+        if let Some(edges) = &self.edges {
+            problems.extend(edges.problems());
+        }
         problems.extend(failing("nothing is removed by age", &self.privacy.last_error));
         if self.privacy.clock_has_jumped {
             problems.extend(self.privacy.removal_waits.clone());

@@ -37,7 +37,8 @@ impl ConfigEntry for DaemonConfig {
     }
 }
 
-fn check_name(text: &str) -> Result<(), String> {
+/// Checks the name of a daemon or an edge.
+pub(crate) fn check_name(text: &str) -> Result<(), String> {
     let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_usual) {
         return Ok(());

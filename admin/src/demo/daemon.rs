@@ -25,6 +25,7 @@ pub(super) struct Daemon {
     pub(super) program: PathBuf,
     /// The requested address; after the start, the actual one.
     pub(super) listen: SocketAddr,
+    pub(super) node: u16,
     pub(super) data: PathBuf,
     pub(super) index: PathBuf,
     pub(super) runtime: PathBuf,
@@ -84,6 +85,7 @@ impl Daemon {
             .arg(&self.index)
             .arg("--runtime-dir")
             .arg(&self.runtime)
+            .env("COUPOND_NODE_ID", self.node.to_string())
             .env("COUPOND_ACCEPT_ANY_HOST", "true")
             .env("COUPOND_GEO_DATABASES", self.geo_databases())
             // So that a request from this machine can stand for a visitor from elsewhere.

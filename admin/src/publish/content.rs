@@ -8,9 +8,9 @@ use coupon_shared::snapshot::level::LevelMeta;
 
 use super::catalog_rows::{self, BuiltCatalog, CatalogRows, KnownOffers};
 use super::error::ContentError;
-use super::folder::{FinishedLevel, FolderError, IndexFolder, Unsynced};
 use super::level_policy::{self, LevelInfo, Range};
 use super::older_daemon::CatalogForm;
+use crate::index_folder::{FinishedLevel, FolderError, IndexFolder, Unsynced};
 use crate::store::ReadTx;
 use crate::store::meta::{self, Meta, Sequence};
 use crate::store::publication;

@@ -34,6 +34,11 @@ impl DaemonNotifier {
         DaemonNotifier { daemon, handle, status, notified: 0 }
     }
 
+    /// The generation that the daemon can load.
+    fn announced(&self, status: &PublicationStatus) -> u64 {
+        if self.daemon.client.is_edge() { status.put_generation } else { status.generation }
+    }
+
     /// Shows the daemon's answer in the status.
     ///
     /// # Errors
@@ -87,9 +92,9 @@ impl Worker for DaemonNotifier {
     async fn step(&mut self) -> Result<(), String> {
         let (generation, lineage) = {
             let status = self.handle.status.borrow();
-            (status.generation, status.lineage)
+            (self.announced(&status), status.lineage)
         };
-        let Some(lineage) = lineage else { return Ok(()) };
+        let Some(lineage) = lineage.filter(|_| generation > 0) else { return Ok(()) };
         self.notified = generation;
         let answer = self.daemon.client.reload().await;
         self.show_answer(lineage, generation, answer)
@@ -101,9 +106,9 @@ impl Worker for DaemonNotifier {
 
     /// Returns earlier after the next publication.
     async fn wait_for_retry(&mut self, delay: Duration) {
-        let notified = self.notified;
+        let (notified, mut status) = (self.notified, self.status.clone());
         // The channel cannot close: `handle` holds its sender.
-        let _ = timeout(delay, self.status.wait_for(|status| status.generation > notified)).await;
+        let _ = timeout(delay, status.wait_for(|status| self.announced(status) > notified)).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use coupon_shared::snapshot::SnapshotError;
 use coupon_shared::snapshot::level::BuildError;
 
-use super::folder::FolderError;
+use crate::index_folder::FolderError;
 use crate::store::StoreError;
 
 /// Why a publication failed.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::error::{PublishError, on_disk};
-use super::folder::IndexFolder;
+use crate::index_folder::IndexFolder;
 
 /// How long an unreferenced file stays: longer than a daemon needs to open it.
 pub(super) const KEEP_UNREFERENCED: Duration = Duration::from_secs(10);

@@ -15,14 +15,15 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog_rows::LeftOut;
-use super::folder::FolderError;
 use super::index_cache::IndexCache;
 use super::older_daemon::CatalogForm;
 use super::pause::{PauseRequest, PauseRequests};
 use super::served::{LiveNodes, ServedByDaemon};
 use crate::edit::EditError;
+use crate::index_folder::FolderError;
 use crate::nodes::{Daemon, NodeRegistry};
 use crate::store::meta::Sequence;
+use crate::wait_policy::WaitPolicy;
 
 /// How long [`PublisherHandle::wait_live`] waits.
 const WAIT_LIVE: Duration = Duration::from_secs(5);
@@ -65,6 +66,9 @@ pub struct PublicationStatus {
     /// never said.
     #[serde(skip)]
     pub(super) daemon_place_parts: Option<PlaceParts>,
+    /// The generation that edges can fetch; 0 before the first.
+    #[serde(skip)]
+    pub(super) put_generation: u64,
     /// A later generation of this store's lineage at the daemon.
     #[serde(skip)]
     pub(super) daemon_ahead: Option<(Lineage, u64)>,
@@ -118,9 +122,16 @@ pub struct PublisherHandle {
     pub(super) pause_requests: PauseRequests,
     pub(super) nodes: NodeRegistry,
     index: IndexCache,
+    wait_policy: WaitPolicy,
 }
 
 impl PublisherHandle {
+    /// A handle whose edits wait for other daemons than all.
+    #[must_use]
+    pub(crate) fn with_wait_policy(self, wait_policy: WaitPolicy) -> PublisherHandle {
+        PublisherHandle { wait_policy, ..self }
+    }
+
     pub(super) fn new(index: IndexCache, nodes: NodeRegistry) -> PublisherHandle {
         PublisherHandle {
             nodes,
@@ -128,12 +139,25 @@ impl PublisherHandle {
             status: watch::Sender::default(),
             pause_requests: PauseRequests::default(),
             index,
+            wait_policy: WaitPolicy::All,
         }
     }
 
     /// Reports a committed change, for publication before the next poll.
     pub fn changed(&self) {
         self.changed.notify_one();
+    }
+
+    /// Waits for the publication of a later generation than this one.
+    pub(crate) async fn wait_for_generation_above(&self, generation: u64) {
+        let mut status = self.status.subscribe();
+        // The channel cannot close: this handle holds its sender.
+        let _ = status.wait_for(|status| status.generation > generation).await;
+    }
+
+    /// Reports that edges can fetch a generation.
+    pub(crate) fn note_put(&self, generation: u64) {
+        self.update(|status| status.put_generation = generation);
     }
 
     /// Waits until the daemons serve the change with this sequence; returns the served generation.
@@ -155,12 +179,12 @@ impl PublisherHandle {
         let mut status = self.status.subscribe();
         let is_decided = |status: &PublicationStatus| {
             let is_published = status.sequence >= sequence;
-            status.live(&self.nodes, sequence).is_some()
+            status.live(&self.nodes, self.wait_policy, sequence).is_some()
                 || is_published && self.nodes.daemons().is_empty()
         };
         let _ = timeout(longest, status.wait_for(is_decided)).await;
         // Looked at once more: a daemon may have become silent meanwhile.
-        let reached = self.status.borrow().live(&self.nodes, sequence);
+        let reached = self.status.borrow().live(&self.nodes, self.wait_policy, sequence);
         reached.ok_or_else(|| self.not_live_error(sequence, longest))
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coupon_shared::index::Index;
 
-use super::folder::{FolderError, IndexFolder};
+use crate::index_folder::{FolderError, IndexFolder};
 use crate::worker::{RetryDelays, Worker};
 
 /// How long an unused index stays in memory.

@@ -18,10 +18,10 @@ use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 
 use super::content::{self, LevelContext};
 use super::error::{ContentError, PublishError};
-use super::folder::Unsynced;
 use super::handle::PublisherHandle;
 use super::level_policy::{LevelInfo, Range};
 use super::preload::preload_everywhere;
+use crate::index_folder::Unsynced;
 use crate::store::Store;
 use crate::store::meta::{self, Sequence};
 

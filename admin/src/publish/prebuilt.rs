@@ -20,10 +20,10 @@ use tokio::sync::oneshot;
 
 use super::content;
 use super::error::PublishError;
-use super::folder::Unsynced;
 use super::handle::PublisherHandle;
 use super::level_policy::{LARGE, LevelInfo};
 use super::pause::{BuiltLevel, MAX_PRELOAD, PauseChannels, PauseRequest, PublishedState};
+use crate::index_folder::Unsynced;
 use crate::store::ReadTx;
 use crate::store::meta;
 

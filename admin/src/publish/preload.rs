@@ -6,10 +6,11 @@ use tokio::task::JoinSet;
 use crate::nodes::{Daemon, NodeRegistry};
 
 /// Has every daemon load a level; returns when each has loaded it or failed to. Of several daemons,
-/// a silent one and one that failed the last time are not waited for.
+/// a silent one and one that failed the last time are not waited for. An edge fetches the level when
+/// the publication names it.
 pub(super) async fn preload_everywhere(nodes: &NodeRegistry, level: ObjectName) {
     let mut awaited = JoinSet::new();
-    for daemon in nodes.daemons().iter() {
+    for daemon in nodes.daemons().iter().filter(|daemon| !daemon.client.is_edge()) {
         let loading = preload(nodes.clone(), daemon.clone(), level);
         let is_slow = nodes.is_silent(daemon) || nodes.is_slow_to_load(daemon);
         if nodes.has_several() && is_slow {

@@ -7,9 +7,9 @@ use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName, PREVIOUS}
 
 use super::content::{Content, NewCatalog};
 use super::error::PublishError;
-use super::folder::{IndexFolder, Unsynced};
 use super::level_policy::{self, LevelInfo};
 use super::older_daemon::CatalogForm;
+use crate::index_folder::{IndexFolder, Unsynced};
 use crate::store::meta::{Meta, Sequence};
 
 /// Levels and catalog, known to be intact.

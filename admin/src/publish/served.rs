@@ -1,8 +1,8 @@
 //! The index that each daemon serves, and what holds for all of them.
 //!
-//! An edit is live once each counted daemon serves it. A daemon that has been silent for 15 s, is
-//! refused, or has just joined, is not counted: one dead daemon among several must not make every edit
-//! wait.
+//! An edit is live once each counted daemon serves it, or as many as the policy wants. A daemon that
+//! has been silent for 15 s, is refused, or has just joined, is not counted: one dead daemon among
+//! several must not make every edit wait.
 
 use coupon_rules::place::PlaceParts;
 use coupon_shared::snapshot::Lineage;
@@ -12,6 +12,7 @@ use super::older_daemon::CatalogForm;
 use crate::daemon_client::Served;
 use crate::nodes::{Daemon, NodeRegistry};
 use crate::store::meta::Sequence;
+use crate::wait_policy::WaitPolicy;
 
 /// The index that one daemon serves, as of its last answer.
 #[derive(Debug, Clone, Default)]
@@ -50,16 +51,23 @@ impl PublicationStatus {
                 && (daemon.is_configured || has_served())
     }
 
-    /// The lowest generation that the counted daemons serve, if each has the change `wanted`.
-    pub(super) fn live(&self, nodes: &NodeRegistry, wanted: Sequence) -> Option<u64> {
+    /// The lowest generation of the counted daemons that serve the change `wanted`, if these are as
+    /// many as the policy wants.
+    pub(super) fn live(
+        &self,
+        nodes: &NodeRegistry,
+        policy: WaitPolicy,
+        wanted: Sequence,
+    ) -> Option<u64> {
         let daemons = nodes.daemons();
-        let counted = daemons.iter().filter(|daemon| self.is_counted(nodes, daemon));
-        let mut lowest: Option<u64> = None;
-        for daemon in counted {
-            let served = self.served_by(daemon).filter(|served| served.sequence >= wanted)?;
-            lowest = lowest.into_iter().chain([served.generation]).min();
-        }
-        lowest
+        let counted: Vec<&Daemon> =
+            daemons.iter().filter(|daemon| self.is_counted(nodes, daemon)).collect();
+        let serving = counted
+            .iter()
+            .filter_map(|daemon| self.served_by(daemon).filter(|served| served.sequence >= wanted));
+        let serving: Vec<u64> = serving.map(|served| served.generation).collect();
+        let lowest = serving.iter().min().copied();
+        lowest.filter(|_| policy.is_reached(serving.len(), counted.len()))
     }
 
     /// Which daemons serve the change; `None` for an only daemon.

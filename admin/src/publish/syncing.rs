@@ -13,7 +13,7 @@
 use tokio::task::JoinHandle;
 
 use super::error::PublishError;
-use super::folder::{FolderError, IndexFolder, Unsynced};
+use crate::index_folder::{FolderError, IndexFolder, Unsynced};
 
 /// The most published files without a finished sync. Each holds a file descriptor.
 pub(super) const MAX_UNSYNCED: usize = 64;

@@ -18,7 +18,6 @@ mod syncing;
 use std::time::{Duration, Instant};
 
 use super::content::{self, LevelContext};
-use super::folder::{IndexFolder, Unsynced};
 use super::garbage::{KEEP_UNREFERENCED, MAX_REMOVED_PER_ROUND};
 use super::level_policy::LevelInfo;
 use super::older_daemon::CatalogForm;
@@ -27,9 +26,11 @@ use super::syncing::MAX_UNSYNCED;
 use super::*;
 use crate::daemon_client::DaemonClient;
 use crate::daemon_client::fake_daemon::FakeDaemon;
+use crate::index_folder::{IndexFolder, Unsynced};
 use crate::store::StoreError;
 use crate::store::WriteTx;
 use crate::store::meta::{self, Sequence};
+use crate::wait_policy::WaitPolicy;
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName, PREVIOUS};
 
 /// Every macro is `x`.
@@ -826,6 +827,8 @@ async fn an_edit_waits_for_a_daemon_that_joined_until_it_is_retired() {
     handle.wait_live_for(3, Duration::from_millis(300)).await.unwrap_err();
     let missing = LiveNodes { live: 1, all: 2, missing: vec!["coupond".into()] };
     assert_eq!(handle.live_nodes(3), Some(missing));
+    let one = handle.clone().with_wait_policy(WaitPolicy::One);
+    assert_eq!(one.wait_live_for(3, Duration::from_millis(300)).await.unwrap(), 3);
     near.hands.lock().unwrap().is_frozen = false;
 
     edge.hands.lock().unwrap().is_frozen = true;
@@ -835,7 +838,7 @@ async fn an_edit_waits_for_a_daemon_that_joined_until_it_is_retired() {
     let retiring = async {
         // The other daemon serves it meanwhile.
         tokio::time::sleep(Duration::from_millis(900)).await;
-        let live = status.borrow().live(&nodes, 4);
+        let live = status.borrow().live(&nodes, WaitPolicy::All, 4);
         nodes.retire(&joined);
         live
     };

@@ -62,6 +62,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0046_offer_urls.sql"),
     include_str!("migrations/0047_nodes.sql"),
     include_str!("migrations/0048_run_ids.sql"),
+    include_str!("migrations/0049_edges.sql"),
 ];
 
 /// Migrates the database to this program's schema, after a copy of one with an older schema.

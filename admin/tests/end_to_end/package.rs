@@ -106,7 +106,8 @@ fn the_package_holds_what_its_units_and_pages_name() {
 
     let configuration: Vec<&str> =
         paths.iter().copied().filter(|path| path.starts_with("/etc/")).collect();
-    assert_eq!(configuration, ["/etc/coupon/coupon-admin.toml", "/etc/coupon/coupond.toml"]);
+    let names = ["coupon-admin", "coupon-edge", "coupond"];
+    assert_eq!(configuration, names.map(|name| format!("/etc/coupon/{name}.toml")));
     for (path, program) in contents.iter().filter(|(path, _)| path.starts_with("/usr/bin/")) {
         let name = program.file_name().unwrap().to_str().unwrap();
         let page = format!("/usr/share/man/man1/{name}.1");

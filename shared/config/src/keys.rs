@@ -153,6 +153,20 @@ impl Keys {
         self.declare(key, target, print, parse)
     }
 
+    /// A list of texts that `check` accepts. In the environment: with commas between them.
+    pub fn declare_texts(
+        &mut self,
+        key: &str,
+        target: &mut Vec<String>,
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> bool {
+        let print = |texts: &Vec<String>| {
+            toml::Value::Array(texts.iter().cloned().map(toml::Value::String).collect()).to_string()
+        };
+        let parse = |text: &str| check(text).map(|()| text.to_owned());
+        self.declare(key, target, print, |value| value.elements().map(parse).collect())
+    }
+
     /// A list of networks and addresses.
     pub fn declare_networks(&mut self, key: &str, target: &mut Vec<IpNet>) -> bool {
         let print = |networks: &Vec<IpNet>| {

@@ -156,6 +156,7 @@ impl Api {
             latencies: crate::api::RouteLatencies::default(),
             event_streams: crate::api::EventStreams::new(CancellationToken::new()),
             certificates: certificates.unwrap(),
+            hub: None,
             places: crate::places::PlaceLists::new(Arc::clone(&geo)),
             geo,
             disk,

@@ -24,6 +24,9 @@ pub(super) fn routes() -> Router<ConsoleState> {
     Router::new().route("/status", get(show))
 }
 
+/// A clock so little off is right: the way of the answer takes as long.
+const NEAR_CLOCK_MS: u64 = 2_000;
+
 /// Seconds without an answer of coupond after which its silence is a problem.
 const SILENCE_S: i64 = 60;
 
@@ -41,11 +44,59 @@ struct Status {
     geo: Vec<GeoDatabase>,
     advertisers_without_proof: WithoutProof,
     daemons: Vec<Daemon>,
+    edges: Option<Edges>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Daemon {
+    name: String,
+    node_id: Option<u16>,
+    last_answer: Option<i64>,
+    clock_offset_ms: Option<i64>,
+    served_generation: Option<u64>,
     conflict: Option<String>,
+    click_error: Option<String>,
+    postback_error: Option<String>,
+    publication_error: Option<String>,
+}
+
+impl Daemon {
+    fn shown_name(&self) -> &str {
+        if self.name.is_empty() { "coupond" } else { &self.name }
+    }
+
+    /// What is at fault, in one sentence; `None` if nothing is.
+    fn fault(&self) -> Option<&str> {
+        let faults =
+            [&self.conflict, &self.publication_error, &self.click_error, &self.postback_error];
+        faults.into_iter().find_map(Option::as_deref)
+    }
+
+    /// The clock of its machine, in words.
+    fn clock(&self) -> String {
+        match self.clock_offset_ms {
+            None => String::new(),
+            Some(offset) if offset.unsigned_abs() < NEAR_CLOCK_MS => "right".to_owned(),
+            Some(offset) => {
+                let seconds = offset.unsigned_abs().div_ceil(1_000);
+                format!("{seconds} s {}", if offset < 0 { "slow" } else { "fast" })
+            }
+        }
+    }
+}
+
+/// Couponds on other machines.
+#[derive(Debug, Deserialize)]
+struct Edges {
+    nats_error: Option<String>,
+    publication_error: Option<String>,
+    edges: Vec<Edge>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Edge {
+    name: String,
+    problems: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -200,10 +251,36 @@ impl Problem {
     }
 }
 
+impl Edges {
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Some(error) = &self.nats_error {
+            let sentence = format!("Edges are not reached, because NATS is not: {error}.");
+            let remedy = "They redirect by what they have, and keep their clicks and sales. Check nats-server.";
+            problems.push(Problem::bad(sentence, remedy));
+        } else if let Some(error) = &self.publication_error {
+            let sentence = format!("Edges do not get the latest changes: {error}");
+            problems.push(Problem::bad(sentence, "It is tried again by itself."));
+        }
+        for Edge { name, problems: of_edge } in &self.edges {
+            for problem in of_edge {
+                let sentence = format!("Edge {name}: {problem}.");
+                problems.push(Problem::warning(
+                    sentence,
+                    "Look into its log: journalctl -u coupon-edge",
+                    "",
+                ));
+            }
+        }
+        problems
+    }
+}
+
 impl Status {
     /// All problems, the worst first.
     fn problems(&self, now: i64) -> Vec<Problem> {
         let mut problems = self.problems_of_daemon(now);
+        problems.extend(self.edges.iter().flat_map(Edges::problems));
         problems.extend(self.problems_of_work());
         problems.extend(self.problems_of_network());
         problems.sort_by_key(|problem| problem.kind);
@@ -485,7 +562,15 @@ mod tests {
             "certificates": {"wanted": 0, "issued": 0, "problems": [], "last_error": null},
             "geo": [geo_database(json!(null), json!(null))],
             "advertisers_without_proof": {"count": 0, "advertisers": []},
-            "daemons": [{"conflict": null}],
+            "daemons": [{
+                "name": "", "node_id": 0, "last_answer": 1_000, "clock_offset_ms": 3,
+                "served_generation": 3, "conflict": null, "click_error": null,
+                "postback_error": null, "publication_error": null,
+            }],
+            "edges": {
+                "nats_error": null, "publication_error": null,
+                "edges": [{"name": "fra1", "problems": []}],
+            },
         })
     }
 
@@ -514,6 +599,9 @@ mod tests {
             ("/intake/last_pull", json!(null), "bad"),
             ("/intake/last_error", json!("x"), "bad"),
             ("/daemons/0/conflict", json!("x"), "bad"),
+            ("/edges/nats_error", json!("x"), "bad"),
+            ("/edges/publication_error", json!("x"), "bad"),
+            ("/edges/edges/0/problems", json!(["x"]), "warning"),
             ("/intake/missing", json!(1), "warning"),
             ("/postbacks/last_error", json!("x"), "bad"),
             ("/postbacks/missing", json!(1), "warning"),
@@ -535,6 +623,22 @@ mod tests {
         status["daemons"] = json!([]);
         status["intake"]["last_pull"] = json!(null);
         assert_eq!(kinds(status), ["warning"], "there is no coupond that could answer");
+    }
+
+    #[test]
+    fn a_daemon_is_described_in_words() {
+        let daemon = |offset: Value, error: Value| {
+            let mut daemon = well()["daemons"][0].clone();
+            daemon["clock_offset_ms"] = offset;
+            daemon["click_error"] = error;
+            serde_json::from_value::<Daemon>(daemon).unwrap()
+        };
+        assert_eq!(daemon(json!(3), json!(null)).shown_name(), "coupond");
+        assert_eq!(daemon(json!(3), json!(null)).fault(), None);
+        assert_eq!(daemon(json!(3), json!("gone")).fault(), Some("gone"));
+        let clocks = [json!(null), json!(-1_999), json!(-4_200), json!(3_000)];
+        let clocks = clocks.map(|offset| daemon(offset, json!(null)).clock());
+        assert_eq!(clocks, ["", "right", "5 s slow", "3 s fast"]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::sync::mpsc;
 
-use super::super::folder::Unsynced;
 use super::*;
+use crate::index_folder::Unsynced;
 
 /// Blocks syncs until the returned sender is dropped.
 fn hold(network: &mut Network) -> mpsc::Sender<()> {

@@ -35,8 +35,8 @@ pub const FOLDER_NAME: &str = "index";
 const UNFINISHED: &str = ".new";
 /// Bytes of a written catalog that are read back at once.
 const COMPARE_CHUNK: usize = 1 << 18;
-/// Numbers the temporary names of levels.
-static LEVELS_BEGUN: AtomicU64 = AtomicU64::new(0);
+/// Numbers the temporary names of objects.
+static OBJECTS_BEGUN: AtomicU64 = AtomicU64::new(0);
 // The catalog holds the key that signs clicks: readable for the daemon's group, not for others.
 const FOLDER_MODE: u32 = 0o750;
 const FILE_MODE: u32 = 0o640;
@@ -86,13 +86,13 @@ impl FolderError {
 
 /// The folder that daemons read.
 #[derive(Debug, Clone)]
-pub(super) struct IndexFolder {
+pub(crate) struct IndexFolder {
     path: PathBuf,
 }
 
 impl IndexFolder {
     /// Creates a missing folder, and removes unfinished files.
-    pub(super) fn open(path: PathBuf) -> Result<IndexFolder, FolderError> {
+    pub(crate) fn open(path: PathBuf) -> Result<IndexFolder, FolderError> {
         let created = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&path);
         created.map_err(FolderError::io("create", &path))?;
         let folder = IndexFolder { path };
@@ -108,12 +108,12 @@ impl IndexFolder {
     }
 
     /// The folder for reading only.
-    pub(super) fn at(path: PathBuf) -> IndexFolder {
+    pub(crate) fn at(path: PathBuf) -> IndexFolder {
         IndexFolder { path }
     }
 
-    pub(super) fn begin_level(&self, meta: LevelMeta) -> Result<LevelFile, BuildError> {
-        let number = LEVELS_BEGUN.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn begin_level(&self, meta: LevelMeta) -> Result<LevelFile, BuildError> {
+        let number = OBJECTS_BEGUN.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(format!("level-{number}{UNFINISHED}"));
         let file = Unfinished(path);
         let (level, records) = (create(&file.0)?, create_nameless(&file.0)?);
@@ -122,7 +122,7 @@ impl IndexFolder {
 
     /// Gives a level its final name and reads it back entry by entry. Returns its name and number
     /// of codes.
-    pub(super) fn put_level(
+    pub(crate) fn put_level(
         &self,
         level: FinishedLevel,
         unsynced: &mut Unsynced,
@@ -132,6 +132,45 @@ impl IndexFolder {
         let file = written.file.try_clone().map_err(FolderError::io("open", path))?;
         self.put_object(&name.level_file(), path, file, unsynced)?;
         Ok((name, self.level(&name)?.codes()))
+    }
+
+    /// Begins a file for an object that another machine built.
+    pub(crate) fn begin_fetched(&self) -> Result<FetchedObject, FolderError> {
+        let number = OBJECTS_BEGUN.fetch_add(1, Ordering::Relaxed);
+        let path = self.path.join(format!("fetched-{number}{UNFINISHED}"));
+        let file = create(&path).map_err(FolderError::io("create", &path))?;
+        Ok(FetchedObject { file, unfinished: Unfinished(path) })
+    }
+
+    /// Gives a fetched object its final name. The caller has compared the bytes with the hash that
+    /// the control plane states; coupond checks the entries.
+    pub(crate) fn put_fetched(
+        &self,
+        name: &str,
+        fetched: FetchedObject,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), FolderError> {
+        let FetchedObject { file, unfinished } = fetched;
+        self.put_object(name, &unfinished.0, file, unsynced)
+    }
+
+    /// Reads an object back and checks every entry.
+    pub(crate) fn check_object(
+        &self,
+        name: &ObjectName,
+        is_catalog: bool,
+    ) -> Result<(), FolderError> {
+        if is_catalog { self.catalog(name, None).map(drop) } else { self.level(name).map(drop) }
+    }
+
+    /// Whether a file of this name is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.path.join(name).exists()
+    }
+
+    /// The path of a file in the folder.
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 
     /// Gives a written file its final name.
@@ -155,7 +194,7 @@ impl IndexFolder {
     }
 
     /// Writes a catalog, which was checked when it was built, and compares the file with it.
-    pub(super) fn put_catalog(
+    pub(crate) fn put_catalog(
         &self,
         catalog: &CatalogFile,
         unsynced: &mut Unsynced,
@@ -177,7 +216,7 @@ impl IndexFolder {
 
     /// Replaces `CURRENT` by `manifest`. With `keeps_current`, the old manifest becomes
     /// `CURRENT.prev`; its files must be durable.
-    pub(super) fn announce(
+    pub(crate) fn announce(
         &self,
         manifest: &Manifest,
         keeps_current: bool,
@@ -195,7 +234,7 @@ impl IndexFolder {
 
     /// Syncs a manifest, its files, and the folder. The writing process may have been killed before
     /// its own sync. A missing manifest is no error.
-    pub(super) fn sync_named(&self, name: &str) -> Result<(), FolderError> {
+    pub(crate) fn sync_named(&self, name: &str) -> Result<(), FolderError> {
         let Ok(manifest) = self.manifest(name) else { return Ok(()) };
         let levels = manifest.levels.iter().map(ObjectName::level_file);
         for file in levels.chain([manifest.catalog.catalog_file(), name.to_owned()]) {
@@ -227,7 +266,7 @@ impl IndexFolder {
         }
     }
 
-    pub(super) fn manifest(&self, name: &str) -> Result<Manifest, FolderError> {
+    pub(crate) fn manifest(&self, name: &str) -> Result<Manifest, FolderError> {
         let bytes = self.read(name)?;
         let path = || self.path.join(name);
         Manifest::parse(&bytes).map_err(|source| FolderError::Manifest { path: path(), source })
@@ -244,12 +283,12 @@ impl IndexFolder {
     }
 
     /// Whether `CURRENT` still holds this manifest.
-    pub(super) fn is_current(&self, manifest: &Manifest) -> Result<bool, FolderError> {
+    pub(crate) fn is_current(&self, manifest: &Manifest) -> Result<bool, FolderError> {
         Ok(self.manifest(CURRENT)? == *manifest)
     }
 
     /// Opens the index of `CURRENT`; parts in common with `known` are shared.
-    pub(super) fn open_current(
+    pub(crate) fn open_current(
         &self,
         known: Option<&Index<Bytes>>,
     ) -> Result<Index<Bytes>, FolderError> {
@@ -259,7 +298,7 @@ impl IndexFolder {
     }
 
     /// Opens all files of a manifest, as a daemon does, and checks every entry.
-    pub(super) fn index(&self, manifest: Manifest) -> Result<Index<Bytes>, FolderError> {
+    pub(crate) fn index(&self, manifest: Manifest) -> Result<Index<Bytes>, FolderError> {
         self.index_from(manifest, None)
     }
 
@@ -287,7 +326,7 @@ impl IndexFolder {
     ///
     /// # Errors
     /// Also if `CURRENT` cannot be read: its files are unknown then, and must stay.
-    pub(super) fn unreferenced(&self) -> Result<HashSet<String>, FolderError> {
+    pub(crate) fn unreferenced(&self) -> Result<HashSet<String>, FolderError> {
         let mut kept = HashSet::new();
         let manifests = [Some(self.manifest(CURRENT)?), self.previous()?];
         for manifest in manifests.into_iter().flatten() {
@@ -299,7 +338,7 @@ impl IndexFolder {
         Ok(names.filter(|name| is_object(name) && !kept.contains(name)).collect())
     }
 
-    pub(super) fn remove(&self, name: &str) -> Result<(), FolderError> {
+    pub(crate) fn remove(&self, name: &str) -> Result<(), FolderError> {
         let path = self.path.join(name);
         fs::remove_file(&path).map_err(FolderError::io("remove", &path))
     }
@@ -368,27 +407,27 @@ impl IndexFolder {
 
 /// Files without a finished sync.
 #[derive(Debug, Default)]
-pub(super) struct Unsynced {
+pub(crate) struct Unsynced {
     files: Vec<(PathBuf, File)>,
 }
 
 impl Unsynced {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.files.len()
     }
 
     /// Adds a file. An earlier file of the same name was replaced, and need not be synced.
-    pub(super) fn push(&mut self, path: PathBuf, file: File) {
+    pub(crate) fn push(&mut self, path: PathBuf, file: File) {
         self.files.retain(|(older, _)| *older != path);
         self.files.push((path, file));
     }
 
-    pub(super) fn add(&mut self, other: Unsynced) {
+    pub(crate) fn add(&mut self, other: Unsynced) {
         other.files.into_iter().for_each(|(path, file)| self.push(path, file));
     }
 
     /// Syncs the files and the folder. After a failure, removes the files.
-    pub(super) fn sync(self, folder: &IndexFolder) -> Result<(), FolderError> {
+    pub(crate) fn sync(self, folder: &IndexFolder) -> Result<(), FolderError> {
         let sync = || {
             for (path, file) in &self.files {
                 file.sync_all().map_err(FolderError::io("sync", path))?;
@@ -404,14 +443,14 @@ impl Unsynced {
     }
 }
 
-pub(super) struct LevelFile {
+pub(crate) struct LevelFile {
     builder: LevelBuilder<File, File>,
     file: Unfinished,
 }
 
 impl LevelFile {
     /// Adds a code with all its rows. Codes come in ascending order.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         code: &FoldedCode,
         rows: &[CodeRecord],
@@ -419,21 +458,37 @@ impl LevelFile {
         self.builder.push(code, rows)
     }
 
-    pub(super) fn finish(self) -> Result<FinishedLevel, BuildError> {
+    pub(crate) fn finish(self) -> Result<FinishedLevel, BuildError> {
         Ok(FinishedLevel { written: self.builder.finish_stream()?, file: self.file })
     }
 }
 
 /// A completely written level, not synced yet.
-pub(super) struct FinishedLevel {
+pub(crate) struct FinishedLevel {
     written: WrittenLevel<File>,
     file: Unfinished,
 }
 
 impl FinishedLevel {
     /// The final name.
-    pub(super) fn name(&self) -> ObjectName {
+    pub(crate) fn name(&self) -> ObjectName {
         ObjectName(self.written.name)
+    }
+}
+
+/// A file for the bytes of an object from another machine.
+pub(crate) struct FetchedObject {
+    file: File,
+    unfinished: Unfinished,
+}
+
+impl Write for FetchedObject {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -1,0 +1,76 @@
+//! The connection to NATS, over which couponds on other machines are reached.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use coupon_config::{Keys, bounds};
+
+use crate::wait_policy::WaitPolicy;
+
+/// Least room for the published index at NATS.
+const MIN_OBJECT_BYTES: u64 = 16 << 20;
+
+/// The way to edges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubConfig {
+    /// Addresses of NATS servers; empty without edges.
+    pub servers: Vec<String>,
+    /// The same as edges reach them; empty where they are the same.
+    pub edge_servers: Vec<String>,
+    /// PEM of the authorities of the servers' certificates; the system's where it is missing.
+    pub ca_file: Option<PathBuf>,
+    /// The couponds that an edit with `?wait=live` waits for.
+    pub wait_live: WaitPolicy,
+    /// Least time between two publications to edges.
+    pub publish_interval: Duration,
+    /// Most bytes of the published index at NATS.
+    pub object_max_bytes: u64,
+}
+
+impl Default for HubConfig {
+    fn default() -> HubConfig {
+        HubConfig {
+            servers: Vec::new(),
+            edge_servers: Vec::new(),
+            ca_file: None,
+            wait_live: WaitPolicy::All,
+            publish_interval: Duration::from_millis(250),
+            object_max_bytes: 8 << 30,
+        }
+    }
+}
+
+impl HubConfig {
+    pub(super) fn declare_keys(&mut self, keys: &mut Keys) {
+        keys.declare_texts("hub.servers", &mut self.servers, check_server);
+        keys.declare_texts("hub.edge_servers", &mut self.edge_servers, check_server);
+        keys.declare_optional_path("hub.ca_file", &mut self.ca_file);
+        keys.declare_choice("hub.wait_live", &mut self.wait_live);
+        keys.declare_pause("hub.publish_interval_ms", &mut self.publish_interval);
+        let bytes = MIN_OBJECT_BYTES..=bounds::MAX_DISK_BYTES;
+        keys.declare_number("hub.object_max_bytes", &mut self.object_max_bytes, bytes);
+    }
+
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        !self.servers.is_empty()
+    }
+
+    /// The servers of a bundle.
+    #[must_use]
+    pub fn servers_of_edges(&self) -> &[String] {
+        if self.edge_servers.is_empty() { &self.servers } else { &self.edge_servers }
+    }
+}
+
+/// Checks the address of a NATS server.
+fn check_server(text: &str) -> Result<(), String> {
+    let rest = text.strip_prefix("tls://").or_else(|| text.strip_prefix("nats://"));
+    match rest {
+        Some(host) if !host.is_empty() && !host.contains(['/', '@', ' ']) => Ok(()),
+        _ => Err(format!(
+            "must be an address such as tls://hub.example.com:4222 or nats://127.0.0.1:4222, not \
+             {text:?}"
+        )),
+    }
+}

@@ -1,0 +1,374 @@
+//! Connection to NATS: the only file with the names of the client library.
+//!
+//! NATS is trusted neither with durability nor with secrets: the callers seal messages and check
+//! answers, and the contents of a stream can be made again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{self, DirectGetErrorKind, DiscardPolicy, Stream};
+use async_nats::jetstream::{self, Context};
+use async_nats::{Client, ConnectOptions, Event, ServerError, StatusCode, Subscriber};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::outgoing;
+
+/// Half-open connections are noticed after two of these.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest pause between two attempts to connect.
+const LONGEST_PAUSE_MS: u64 = 2_000;
+/// Messages in memory of one subscription; beyond them the server's messages are dropped.
+const SUBSCRIPTION_CAPACITY: usize = 4_096;
+/// Bytes of one message; the servers' default bound is 1 MiB.
+pub(super) const MAX_PAYLOAD: usize = 768 << 10;
+
+const UNKNOWN_USER: &str = "the server does not know this user: write its users anew (`coupon-admin \
+     edges nats-config`) and reload it; on an edge the bundle may have been replaced or revoked";
+
+/// Failure of a call to NATS.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NatsError {
+    /// The options are invalid.
+    #[error("cannot connect to NATS: {0}")]
+    Settings(String),
+    /// No connection at present.
+    #[error("NATS is not reached: {0}")]
+    Disconnected(String),
+    /// The server refused, or did not answer.
+    #[error("NATS did not {action}: {reason}")]
+    Failed {
+        /// The operation.
+        action: &'static str,
+        /// The library's error text.
+        reason: String,
+    },
+    /// Nobody listens.
+    #[error("nobody listens at the other end")]
+    NoListener,
+    /// A later message has been stored under the same subject.
+    #[error("a later message is stored under this subject")]
+    Overtaken,
+}
+
+fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> NatsError {
+    move |error| NatsError::Failed { action, reason: error.to_string() }
+}
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub(crate) struct NatsSettings {
+    /// Addresses such as `tls://hub.example.com:4222`.
+    pub(crate) servers: Vec<String>,
+    /// PEM of the authorities that may sign the servers' certificates; empty for the system's.
+    pub(crate) ca_pem: String,
+    /// Seed of the user's key.
+    pub(crate) user_seed: String,
+    /// Prefix of the subjects for answers.
+    pub(crate) inbox_prefix: String,
+    /// Name of the connection in the server's log.
+    pub(crate) name: String,
+}
+
+/// A connection, made again after each loss; clones share the connection.
+#[derive(Clone)]
+pub(crate) struct Nats {
+    client: Client,
+    jetstream: Context,
+    problem: Arc<Mutex<Option<String>>>,
+}
+
+/// A received message.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) subject: String,
+    pub(crate) reply: Option<String>,
+    pub(crate) payload: Bytes,
+    /// The server reports a request's subject without a listener.
+    pub(crate) is_without_listener: bool,
+}
+
+/// Messages of a subscription.
+pub(crate) struct Messages(Subscriber);
+
+impl Messages {
+    /// The next message; `None` after the connection was closed for good.
+    pub(crate) async fn next(&mut self) -> Option<Received> {
+        let message = self.0.next().await?;
+        Some(Received {
+            subject: message.subject.to_string(),
+            reply: message.reply.map(|reply| reply.to_string()),
+            payload: message.payload,
+            is_without_listener: message.status == Some(StatusCode::NO_RESPONDERS),
+        })
+    }
+}
+
+/// A stream with the last message of each subject.
+pub(crate) struct StreamSettings {
+    pub(crate) name: String,
+    pub(crate) subjects: Vec<String>,
+    pub(crate) max_bytes: i64,
+}
+
+impl Nats {
+    /// Begins to connect, and goes on until a server is reached.
+    ///
+    /// # Errors
+    /// When a setting is invalid.
+    pub(crate) async fn connect(settings: &NatsSettings) -> Result<Nats, NatsError> {
+        let problem = Arc::new(Mutex::new(Some("no server has answered yet".to_owned())));
+        let shown = Arc::clone(&problem);
+        let mut options = ConnectOptions::new()
+            .name(&settings.name)
+            .custom_inbox_prefix(&settings.inbox_prefix)
+            .ping_interval(PING_INTERVAL)
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .connection_timeout(REQUEST_TIMEOUT)
+            .subscription_capacity(SUBSCRIPTION_CAPACITY)
+            .retry_on_initial_connect()
+            .reconnect_delay_callback(pause_before)
+            .event_callback(move |event| {
+                show_event(&shown, &event);
+                async {}
+            });
+        if !settings.user_seed.is_empty() {
+            options = options.nkey(settings.user_seed.clone());
+        }
+        options = options.tls_client_config(trusting(&settings.ca_pem)?);
+        let servers: Vec<async_nats::ServerAddr> = settings
+            .servers
+            .iter()
+            .map(|server| server.parse().map_err(|error| invalid_server(server, &error)))
+            .collect::<Result<_, _>>()?;
+        let client = options.connect(servers).await;
+        let client = client.map_err(|error| NatsError::Settings(error.to_string()))?;
+        let jetstream = jetstream::new(client.clone());
+        Ok(Nats { client, jetstream, problem })
+    }
+
+    /// Why there is no connection; `None` while there is one.
+    pub(crate) fn problem(&self) -> Option<String> {
+        if self.client.connection_state() == State::Connected {
+            return None;
+        }
+        let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(problem.unwrap_or_else(|| "connection lost".to_owned()))
+    }
+
+    /// Fails at once without a connection: the library would keep the message for later.
+    fn check_connected(&self) -> Result<(), NatsError> {
+        self.problem().map_or(Ok(()), |problem| Err(NatsError::Disconnected(problem)))
+    }
+
+    pub(crate) async fn subscribe(&self, subject: String) -> Result<Messages, NatsError> {
+        let subscriber = self.client.subscribe(subject).await;
+        subscriber.map(Messages).map_err(failed("subscribe"))
+    }
+
+    /// A new subject for answers to this connection.
+    pub(crate) fn new_inbox(&self) -> String {
+        self.client.new_inbox()
+    }
+
+    pub(crate) async fn publish(&self, subject: String, payload: Bytes) -> Result<(), NatsError> {
+        self.check_connected()?;
+        self.client.publish(subject, payload).await.map_err(failed("take a message"))
+    }
+
+    pub(crate) async fn publish_with_reply(
+        &self,
+        subject: String,
+        reply: String,
+        payload: Bytes,
+    ) -> Result<(), NatsError> {
+        self.check_connected()?;
+        let sent = self.client.publish_with_reply(subject, reply, payload).await;
+        sent.map_err(failed("take a message"))
+    }
+
+    /// Sends one message, and returns its one answer.
+    pub(crate) async fn request(
+        &self,
+        subject: String,
+        payload: Bytes,
+    ) -> Result<Bytes, NatsError> {
+        self.check_connected()?;
+        match self.client.request(subject, payload).await {
+            Ok(answer) => Ok(answer.payload),
+            Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+                Err(NatsError::NoListener)
+            }
+            Err(error) => Err(failed("answer")(error)),
+        }
+    }
+
+    /// Creates a missing stream, and sets the bounds.
+    pub(crate) async fn open_stream(&self, settings: StreamSettings) -> Result<(), NatsError> {
+        self.check_connected()?;
+        let config = stream::Config {
+            name: settings.name,
+            subjects: settings.subjects,
+            max_messages_per_subject: 1,
+            max_bytes: settings.max_bytes,
+            // A full stream refuses the new object; it must not drop the base for it.
+            discard: DiscardPolicy::New,
+            discard_new_per_subject: false,
+            allow_direct: true,
+            ..stream::Config::default()
+        };
+        match self.jetstream.get_stream_no_info(&config.name).await {
+            Ok(known) if known.get_info().await.is_ok() => self
+                .jetstream
+                .update_stream(config)
+                .await
+                .map(drop)
+                .map_err(failed("change a stream")),
+            _ => self
+                .jetstream
+                .create_stream(config)
+                .await
+                .map(drop)
+                .map_err(failed("make a stream")),
+        }
+    }
+
+    async fn stream(&self, name: &str) -> Result<Stream<()>, NatsError> {
+        self.check_connected()?;
+        let stream = self.jetstream.get_stream_no_info(name).await;
+        stream.map_err(failed("find a stream"))
+    }
+
+    /// The last message of a subject with its sequence; `None` where there is none.
+    pub(crate) async fn last(
+        &self,
+        stream: &str,
+        subject: String,
+    ) -> Result<Option<(u64, Bytes)>, NatsError> {
+        match self.stream(stream).await?.direct_get_last_for_subject(subject).await {
+            Ok(message) => Ok(Some((message.sequence, message.payload))),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("give a stored message")(error)),
+        }
+    }
+
+    /// Stores a message in the stream of its subject.
+    pub(crate) async fn put(&self, subject: String, payload: Bytes) -> Result<(), NatsError> {
+        self.store(subject, PublishMessage::build().payload(payload)).await.map(drop)
+    }
+
+    /// Stores a message if the last one of its subject has this sequence, 0 for none; returns the
+    /// new sequence.
+    ///
+    /// # Errors
+    /// [`NatsError::Overtaken`] if another message came first.
+    pub(crate) async fn replace(
+        &self,
+        subject: String,
+        payload: Bytes,
+        last_sequence: u64,
+    ) -> Result<u64, NatsError> {
+        let message = PublishMessage::build().payload(payload);
+        self.store(subject, message.expected_last_subject_sequence(last_sequence)).await
+    }
+
+    async fn store(&self, subject: String, message: PublishMessage) -> Result<u64, NatsError> {
+        self.check_connected()?;
+        let sent = self.jetstream.send_publish(subject, message).await;
+        let stored = match sent {
+            Ok(acknowledgement) => acknowledgement.await,
+            Err(error) => Err(error),
+        };
+        match stored {
+            Ok(stored) => Ok(stored.sequence),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                Err(NatsError::Overtaken)
+            }
+            Err(error) => Err(failed("store a message")(error)),
+        }
+    }
+
+    /// The subjects with a stored message that match a filter.
+    pub(crate) async fn stored_subjects(
+        &self,
+        stream: &str,
+        filter: String,
+    ) -> Result<Vec<String>, NatsError> {
+        self.check_connected()?;
+        let stream = self.jetstream.get_stream(stream).await;
+        let stream = stream.map_err(failed("find a stream"))?;
+        let subjects = stream.info_with_subjects(filter).await.map_err(failed("list a stream"))?;
+        let names: Vec<(String, usize)> =
+            subjects.try_collect().await.map_err(failed("list a stream"))?;
+        Ok(names.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// Removes the stored messages whose subjects match a filter.
+    pub(crate) async fn purge(&self, stream: &str, filter: String) -> Result<(), NatsError> {
+        let purged = self.stream(stream).await?.purge().filter(filter).await;
+        purged.map(drop).map_err(failed("remove stored messages"))
+    }
+}
+
+fn invalid_server(server: &str, error: &impl std::fmt::Display) -> NatsError {
+    NatsError::Settings(format!(
+        "{server} is not an address such as tls://hub.example.com:4222: {error}"
+    ))
+}
+
+/// Grows with the attempts; agents that lost one server must not all return in one moment.
+fn pause_before(attempt: usize) -> Duration {
+    let longest = (50_u64 << attempt.min(6)).min(LONGEST_PAUSE_MS);
+    let mut random = [0_u8; 2];
+    let _ = getrandom::fill(&mut random);
+    Duration::from_millis(longest / 2 + longest * u64::from(u16::from_ne_bytes(random)) / 131_072)
+}
+
+fn show_event(shown: &Mutex<Option<String>>, event: &Event) {
+    let problem = match event {
+        Event::Connected => None,
+        Event::SlowConsumer(_) | Event::LameDuckMode => return,
+        Event::ServerError(ServerError::AuthorizationViolation) => Some(UNKNOWN_USER.to_owned()),
+        other => Some(other.to_string()),
+    };
+    let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+    match (&problem, &*shown) {
+        (None, _) => tracing::info!("connected to NATS"),
+        (Some(problem), before) if before.as_ref() != Some(problem) => {
+            tracing::warn!(%problem, "NATS is not reached");
+        }
+        _ => {}
+    }
+    *shown = problem;
+}
+
+/// TLS that trusts these authorities alone, or the usual ones where there are none.
+fn trusting(ca_pem: &str) -> Result<ClientConfig, NatsError> {
+    let invalid = |reason: String| NatsError::Settings(format!("the CA certificates: {reason}"));
+    if ca_pem.is_empty() {
+        return outgoing::tls_config([]).map_err(|error| invalid(error.to_string()));
+    }
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| invalid(format!("{error:?}")))?;
+        roots.add(certificate).map_err(|error| invalid(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(invalid("there is none in the PEM text".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| invalid(error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests;
