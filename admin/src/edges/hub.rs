@@ -420,6 +420,12 @@ impl Worker for Receptionist {
     type Error = GreetingError;
 
     async fn step(&mut self) -> Result<(), GreetingError> {
+        // Without a listener an agent tries again at once; without an answer it would wait for one.
+        let mut control = self.shared.control.clone();
+        if control.wait_for(|control| control.epoch.is_some()).await.is_err() {
+            // At the end of the program.
+            return std::future::pending().await;
+        }
         let mut hellos = self.shared.nats.subscribe(self.shared.subjects.hellos()).await?;
         while let Some(received) = hellos.next().await {
             if let Some((reply, answer)) = self.answer(&received).await? {

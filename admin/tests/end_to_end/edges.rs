@@ -490,11 +490,11 @@ fn a_copied_control_plane_takes_no_edge_without_an_order() {
     let key = fleet.network.key();
     let problem = || {
         let status = http::call(address, &key, "GET", "/v1/networks/status", None);
-        status.json()["edges"]["publication_error"].as_str().map(str::to_owned)
+        let said = status.json()["edges"]["publication_error"].to_string();
+        said.contains("another control plane owns the edges").then_some(())
     };
     let mut running = start_copy(&fleet.network);
-    let said = wait_for("the copy to stay back", &problem);
-    assert!(said.contains("another control plane owns the edges"), "{said}");
+    wait_for("the copy to stay back", &problem);
     // Nor does it at its next start, with the store of NATS lost.
     running.stop();
     fleet.nats.program.kill();
