@@ -3,7 +3,7 @@
 //! gets its final name when it is complete and durable.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -124,6 +124,16 @@ fn parse_user(line: &str) -> Option<SystemUser<'_>> {
     Some(SystemUser { name, uid, gid })
 }
 
+/// Writes a file whole, in the place of an earlier one.
+///
+/// # Errors
+/// When the file cannot be written; the earlier one stays.
+pub fn replace_with(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = NewFile::beside(path)?;
+    new.file().write_all(bytes)?;
+    new.replace()
+}
+
 /// A file without its final name, in the target folder. It is removed unless it is placed.
 #[derive(Debug)]
 pub struct NewFile {
@@ -222,7 +232,6 @@ impl Drop for TemporaryFolder {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;

@@ -4,7 +4,7 @@
 //! Each file is replaced as a whole and durably, so a crash leaves the old or the new content. A
 //! certificate's chain and key share one file, so they always fit.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 
-use crate::private_file::{NewFile, give_to_owner_of, sync_folder_of};
+use crate::private_file::{give_to_owner_of, replace_with, sync_folder_of};
 
 const FOLDER_NAME: &str = "acme";
 const FOLDER_MODE: u32 = 0o700;
@@ -100,9 +100,7 @@ impl KeyFiles {
         for folder in [self.folder().as_path(), crate::private_file::folder_of(path)] {
             self.make_folder(folder)?;
         }
-        let new = NewFile::beside(path)?;
-        new.file().write_all(text.as_bytes())?;
-        new.replace()?;
+        replace_with(path, text.as_bytes())?;
         give_to_owner_of(&self.data_dir, path)
     }
 

@@ -16,6 +16,7 @@ use crate::edges::agent::{self, AgentConfig};
 use crate::edges::bundle::Bundle;
 use crate::edges::registration::{self, HubAddress, RegistrationError};
 use crate::edges::rights;
+use crate::private_file;
 use crate::store::{ReadTx, Store, StoreError, WriteTx, edges};
 
 const PROGRAM: &str = "nats-server";
@@ -150,7 +151,7 @@ impl DemoEdges {
             let folder = self.data.join(&bundle.name);
             std::fs::create_dir_all(&folder)?;
             let bundle_file = folder.join("bundle");
-            write_secret(&bundle_file, &bundle.to_text())?;
+            private_file::replace_with(&bundle_file, bundle.to_text().as_bytes())?;
             let mut daemon = Daemon {
                 program: near.program.clone(),
                 listen: SocketAddr::from((near.listen.ip(), 0)),
@@ -179,11 +180,4 @@ impl DemoEdges {
         }
         Ok(edges)
     }
-}
-
-fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let new = crate::private_file::NewFile::beside(path)?;
-    new.file().write_all(text.as_bytes())?;
-    new.replace()
 }

@@ -96,7 +96,7 @@ impl Epoch {
     fn follows(&self, epoch: u64) -> bool {
         let before = self.highest.fetch_max(epoch, Ordering::AcqRel);
         if epoch > before
-            && let Err(error) = self.write(epoch)
+            && let Err(error) = private_file::replace_with(&self.path, epoch.to_string().as_bytes())
         {
             tracing::warn!(%error, "epoch of the control plane not remembered");
         }
@@ -105,13 +105,6 @@ impl Epoch {
 
     fn highest(&self) -> u64 {
         self.highest.load(Ordering::Acquire)
-    }
-
-    fn write(&self, epoch: u64) -> io::Result<()> {
-        use io::Write as _;
-        let new = private_file::NewFile::beside(&self.path)?;
-        new.file().write_all(epoch.to_string().as_bytes())?;
-        new.replace()
     }
 }
 

@@ -117,8 +117,8 @@ impl Head {
         key: impl Fn(u32) -> Option<Secret>,
     ) -> Result<Head, HeadError> {
         let cut = || form("it is cut");
-        let (id, sealed) = stored.split_first_chunk::<KEY_ID_LEN>().ok_or_else(cut)?;
-        let id = u32::from_le_bytes(*id);
+        let id = key_id(stored).ok_or_else(cut)?;
+        let sealed = stored.get(KEY_ID_LEN..).ok_or_else(cut)?;
         let key = key(id).ok_or(HeadError::UnknownKey { id })?;
         let compressed = key.sealing_key().open(HEAD_PURPOSE, sealed)?;
         let mut signed = Vec::new();
@@ -146,6 +146,11 @@ impl Head {
 
 fn form(error: impl std::fmt::Display) -> HeadError {
     HeadError::Form(error.to_string())
+}
+
+/// The key that a stored head and its objects are sealed with; `None` if the head is cut.
+pub(crate) fn key_id(stored: &[u8]) -> Option<u32> {
+    stored.first_chunk::<KEY_ID_LEN>().map(|id| u32::from_le_bytes(*id))
 }
 
 /// Part 0 of a stored object.

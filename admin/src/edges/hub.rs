@@ -58,7 +58,7 @@ pub enum HubError {
     )]
     Foreign { host: String },
     #[error(transparent)]
-    Nats(NatsError),
+    Nats(#[from] NatsError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -287,9 +287,9 @@ impl Hub {
         );
         worker::spawn(roster, stop.clone());
         worker::spawn(outlet, stop.clone());
-        let receptionist =
-            Receptionist { shared: Arc::clone(&self.shared), store: self.store.clone() };
-        worker::spawn(receptionist, stop.clone());
+        let responder =
+            HelloResponder { shared: Arc::clone(&self.shared), store: self.store.clone() };
+        worker::spawn(responder, stop.clone());
         HubHandle { shared: self.shared }
     }
 }
@@ -400,7 +400,7 @@ impl Roster {
 }
 
 /// Answers hellos.
-struct Receptionist {
+struct HelloResponder {
     shared: Arc<HubShared>,
     store: Store,
 }
@@ -414,7 +414,7 @@ enum GreetingError {
     Store(#[from] StoreError),
 }
 
-impl Worker for Receptionist {
+impl Worker for HelloResponder {
     const NAME: &'static str = "hellos of edges";
     const RETRY_DELAYS: RetryDelays = RetryDelays::constant(Duration::from_secs(1));
     type Error = GreetingError;
@@ -436,7 +436,7 @@ impl Worker for Receptionist {
     }
 }
 
-impl Receptionist {
+impl HelloResponder {
     /// `None` for whatever no edge in service has sent: a stranger learns nothing.
     async fn answer(&self, received: &Received) -> Result<Option<(String, Bytes)>, GreetingError> {
         let Some((link, hello)) = self.open(received) else { return Ok(None) };

@@ -193,7 +193,8 @@ impl Fetcher {
         {
             return Ok(());
         }
-        let key_id = stored.first_chunk::<4>().map_or(0, |id| u32::from_le_bytes(*id));
+        // The head was opened with this key, so it names one.
+        let key_id = head::key_id(&stored).unwrap_or_default();
         self.take_over(head, key_id).await
     }
 

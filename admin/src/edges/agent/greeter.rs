@@ -93,8 +93,7 @@ impl Greeter {
             self.fetcher.look_again();
         }
         if !self.has_joined {
-            let Self { shared, .. } = &*self;
-            let (edge, node) = (&shared.bundle.name, shared.bundle.node);
+            let (edge, node) = (&self.shared.bundle.name, self.shared.bundle.node);
             tracing::info!(edge, node, "joined the control plane");
         }
         self.has_joined = true;

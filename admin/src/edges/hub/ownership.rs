@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::HubError;
 use crate::edges::hello::machine_name;
-use crate::edges::nats::{Nats, NatsError};
+use crate::edges::nats::Nats;
 use crate::edges::sealing::{Secret, SigningKey};
 use crate::edges::subjects::Subjects;
 use crate::private_file;
@@ -164,12 +164,6 @@ fn foreign_host(
 
 fn read_owner(signing: &SigningKey, signed: &[u8]) -> Option<Owner> {
     serde_json::from_slice(signing.public().verify(signed).ok()?).ok()
-}
-
-impl From<NatsError> for HubError {
-    fn from(error: NatsError) -> HubError {
-        HubError::Nats(error)
-    }
 }
 
 /// The key that signs heads and claims.
