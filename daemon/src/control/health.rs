@@ -13,11 +13,15 @@ impl ControlApi {
     /// that does not take postbacks, a silent admin, a faulty database of places, rules without data, no
     /// state of visits, a configuration that cannot be read again.
     pub(super) fn problems(&self) -> Vec<String> {
+        self.problems_with(&self.geo.status())
+    }
+
+    fn problems_with(&self, geo: &[GeoStatus]) -> Vec<String> {
         let mut problems = self.clicks.problems();
         problems.extend(self.postbacks.problems());
         problems.extend(self.loader.status().problem);
         problems.extend(self.watcher.iter().flat_map(CertificateWatcher::problems));
-        problems.extend(self.geo.problems());
+        problems.extend(self.geo.problems_in(geo));
         problems.extend(self.data_problem());
         problems.extend(self.visit_state.problems());
         problems.extend(self.monitor_problem.clone());
@@ -38,14 +42,15 @@ impl ControlApi {
     /// Answers as long as the process lives. `degraded` means that redirects continue with reduced
     /// service, for the reasons in `problems`. Warnings leave the status `ok`.
     pub(super) fn health_json(&self) -> Value {
-        let problems = self.problems();
+        let geo = self.geo.status();
+        let problems = self.problems_with(&geo);
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let mut health = self.served_json();
         health["status"] = status.into();
         health["problems"] = problems.into();
         health["warnings"] = self.warnings().into();
         health["version"] = coupon_watch::BUILD_VERSION.into();
-        health["geo"] = self.geo.status().iter().map(database_json).collect();
+        health["geo"] = geo.iter().map(database_json).collect();
         let identity = self.clicks.identity();
         health["node_id"] = identity.node.into();
         health["store_id"] = identity.store.to_string().into();

@@ -342,7 +342,7 @@ impl Snapshot {
         self.0.gauge(
             "geo_database_problems",
             "Databases of places that are not in service as they are on the disk; /health names them",
-            watcher.problems().len() as u64,
+            watcher.problems_in(&status).len() as u64,
         );
     }
 

@@ -150,7 +150,7 @@ impl LiveDatabases {
     /// Sentences about files that are not in service as they are on the disk.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        self.lock().files.iter().filter_map(|file| file.problem.clone()).collect()
+        self.status().into_iter().filter_map(|file| file.problem).collect()
     }
 
     fn look_at_files(&self, settle_s: u64) -> bool {
@@ -328,7 +328,14 @@ impl GeoWatcher {
     /// Sentences for the program's operator.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        let mut problems = self.databases.problems();
+        self.problems_in(&self.status())
+    }
+
+    /// The problems at the moment at which `files` were read, so that an answer with both agrees
+    /// with itself although a file changes meanwhile.
+    #[must_use]
+    pub fn problems_in(&self, files: &[GeoStatus]) -> Vec<String> {
+        let mut problems: Vec<_> = files.iter().filter_map(|file| file.problem.clone()).collect();
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
             problems.push("the thread that reads geo databases has ended: restart".to_owned());
         }
