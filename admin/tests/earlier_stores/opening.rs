@@ -228,6 +228,14 @@ fn postback(network: &Network, query: &str) -> Value {
     answer.json()
 }
 
+/// Sends an order again until its verdict comes within the time of an answer.
+fn decided(network: &Network, query: &str) -> Value {
+    wait_for("a verdict", || {
+        let answer = postback(network, query);
+        (answer["status"] != "queued").then_some(answer)
+    })
+}
+
 fn rebuild_reports(network: &Network) {
     let mut rebuild = Command::new(admin_program());
     let rebuild = rebuild.args(["rebuild-reports", "--data"]).arg(network.path("admin"));
@@ -283,14 +291,19 @@ fn an_order_of_an_earlier_version_is_found_by_its_repeat_and_by_its_refund() {
             format!("transaction_id={click}&order_id={order}&amount=59.90"),
             format!("coupon_code=winter25&order_id={order}"),
         ] {
-            let again = postback(&network, &said);
+            let again = decided(&network, &said);
             assert_eq!(again["conversion_id"], sold["conversion_id"], "{said}: {again}");
             assert_eq!(again["status"], "approved", "{said}: {again}");
         }
         let refund = format!("transaction_id={click}&order_id={order}&amount=-20");
+        // Sent once: it may be counted although a busy machine answered before its verdict.
         let refund = postback(&network, &refund);
-        assert_eq!(refund["conversion_id"], sold["conversion_id"], "{refund}");
-        let after = rows();
+        let is_queued = refund["status"] == "queued";
+        assert!(is_queued || refund["conversion_id"] == sold["conversion_id"], "{refund}");
+        let after = wait_for("the refund", || {
+            let after = rows();
+            (sale(&after)["sale_amount"] != sold["sale_amount"]).then_some(after)
+        });
         assert_eq!(after.as_array().unwrap().len(), before.as_array().unwrap().len());
         let left = sale(&after);
         // 59.90 less 9.90 then, and 20 now; 10 % and 15 % of the rest.
