@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coupon_shared::feed::{
-    FeedQuestion, OLDEST_INCARNATION_HEADER, RUN_IDS_HEADER, RunIds, decode_run_ids,
+    FeedQuestion, GATHER_HEADER, OLDEST_INCARNATION_HEADER, RUN_IDS_HEADER, RunIds,
+    UNGATHERED_BYTES_HEADER, decode_run_ids,
 };
 use coupon_shared::node_identity::{
     EXPECTED_STORE_HEADER, IdentityHeaderError, NodeIdentity, NodeStamp, StoreId,
 };
 use coupon_shared::postback::PollRequest;
 use coupon_shared::snapshot::manifest::ObjectName;
-use hyper::header::HOST;
+use hyper::header::{HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::edges::link::{EdgeError, EdgeLink};
@@ -135,6 +136,9 @@ pub struct FeedAnswer {
     pub blocks: Bytes,
     /// The runs of the blocks; empty for a daemon before run ids.
     pub runs: RunIds,
+    /// Length of the blocks before an agent gathered them: as long as the question allows, if the
+    /// daemon has more.
+    pub given_bytes: usize,
     pub daemon: Identified,
 }
 
@@ -236,9 +240,12 @@ impl DaemonClient {
         let takes_runs = daemon.is_some_and(|daemon| daemon.run.is_some());
         let body = if takes_runs { question.encode() } else { question.cursor.encode() };
         let expected = daemon.map(|daemon| daemon.store);
-        let answer = self.poll(Poll { path: &path, body, expected, wait, max_bytes }).await?;
+        let gathers = self.is_edge();
+        let poll = Poll { path: &path, body, expected, wait, max_bytes, gathers };
+        let answer = self.poll(poll).await?;
         let (daemon, runs) = (identified(&answer)?, run_ids(&answer)?);
-        Ok(FeedAnswer { blocks: answer.into_body(), runs, daemon })
+        let given_bytes = ungathered_bytes(&answer).unwrap_or(answer.body().len());
+        Ok(FeedAnswer { blocks: answer.into_body(), runs, given_bytes, daemon })
     }
 
     /// Requests the postbacks after the cursors, and reports the verdicts on earlier ones. Waits up
@@ -255,7 +262,8 @@ impl DaemonClient {
         max_bytes: usize,
     ) -> Result<PostbackAnswer, DaemonError> {
         let path = format!("/postbacks/feed?wait_ms={}&max_bytes={max_bytes}", wait.as_millis());
-        let poll = Poll { path: &path, body: question.encode(), expected, wait, max_bytes };
+        let body = question.encode();
+        let poll = Poll { path: &path, body, expected, wait, max_bytes, gathers: false };
         let answer = self.poll(poll).await?;
         let Identified { stamp, .. } = identified(&answer)?;
         Ok(PostbackAnswer { delivery: answer.into_body(), stamp })
@@ -339,8 +347,11 @@ impl DaemonClient {
     }
 
     async fn poll(&self, poll: Poll<'_>) -> Result<Response<Bytes>, DaemonError> {
-        let Poll { path, body, expected, wait, max_bytes } = poll;
-        let request = request(Method::POST, path, expected, Bytes::from(body))?;
+        let Poll { path, body, expected, wait, max_bytes, gathers } = poll;
+        let mut request = request(Method::POST, path, expected, Bytes::from(body))?;
+        if gathers {
+            request.headers_mut().insert(GATHER_HEADER, HeaderValue::from_static("1"));
+        }
         let exchange = self.exchange(request, max_bytes + FEED_SLACK_BYTES);
         let answer = within(TIMEOUT + wait, exchange).await?;
         if answer.status() == StatusCode::OK { Ok(answer) } else { Err(refused(&answer)) }
@@ -366,6 +377,8 @@ struct Poll<'a> {
     expected: Option<StoreId>,
     wait: Duration,
     max_bytes: usize,
+    /// Whether blocks may come gathered.
+    gathers: bool,
 }
 
 fn request(
@@ -391,6 +404,10 @@ fn identified(answer: &Response<Bytes>) -> Result<Identified, DaemonError> {
 fn run_ids(answer: &Response<Bytes>) -> Result<RunIds, DaemonError> {
     let Some(value) = answer.headers().get(RUN_IDS_HEADER) else { return Ok(RunIds::new()) };
     value.to_str().ok().and_then(decode_run_ids).ok_or(DaemonError::RunIds)
+}
+
+fn ungathered_bytes(answer: &Response<Bytes>) -> Option<usize> {
+    answer.headers().get(UNGATHERED_BYTES_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 async fn within<T>(

@@ -16,6 +16,7 @@
 //! Nodes are in the store, so the order of two daemons survives a restart. The rest is in memory.
 
 mod admission;
+mod click_pace;
 mod daemon;
 mod membership;
 mod passed_times;
@@ -23,6 +24,7 @@ mod seen;
 mod status;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -291,6 +293,20 @@ impl NodeRegistry {
             Some(_) => seen.refresh_passed(),
             None => seen.passed = Arc::new(PassedTimes::of_older_daemon(status.passed_unix_ms)),
         }
+    }
+
+    /// Asks for the clicks of a node now: a sale waits for one.
+    pub(crate) fn hurry_clicks(&self, node: u16) {
+        let seen = self.seen();
+        let states_it = |seen: &&SeenDaemon| {
+            seen.stamp.as_ref().is_some_and(|stamp| stamp.identity.node == node)
+        };
+        seen.daemons.values().filter(states_it).for_each(|seen| seen.daemon.click_pace.hurry());
+    }
+
+    /// Whether click caps are in force: then clicks of edges gather for a second at most.
+    pub(crate) fn set_caps_count(&self, caps_count: bool) {
+        self.seen().caps_count.store(caps_count, Ordering::Relaxed);
     }
 
     /// Up to which time the clicks of each node have arrived.

@@ -136,6 +136,7 @@ impl Worker for VisitStateSender {
         self.took = began.elapsed();
         self.seen = Some(versions);
         self.handle.show(built.as_ref());
+        self.nodes.set_caps_count(built.as_ref().is_some_and(BuiltState::has_caps));
         let Some(state) = built else { return Ok(()) };
         let alerts = state.alerts().to_vec();
         if !self.send_changed(state).await? {

@@ -20,6 +20,8 @@
 //! (16) follows the last sequence: zero where it is not known. A daemon that states no run id knows
 //! only version 1. Entries with neither a sequence nor a refusal do not occur.
 
+pub mod gathering;
+
 use crate::click::StreamId;
 use crate::click::block::Block;
 use crate::click::{ClickError, u16_at, u32_at, u64_at};
@@ -36,6 +38,14 @@ pub const OLDEST_INCARNATION_HEADER: &str = "x-coupond-oldest-incarnation";
 /// Answer header with the runs of the answer's blocks: incarnation and run id with a colon between
 /// them, by ascending incarnation, with commas. Incarnations from before run ids are left out.
 pub const RUN_IDS_HEADER: &str = "x-coupond-run-ids";
+
+/// Header of a question over a network: the agent on the edge may gather the blocks of the answer
+/// ([`gather`](gathering::gather)). A coupond passes over the header.
+pub const GATHER_HEADER: &str = "x-coupond-gather";
+
+/// Header of a gathered answer: its length before. The length of the question is compared with this
+/// one, to know whether the coupond has more.
+pub const UNGATHERED_BYTES_HEADER: &str = "x-coupond-ungathered-bytes";
 
 /// Most incarnations with a run id in one answer: the header stays below 3 KiB.
 pub const MAX_RUNS_PER_ANSWER: usize = 64;

@@ -43,6 +43,8 @@ pub(super) struct ClickPoller {
     has_backlog: bool,
     /// As of the last answer; `None` until the daemon is identified.
     identified: Option<IdentifiedDaemon>,
+    /// When the daemon was asked for the last time.
+    asked: Option<Instant>,
     /// Since when the daemon has answered every question in time, by its clock.
     steady_since_ms: Option<u64>,
     /// Last refused sequence of each stream.
@@ -85,6 +87,7 @@ impl ClickPoller {
             budget,
             has_backlog: false,
             identified: None,
+            asked: None,
             steady_since_ms: None,
             refused: BTreeMap::new(),
             refused_now: BTreeSet::new(),
@@ -98,6 +101,9 @@ impl ClickPoller {
 
     /// Asks once for clicks behind the acknowledged ones.
     pub(super) async fn poll_daemon(&mut self) -> Result<PolledAnswer, ClickIngestError> {
+        if !self.has_backlog {
+            self.daemon.click_pace.wait_until_due(self.asked).await;
+        }
         let archived = self.acknowledged.wait_for(Option::is_some).await;
         let archived = archived.ok().and_then(|archived| archived.clone()).unwrap_or_default();
         let known = self.identify().await?;
@@ -106,15 +112,16 @@ impl ClickPoller {
         let allowance = self.budget.allow(self.nodes.daemons().len(), self.has_backlog);
         let max_bytes = allowance.max_bytes;
         let (began, began_ms) = (Instant::now(), now_ms());
+        self.asked = Some(began);
         let answer = self.daemon.client.feed(&asked, expected, WAIT, max_bytes).await?;
         if began.elapsed() > LONGEST_PROMPT_ANSWER {
             self.steady_since_ms = None;
         }
-        let FeedAnswer { blocks, runs, daemon } = answer;
+        let FeedAnswer { blocks, runs, given_bytes, daemon } = answer;
         let stamp = daemon.stamp.as_ref();
         let now_ms = stamp.map_or(began_ms, |stamp| stamp.now_ms);
         let identity = self.admit(&daemon).await?;
-        self.has_backlog = blocks.len() >= max_bytes / 2 || runs.len() >= MAX_RUNS_PER_ANSWER;
+        self.has_backlog = given_bytes >= max_bytes / 2 || runs.len() >= MAX_RUNS_PER_ANSWER;
         let was_all = known.oldest_incarnation > 0 && !self.has_backlog;
         let origin = identity.map(|identity| AnswerOrigin { identity, runs });
         let (committed, is_committed) = oneshot::channel();

@@ -63,7 +63,7 @@ impl Ingest {
     }
 
     fn join(&mut self, name: &str, client: DaemonClient) {
-        let daemon = self.nodes.add(name, client);
+        let daemon = self.nodes.add(name, client, Duration::ZERO);
         self.start_poller(daemon);
     }
 
@@ -776,7 +776,7 @@ async fn clicks_of_a_daemon_that_joins_are_counted_until_it_is_retired() {
     second.state(1, 2);
     first.put(block(of_node(0), 1, &clicks(3)));
     handle.status.wait_for(|status| status.clicks == 3).await.unwrap();
-    let joined = nodes.add("edge", second.client.clone());
+    let joined = nodes.add("edge", second.client.clone(), Duration::ZERO);
     second.put(block(of_node(1), 1, &clicks(4)));
     handle.status.wait_for(|status| status.clicks == 7).await.unwrap();
     // The clicks of the only configured daemon go on as before.
@@ -815,6 +815,21 @@ async fn the_streams_of_before_stay_with_the_only_configured_daemon_when_another
     }
     assert_eq!(admin.gross().await, 4);
     assert_eq!(first.hands.lock().unwrap().cursor.last(&of_node(5)), 6);
+}
+
+#[tokio::test]
+async fn a_gathered_answer_is_complete_only_if_the_coupond_had_no_more() {
+    let daemon = FakeDaemon::start();
+    let mut admin = Admin::new(&daemon);
+    daemon.state(0, 1);
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    admin.intake.committer.begin().await.unwrap();
+    let poller = &mut admin.intake.pollers[0];
+    for (ungathered, is_complete) in [(None, true), (Some(MAX_BYTES), false), (Some(9_000), true)] {
+        daemon.hands.lock().unwrap().ungathered = ungathered;
+        let answer = poller.poll_daemon().await.unwrap();
+        assert_eq!(answer.complete_at_ms.is_some(), is_complete, "{ungathered:?}");
+    }
 }
 
 fn of_node(node: u16) -> StreamId {

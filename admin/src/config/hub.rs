@@ -7,6 +7,8 @@ use coupon_config::{Keys, bounds};
 
 use crate::wait_policy::WaitPolicy;
 
+/// Longest gathering: a coupond without an answer for 15 s is silent.
+const MAX_GATHERING_MS: u64 = 10_000;
 /// Least room for the published index at NATS.
 const MIN_OBJECT_BYTES: u64 = 16 << 20;
 
@@ -23,6 +25,8 @@ pub struct HubConfig {
     pub wait_live: WaitPolicy,
     /// Least time between two publications to edges.
     pub publish_interval: Duration,
+    /// How long clicks of an edge gather before they are fetched.
+    pub click_gathering: Duration,
     /// Most bytes of the published index at NATS.
     pub object_max_bytes: u64,
 }
@@ -35,6 +39,7 @@ impl Default for HubConfig {
             ca_file: None,
             wait_live: WaitPolicy::All,
             publish_interval: Duration::from_millis(250),
+            click_gathering: Duration::from_secs(5),
             object_max_bytes: 8 << 30,
         }
     }
@@ -47,6 +52,11 @@ impl HubConfig {
         keys.declare_optional_path("hub.ca_file", &mut self.ca_file);
         keys.declare_choice("hub.wait_live", &mut self.wait_live);
         keys.declare_pause("hub.publish_interval_ms", &mut self.publish_interval);
+        keys.declare_millis(
+            "hub.click_gathering_ms",
+            &mut self.click_gathering,
+            0..=MAX_GATHERING_MS,
+        );
         let bytes = MIN_OBJECT_BYTES..=bounds::MAX_DISK_BYTES;
         keys.declare_number("hub.object_max_bytes", &mut self.object_max_bytes, bytes);
     }

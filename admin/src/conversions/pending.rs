@@ -81,6 +81,9 @@ fn progress(clicks: &ClickIngestStatus) -> (u64, Arc<PassedTimes>) {
 /// Repeats passes until a pass makes no decision: each decision may release postbacks behind it.
 async fn decide_all(processor: &PostbackProcessor) -> Result<(), LookUpError> {
     while decide_once(processor).await? > 0 {}
+    // The sender of a postback may wait for the verdict, so its click must not gather for long.
+    let nodes = processor.store.read(waiting::nodes_of_awaited_clicks).await?;
+    nodes.into_iter().for_each(|node| processor.nodes.hurry_clicks(node));
     let waiting = processor.store.read(waiting::count).await?;
     processor.update_status(|status| {
         (status.waiting, status.waiting_behind) = (waiting.all, waiting.behind);

@@ -86,7 +86,7 @@ pub(super) struct PostbackProcessor {
     pub(super) status: watch::Sender<PostbackStatus>,
     /// Notified when a postback becomes pending.
     pub(super) waits_begun: Arc<Notify>,
-    nodes: NodeRegistry,
+    pub(super) nodes: NodeRegistry,
     /// The channel of each daemon, by its position.
     late_verdicts: Arc<Mutex<BTreeMap<usize, mpsc::Sender<Verdict>>>>,
 }

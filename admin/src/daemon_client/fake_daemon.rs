@@ -11,7 +11,8 @@ use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click};
 use coupon_shared::decision::Reason;
 use coupon_shared::feed::{
-    Cursor, FeedQuestion, OLDEST_INCARNATION_HEADER, RUN_IDS_HEADER, RunIds, encode_run_ids,
+    Cursor, FeedQuestion, OLDEST_INCARNATION_HEADER, RUN_IDS_HEADER, RunIds,
+    UNGATHERED_BYTES_HEADER, encode_run_ids,
 };
 use coupon_shared::node_identity::{EXPECTED_STORE_HEADER, NodeIdentity, NodeStamp, StoreId};
 use coupon_shared::postback::{DeliveryBuilder, PollRequest, SpoolId, Verdict};
@@ -43,6 +44,8 @@ pub(crate) struct FakeState {
     pub(crate) expected: Option<String>,
     /// Answers nothing, as a stopped process.
     pub(crate) is_frozen: bool,
+    /// The length that an agent states of the blocks before gathering.
+    pub(crate) ungathered: Option<usize>,
     /// Click blocks, in feed order.
     pub(crate) blocks: Vec<Vec<u8>>,
     /// Serves all blocks regardless of the cursor.
@@ -182,6 +185,9 @@ async fn answer(
     }
     for (name, value) in stamp.iter().flat_map(NodeStamp::headers) {
         response = response.header(name, value);
+    }
+    if let Some(length) = hands.ungathered {
+        response = response.header(UNGATHERED_BYTES_HEADER, length);
     }
     response = response.header(OLDEST_INCARNATION_HEADER, oldest);
     Ok(response.body(Full::new(answer.into())).unwrap())

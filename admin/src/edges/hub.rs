@@ -215,6 +215,7 @@ pub(crate) struct Hub {
     control: watch::Sender<Control>,
     claimant: Claimant,
     signing: SigningKey,
+    click_gathering: Duration,
 }
 
 impl Hub {
@@ -259,14 +260,19 @@ impl Hub {
         let claimant = Claimant::new(id, nats, subjects, store.clone());
         let signing = ownership::signing_key(&keys.secret)?;
         let (store, nodes) = (store.clone(), nodes.clone());
-        let hub = Hub { shared, store, nodes, control, claimant, signing };
+        let click_gathering = config.click_gathering;
+        let hub = Hub { shared, store, nodes, control, claimant, signing, click_gathering };
         join_registered(&hub.roster()).await?;
         Ok(hub)
     }
 
     fn roster(&self) -> Roster {
-        let (store, nodes) = (self.store.clone(), self.nodes.clone());
-        Roster { shared: Arc::clone(&self.shared), store, nodes }
+        Roster {
+            shared: Arc::clone(&self.shared),
+            store: self.store.clone(),
+            nodes: self.nodes.clone(),
+            click_gathering: self.click_gathering,
+        }
     }
 
     /// Serves the edges until `stop`.
@@ -331,6 +337,7 @@ struct Roster {
     shared: Arc<HubShared>,
     store: Store,
     nodes: NodeRegistry,
+    click_gathering: Duration,
 }
 
 impl Worker for Roster {
@@ -394,7 +401,8 @@ impl Roster {
             shared.asker.clone(),
             shared.control.clone(),
         );
-        let daemon = self.nodes.add(&row.name, DaemonClient::edge(link.clone()));
+        let client = DaemonClient::edge(link.clone());
+        let daemon = self.nodes.add(&row.name, client, self.click_gathering);
         JoinedEdge { link, daemon }
     }
 }

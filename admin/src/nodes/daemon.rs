@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::click_pace::ClickPace;
 use crate::daemon_client::DaemonClient;
 
 /// The shown name of the daemon of `daemon_socket` beside other daemons. No other daemon may have
@@ -24,6 +25,8 @@ pub struct Daemon {
     /// Whether the daemon owns all streams without a known data folder, because no other daemon was
     /// configured at the start. Daemons that join later change nothing here.
     pub(crate) inherits_streams: bool,
+    /// When to ask for clicks.
+    pub(crate) click_pace: Arc<ClickPace>,
     /// Cancelled when the daemon leaves.
     pub(super) left: CancellationToken,
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -49,12 +50,14 @@ impl NodeRegistry {
     ///
     /// Daemons that are known at the start of the program must join before the services start: sales
     /// wait for clicks of present daemons only.
-    pub fn add(&self, name: &str, client: DaemonClient) -> Daemon {
+    ///
+    /// The daemon's clicks gather for `click_gathering` before they are fetched.
+    pub fn add(&self, name: &str, client: DaemonClient, click_gathering: Duration) -> Daemon {
         let mut seen = self.seen();
         if let Some(former) = seen.find(name) {
             seen.leave(&former);
         }
-        let daemon = seen.join(name, client);
+        let daemon = seen.join(name, client, click_gathering);
         self.publish_list(&seen);
         tracing::info!(daemon = daemon.shown_name(), "daemon joined");
         daemon

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use coupon_shared::node_identity::NodeStamp;
 use tokio_util::sync::CancellationToken;
 
+use super::click_pace::ClickPace;
 use super::passed_times::{PASSED_FOR_EVER, PassedTimes};
 use super::{Daemon, DaemonStatus, SILENT_AFTER};
 use crate::daemon_client::DaemonClient;
@@ -22,6 +24,8 @@ pub(super) struct SeenDaemons {
     /// Names of daemons that left for good.
     retired: BTreeSet<String>,
     pub(super) passed: Arc<PassedTimes>,
+    /// Whether click caps are in force.
+    pub(super) caps_count: Arc<AtomicBool>,
 }
 
 pub(super) struct SeenDaemon {
@@ -52,25 +56,36 @@ impl SeenDaemons {
             stated: BTreeMap::new(),
             retired: BTreeSet::new(),
             passed: Arc::default(),
+            caps_count: Arc::default(),
         }
     }
 
     /// Adds a daemon of the configuration.
     pub(super) fn join_configured(&mut self, name: &str, client: DaemonClient, is_only: bool) {
-        let daemon = self.new_daemon(name, client);
+        let daemon = self.new_daemon(name, client, Duration::ZERO);
         self.insert(Daemon { is_configured: true, inherits_streams: is_only, ..daemon });
     }
 
     /// Adds a daemon at run time.
-    pub(super) fn join(&mut self, name: &str, client: DaemonClient) -> Daemon {
-        let daemon = self.new_daemon(name, client);
+    pub(super) fn join(
+        &mut self,
+        name: &str,
+        client: DaemonClient,
+        click_gathering: Duration,
+    ) -> Daemon {
+        let daemon = self.new_daemon(name, client, click_gathering);
         self.retired.remove(name);
         self.insert(daemon.clone());
         self.refresh_passed();
         daemon
     }
 
-    fn new_daemon(&mut self, name: &str, client: DaemonClient) -> Daemon {
+    fn new_daemon(
+        &mut self,
+        name: &str,
+        client: DaemonClient,
+        click_gathering: Duration,
+    ) -> Daemon {
         let index = self.next;
         self.next += 1;
         Daemon {
@@ -79,6 +94,7 @@ impl SeenDaemons {
             client,
             is_configured: false,
             inherits_streams: false,
+            click_pace: Arc::new(ClickPace::new(click_gathering, Arc::clone(&self.caps_count))),
             left: CancellationToken::new(),
         }
     }

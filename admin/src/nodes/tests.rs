@@ -49,7 +49,8 @@ impl Network {
     }
 
     fn join(&self, name: &str) -> Daemon {
-        self.registry.add(name, DaemonClient::new(&self.dir.path().join("nobody.sock")))
+        let client = DaemonClient::new(&self.dir.path().join("nobody.sock"));
+        self.registry.add(name, client, Duration::ZERO)
     }
 
     fn pass(&self, name: &str, at_ms: u64) {

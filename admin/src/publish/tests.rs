@@ -809,7 +809,7 @@ async fn an_edit_waits_for_a_daemon_that_joined_until_it_is_retired() {
     assert_eq!(handle.live_nodes(1), None);
     // A daemon that answers and has no index yet is not waited for.
     edge.hands.lock().unwrap().is_without_index = true;
-    let joined = nodes.add("edge", edge.client.clone());
+    let joined = nodes.add("edge", edge.client.clone(), Duration::ZERO);
     nodes.note_answer(&joined);
     network.code("first", Some(1)).await;
     assert_eq!(handle.wait_live_for(2, Duration::from_millis(900)).await.unwrap(), 2);
@@ -885,7 +885,7 @@ async fn without_a_daemon_edits_are_published_and_not_live() {
     // An edit that waits is live as soon as a daemon joins and serves it.
     let daemon = FakeDaemon::start();
     daemon.hands.lock().unwrap().index_dir = network.index_dir();
-    nodes.add("edge", daemon.client.clone());
+    nodes.add("edge", daemon.client.clone(), Duration::ZERO);
     assert_eq!(handle.wait_live(2).await.unwrap(), status.generation);
     stop.cancel();
 }

@@ -73,6 +73,10 @@ impl BuiltState {
         &self.alerts
     }
 
+    pub(super) fn has_caps(&self) -> bool {
+        !self.published.caps.is_empty()
+    }
+
     pub(super) fn has_same_counts(&self, other: &BuiltState) -> bool {
         let (one, other) = (&self.published, &other.published);
         one.caps == other.caps && one.converted == other.converted

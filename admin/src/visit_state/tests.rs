@@ -270,7 +270,7 @@ async fn a_daemon_that_joins_gets_the_last_state_and_a_retired_one_none() {
     network.until(|state| counted(state, 1, CapWindow::Daily) == Some((0, false))).await;
     let second = FakeDaemon::start();
     second.state(1, 2);
-    let joined = network.nodes.add("edge", second.client.clone());
+    let joined = network.nodes.add("edge", second.client.clone(), Duration::ZERO);
     let received = || second.hands.lock().unwrap().states.len();
     let began = Instant::now();
     while received() == 0 {

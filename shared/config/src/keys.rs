@@ -80,7 +80,8 @@ impl Keys {
         self.declare_millis(key, target, 1..=MAX_PERIOD_MS)
     }
 
-    fn declare_millis(
+    /// A time in milliseconds, in `range`.
+    pub fn declare_millis(
         &mut self,
         key: &str,
         target: &mut Duration,

@@ -102,6 +102,13 @@ impl BlockBuilder {
     /// and changes nothing.
     pub fn push(&mut self, bytes: &[u8]) -> Result<usize, ClickError> {
         let (click, len) = Click::decode_but_tags(bytes)?;
+        self.push_click(&click, len)?;
+        Ok(len)
+    }
+
+    /// `len` is the length of the record, without `personal_tags`. Personal fields may stand among
+    /// `main_tags`.
+    fn push_click(&mut self, click: &Click<'_>, len: usize) -> Result<(), ClickError> {
         self.main_tags.clear();
         self.personal_tags.clear();
         let (mut personal_len, mut rest) = (0, click.main_tags);
@@ -114,19 +121,31 @@ impl BlockBuilder {
             }
             rest = after;
         }
+        self.personal_tags.extend(tags(click.personal_tags).map(|(tag, _)| tag));
         self.main.begin_record(&click.head, click.code, &self.main_tags);
         self.personal.put_list(&self.personal_tags);
-        for (tag, field) in tags(click.main_tags) {
+        for (tag, field) in tags(click.main_tags).chain(tags(click.personal_tags)) {
             let part =
                 if tag >= FIRST_PERSONAL_TAG { &mut self.personal } else { &mut self.main.values };
             part.put(&field[TAG_HEAD_LEN..]);
         }
         self.decoded_main_len += len - personal_len;
-        self.decoded_personal_len += 2 + personal_len;
+        self.decoded_personal_len += 2 + personal_len + click.personal_tags.len();
         self.count += 1;
         widen(&mut self.id_ms, click.head.transaction_id.unix_ms());
         widen(&mut self.unix_ms, click.head.unix_ms);
-        Ok(len)
+        Ok(())
+    }
+
+    /// Adds all clicks of another block.
+    pub(crate) fn push_all(&mut self, decoded: &DecodedBlock) -> Result<(), ClickError> {
+        let mut cursor = RecordCursor { decoded, main_at: 0, personal_at: 0 };
+        while cursor.main_at < decoded.main.len() {
+            let from = cursor.main_at;
+            let click = cursor.next_click()?;
+            self.push_click(&click, cursor.main_at - from)?;
+        }
+        Ok(())
     }
 
     /// Number of records so far.
@@ -329,6 +348,16 @@ impl<'a> Block<'a> {
     /// Earliest and latest millisecond by the node's clock.
     pub fn unix_ms(&self) -> (u64, u64) {
         (u64_at(self.bytes, 72), u64_at(self.bytes, 80))
+    }
+
+    /// Length of both parts, decoded.
+    pub(crate) fn decoded_len(&self) -> usize {
+        [28, 36].map(|at| u32_at(self.bytes, at) as usize).iter().sum()
+    }
+
+    /// Whether a block of the same clicks would be coded alike today.
+    pub(crate) fn is_of_present_version(&self) -> bool {
+        self.coding() == INDEXED_VALUES
     }
 
     fn coding(&self) -> [u8; 2] {

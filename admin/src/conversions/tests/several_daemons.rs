@@ -85,7 +85,7 @@ async fn sales_of_a_daemon_that_joins_are_decided_and_wait_for_its_clicks_until_
     let second = FakeDaemon::start();
     second.hands.lock().unwrap().spool = 2;
     second.state_at(1, 2, NOON_MS);
-    let joined = nodes.add("edge", second.client.clone());
+    let joined = nodes.add("edge", second.client.clone(), Duration::ZERO);
     give(&second, 1, 1, "nid=1&coupon_code=winter25&order_id=1");
     network.until(|_| !verdicts(&second).is_empty()).await;
     assert_eq!(verdicts(&second)[0].status, VerdictStatus::Approved);
@@ -104,4 +104,44 @@ async fn sales_of_a_daemon_that_joins_are_decided_and_wait_for_its_clicks_until_
     give(&second, 1, 3, "nid=1&coupon_code=winter25&order_id=3");
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(verdicts(&second).len(), 1, "a retired daemon is not asked");
+}
+
+#[tokio::test]
+async fn a_sale_does_not_wait_for_the_gathering_of_clicks() {
+    let mut network = Network::new().await;
+    network.running = None;
+    while Archive::open(network.dir.path()).is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    network.daemon.state_at(0, 1, NOON_MS);
+    let nodes = NodeRegistry::with_one(network.store.clone(), network.daemon.client.clone());
+    network.start_with(nodes.clone());
+    let second = FakeDaemon::start();
+    second.state_at(1, 2, NOON_MS);
+    nodes.add("edge", second.client.clone(), Duration::from_secs(3600));
+    let polls = || second.hands.lock().unwrap().polls;
+    network.until(|_| polls() == 1).await;
+
+    let mut ids = TransactionIdSource::new(1, 0, STREAM.incarnation);
+    let id = ids.next(&network.key, NOON_MS + 1_000);
+    give(&network.daemon, 0, 1, &format!("nid=1&transaction_id={id}&coupon_code=winter25"));
+    // Empty answers do not bring the click: it is asked for until it comes.
+    network
+        .until(|_| {
+            second.state_at(1, 2, NOON_MS + 2_000 + polls());
+            polls() > 3
+        })
+        .await;
+    assert_eq!(verdicts(&network.daemon), []);
+    let stream = StreamId { node: 1, ..STREAM };
+    second.put(block_by(&network.key, stream, 1, &[Sample::at(NOON_MS + 1_000)]));
+    network
+        .until(|_| {
+            second.state_at(1, 2, NOON_MS + 2_000 + polls());
+            !verdicts(&network.daemon).is_empty()
+        })
+        .await;
+    let verdict = verdicts(&network.daemon).remove(0);
+    let expected = (VerdictStatus::Approved, id.to_string());
+    assert_eq!((verdict.status, verdict.transaction_id), expected, "{}", verdict.error);
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use coupon_shared::feed::{GATHER_HEADER, UNGATHERED_BYTES_HEADER, gathering};
 use coupon_shared::visit_state;
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -29,6 +30,7 @@ const DAEMON_TIMEOUT: Duration = Duration::from_secs(130);
 /// How long a reload waits for the index: the control plane waits a little longer for the answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(4);
 const RELOAD: &str = "/reload";
+const CLICK_FEED: &str = "/clicks/feed";
 
 pub(super) struct Responder {
     shared: Arc<AgentShared>,
@@ -143,6 +145,7 @@ impl Answering {
             return refusal(StatusCode::NOT_FOUND, "an edge does not answer this");
         }
         let is_reload = request.uri().path() == RELOAD;
+        let gathers = is_gathered(&request);
         if is_reload {
             let head = std::mem::take(request.body_mut());
             if let Err(problem) = self.fetcher.fetch(head, FETCH_TIMEOUT).await {
@@ -157,7 +160,7 @@ impl Answering {
                     // A file may be damaged: all are read back before the next answer.
                     self.fetcher.check_again();
                 }
-                answer
+                if gathers { gather_blocks(answer).await } else { answer }
             }
             Ok(Err(error)) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
             Err(_elapsed) => refusal(StatusCode::GATEWAY_TIMEOUT, "coupond does not answer"),
@@ -171,11 +174,31 @@ fn is_passed_on(method: &Method, path: &str) -> bool {
     match *method {
         Method::GET => matches!(path, "/ready" | "/health" | "/unknown-codes" | "/certificates"),
         Method::POST => {
-            matches!(path, RELOAD | "/clicks/feed" | "/postbacks/feed" | visit_state::PATH)
+            matches!(path, RELOAD | CLICK_FEED | "/postbacks/feed" | visit_state::PATH)
         }
         Method::PUT | Method::DELETE => is_certificate,
         _ => false,
     }
+}
+
+/// Whether the blocks of the answer may be gathered.
+fn is_gathered(request: &Request<Bytes>) -> bool {
+    request.uri().path() == CLICK_FEED && request.headers().contains_key(GATHER_HEADER)
+}
+
+/// States the length before: a shorter answer must not look like all that coupond has.
+async fn gather_blocks(answer: Response<Bytes>) -> Response<Bytes> {
+    if answer.status() != StatusCode::OK || answer.body().is_empty() {
+        return answer;
+    }
+    let (mut head, blocks) = answer.into_parts();
+    let length = blocks.len();
+    let ungathered = blocks.clone();
+    let gathered = tokio::task::spawn_blocking(move || gathering::gather(&blocks)).await;
+    // Only a panic keeps blocks from being gathered, and clicks must not wait for its mending.
+    let gathered = gathered.map_or(ungathered, Bytes::from);
+    head.headers.insert(UNGATHERED_BYTES_HEADER, HeaderValue::from(length));
+    Response::from_parts(head, gathered)
 }
 
 fn refusal(status: StatusCode, error: &str) -> Response<Bytes> {

@@ -111,6 +111,14 @@ pub fn remove(tx: &WriteTx<'_>, number: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The nodes whose clicks postbacks wait for.
+pub fn nodes_of_awaited_clicks(connection: &ReadTx<'_>) -> Result<Vec<u16>, StoreError> {
+    let sql = "SELECT DISTINCT node FROM postback_waiting WHERE node IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let nodes = statement.query_map([], |row| row.get(0))?;
+    Ok(nodes.collect::<Result<_, _>>()?)
+}
+
 /// The postback that one with these keys must wait behind: a waiting, earlier postback with a
 /// common key. `number` is the postback's own number; `None` for a new postback.
 ///
