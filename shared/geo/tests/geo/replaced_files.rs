@@ -164,6 +164,26 @@ fn the_watcher_looks_when_it_is_woken() {
 }
 
 #[test]
+fn problems_belong_to_the_files_as_they_were_read() {
+    let file = Replaceable::new("DE");
+    let watcher = GeoWatcher::start(std::slice::from_ref(&file.path)).unwrap();
+    let wait_for_problems = |count: usize| {
+        let begun = Instant::now();
+        while watcher.problems().len() != count {
+            watcher.look_now();
+            assert!(begun.elapsed() < Duration::from_secs(60), "the file is not read");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    std::fs::remove_file(&file.path).unwrap();
+    wait_for_problems(1);
+    let files = watcher.status();
+    file.replace("SE");
+    wait_for_problems(0);
+    assert_eq!(watcher.problems_in(&files), [files[0].problem.clone().unwrap()]);
+}
+
+#[test]
 fn without_files_every_place_is_unknown() {
     let watcher = GeoWatcher::start(&[]).unwrap();
     let databases = watcher.databases().current();
