@@ -1,6 +1,7 @@
 //! Client of a daemon's control API: on its Unix socket, or over NATS on an edge. Every request has a
 //! deadline, and every response a maximum size.
 
+mod edge_preload;
 mod socket;
 
 use std::path::{Path, PathBuf};
@@ -24,8 +25,6 @@ pub(crate) use socket::SocketLink;
 
 /// Deadline of a request without a long poll.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Deadline for loading a level: a core busy with visitors leaves little time for a large one.
-const LEVEL_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_JSON_BYTES: usize = 1 << 20;
 /// The last block of a response may exceed the requested size by this much.
 const FEED_SLACK_BYTES: usize = 4 << 20;
@@ -65,6 +64,12 @@ pub enum DaemonError {
         /// HTTP status.
         status: StatusCode,
         /// The daemon's error text.
+        reason: String,
+    },
+    /// The level is not loaded.
+    #[error("the level is not loaded before its publication: {reason}")]
+    NotPreloaded {
+        /// The obstacle.
         reason: String,
     },
     /// The response has another form.
@@ -204,15 +209,35 @@ impl DaemonClient {
         Ok(Reloaded { served, refusal, abilities })
     }
 
-    /// Makes the daemon load a level before a publication names it. The daemon loads it at low
-    /// priority.
+    /// Stores a level where all edges fetch it, before a publication names it. Returns whether edges
+    /// are to be asked: a small level comes with its publication.
     ///
     /// # Errors
-    /// When the daemon is not running, refuses the level, or misses the deadline of 120 s.
-    pub async fn preload(&self, level: &ObjectName) -> Result<(), DaemonError> {
+    /// When NATS does not take the level.
+    pub(crate) async fn store_ahead(&self, level: &ObjectName) -> Result<bool, DaemonError> {
+        let DaemonLink::Edge(edge) = &self.link else { return Ok(false) };
+        let stored = edge.store_ahead(level).await;
+        stored.map_err(|error| DaemonError::NotPreloaded { reason: error.to_string() })
+    }
+
+    /// Makes the daemon load a level before a publication names it. The daemon loads it at low
+    /// priority. An edge fetches it first, after [`DaemonClient::store_ahead`].
+    ///
+    /// # Errors
+    /// When the daemon is not running, refuses the level, or takes longer.
+    pub async fn preload(&self, level: &ObjectName, longest: Duration) -> Result<(), DaemonError> {
         let path = format!("/preload/{level}");
-        let answer = self.post(&path, Bytes::new(), LEVEL_TIMEOUT, MAX_JSON_BYTES).await?;
-        if answer.status() == StatusCode::OK { Ok(()) } else { Err(refused(&answer)) }
+        match &self.link {
+            DaemonLink::Socket(_) => {
+                let answer = self.post(&path, Bytes::new(), longest, MAX_JSON_BYTES).await?;
+                if answer.status() == StatusCode::OK { Ok(()) } else { Err(refused(&answer)) }
+            }
+            DaemonLink::Edge(edge) => {
+                let order = edge.fetch_order();
+                let ask = || self.post(&path, order.clone(), TIMEOUT, MAX_JSON_BYTES);
+                edge_preload::ask_until_loaded(ask, longest).await
+            }
+        }
     }
 
     /// Finds out which daemon answers; acknowledges nothing.

@@ -23,6 +23,7 @@ mod lease;
 pub mod link;
 mod message;
 mod nats;
+mod objects;
 mod pieces;
 pub mod registration;
 pub mod rights;

@@ -12,6 +12,8 @@
 //!
 //! Deliberately absent: the choice of content and time of a publication.
 
+mod garbage;
+
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -29,6 +31,10 @@ use coupon_shared::snapshot::level::{
     BuildError, CodeRecord, Level, LevelBuilder, LevelMeta, WrittenLevel,
 };
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, ObjectName, PREVIOUS};
+
+pub(crate) use garbage::GarbageFiles;
+#[cfg(test)]
+pub(crate) use garbage::MAX_REMOVED_AT_ONCE;
 
 /// Name of the index folder in the data folder.
 pub const FOLDER_NAME: &str = "index";
@@ -341,6 +347,10 @@ impl IndexFolder {
     pub(crate) fn remove(&self, name: &str) -> Result<(), FolderError> {
         let path = self.path.join(name);
         fs::remove_file(&path).map_err(FolderError::io("remove", &path))
+    }
+
+    pub(crate) fn remove_all(&self, names: &[String]) -> Result<(), FolderError> {
+        names.iter().try_for_each(|name| self.remove(name))
     }
 
     fn level(&self, name: &ObjectName) -> Result<Level<Bytes>, FolderError> {

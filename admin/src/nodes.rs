@@ -90,13 +90,8 @@ impl NodeRegistry {
 
     /// Whether a daemon did not load the last level in time.
     pub(crate) fn is_slow_to_load(&self, daemon: &Daemon) -> bool {
-        self.seen().daemons.get(&daemon.index).is_some_and(|seen| seen.is_slow_to_load)
-    }
-
-    pub(crate) fn set_slow_to_load(&self, daemon: &Daemon, is_slow: bool) {
-        if let Some(seen) = self.seen().daemons.get_mut(&daemon.index) {
-            seen.is_slow_to_load = is_slow;
-        }
+        let seen = self.seen();
+        seen.daemons.get(&daemon.index).is_some_and(|seen| seen.status.preload_error.is_some())
     }
 
     /// Admits an answer of a daemon; returns the identity of a daemon that states one.

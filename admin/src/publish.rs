@@ -30,7 +30,6 @@ mod content;
 mod controls;
 mod daemon_notifier;
 mod error;
-mod garbage;
 mod generations;
 mod handle;
 mod index_cache;

@@ -3,14 +3,18 @@
 //! - The [`greeter`] says hello every few seconds, and gets the keys of the index with the answer.
 //! - The [`responder`] passes the control plane's requests to coupond's control socket.
 //! - The [`fetcher`] writes the published index into coupond's index folder.
+//! - The [`preparer`] writes a merged level there before it is published.
 //!
 //! The agent keeps nothing but the index folder: clicks and postbacks stay with coupond until the
 //! control plane has acknowledged them. Redirects need neither the agent nor NATS.
 
 mod config;
+mod daemon;
 mod download;
 mod fetcher;
 mod greeter;
+mod objects;
+mod preparer;
 mod replay_window;
 mod responder;
 
@@ -22,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
+use coupon_shared::snapshot::manifest::ObjectName;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -37,12 +42,16 @@ use crate::private_file;
 use crate::worker;
 use fetcher::{Fetcher, FetcherHandle};
 use greeter::Greeter;
+use objects::FolderObjects;
+use preparer::Preparer;
 use responder::Responder;
 
 pub use config::AgentConfig;
 
 const LOCK_FILE: &str = "agent.lock";
 const EPOCH_FILE: &str = "agent.epoch";
+/// Most missing objects in one hello.
+const MAX_LACKING: usize = 16;
 
 /// State that the parts share.
 struct AgentShared {
@@ -70,6 +79,17 @@ impl AgentShared {
     /// Whether the keys of the index are there.
     fn has_joined(&self) -> bool {
         !self.fleet_keys.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Has the control plane store an object again.
+    fn report_lacking(&self, name: &ObjectName) {
+        let name = name.to_string();
+        let mut lacking = self.lacks_objects.lock().unwrap_or_else(PoisonError::into_inner);
+        if lacking.len() < MAX_LACKING && !lacking.contains(&name) {
+            lacking.push(name);
+        }
+        drop(lacking);
+        self.greet.notify_one();
     }
 
     fn fleet_key(&self, id: u32) -> Option<Secret> {
@@ -142,10 +162,13 @@ pub async fn run(config: &AgentConfig, stop: CancellationToken) -> anyhow::Resul
         bundle,
     });
     let handle = FetcherHandle::default();
+    let objects = Arc::new(FolderObjects::new(Arc::clone(&shared), folder.clone()));
+    let preparer = Preparer::new(Arc::clone(&shared), Arc::clone(&objects));
+    let fetcher = Fetcher::new(Arc::clone(&shared), folder, objects, handle.clone());
     let workers = [
         worker::spawn(Greeter::new(Arc::clone(&shared), handle.clone()), stop.clone()),
-        worker::spawn(Fetcher::new(Arc::clone(&shared), folder, handle.clone()), stop.clone()),
-        worker::spawn(Responder::new(shared, handle), stop.clone()),
+        worker::spawn(fetcher, stop.clone()),
+        worker::spawn(Responder::new(shared, handle, preparer), stop.clone()),
     ];
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::warn!(%error, "service manager not notified of readiness");
@@ -176,3 +199,6 @@ fn place_id(folder: &Path) -> io::Result<String> {
     let text = format!("{} {} {}", boot.trim(), folder.dev(), folder.ino());
     Ok(blake3::hash(text.as_bytes()).to_hex().as_str().chars().take(32).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,7 @@ use super::hello::{DaemonState, Hello, HelloAnswer};
 use super::lease::LeaseRefusal;
 use super::link::{Control, EdgeLink};
 use super::nats::{Nats, NatsError, NatsSettings, Received};
+use super::objects::{ObjectError, ObjectStore};
 use super::sealing::{SealError, Secret, SigningKey};
 use super::subjects::{SessionId, Subjects};
 use crate::config::HubConfig;
@@ -65,6 +66,8 @@ pub enum HubError {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
     #[error("{0}")]
     Head(String),
     #[error("cannot read {}: {source}", path.display())]
@@ -92,7 +95,7 @@ struct HubShared {
     asker: Asker,
     control: watch::Receiver<Control>,
     edges: Mutex<BTreeMap<u16, JoinedEdge>>,
-    fleet_keys: Mutex<Vec<(u32, Secret)>>,
+    objects: ObjectStore,
     /// Objects that an edge did not find.
     lacking: Mutex<BTreeSet<[u8; 32]>>,
     /// The highest run of a control plane that an edge has followed.
@@ -112,11 +115,6 @@ struct JoinedEdge {
 impl HubShared {
     fn edges(&self) -> MutexGuard<'_, BTreeMap<u16, JoinedEdge>> {
         self.edges.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The newest first.
-    fn fleet_keys(&self) -> Vec<(u32, Secret)> {
-        self.fleet_keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn take_lacking(&self) -> Vec<ObjectName> {
@@ -212,6 +210,7 @@ pub(crate) struct Hub {
     shared: Arc<HubShared>,
     store: Store,
     nodes: NodeRegistry,
+    folder: IndexFolder,
     control: watch::Sender<Control>,
     claimant: Claimant,
     signing: SigningKey,
@@ -242,6 +241,7 @@ impl Hub {
         };
         let nats = Nats::connect(&settings).await?;
         let asker = Asker::start(nats.clone()).await?;
+        let folder = IndexFolder::at(store.dir().join(FOLDER_NAME));
         let run = SessionId::random()?.to_string();
         let (control, shown) = watch::channel(Control { run, ..Control::default() });
         let shared = Arc::new(HubShared {
@@ -250,7 +250,7 @@ impl Hub {
             asker,
             control: shown,
             edges: Mutex::default(),
-            fleet_keys: Mutex::default(),
+            objects: ObjectStore::new(nats.clone(), subjects, folder.clone()),
             lacking: Mutex::default(),
             followed_epoch: AtomicU64::new(0),
             work: watch::Sender::new(0),
@@ -261,7 +261,7 @@ impl Hub {
         let signing = ownership::signing_key(&keys.secret)?;
         let (store, nodes) = (store.clone(), nodes.clone());
         let click_gathering = config.click_gathering;
-        let hub = Hub { shared, store, nodes, control, claimant, signing, click_gathering };
+        let hub = Hub { shared, store, nodes, folder, control, claimant, signing, click_gathering };
         join_registered(&hub.roster()).await?;
         Ok(hub)
     }
@@ -286,7 +286,7 @@ impl Hub {
         let outlet = Outlet::new(
             Arc::clone(&self.shared),
             publisher,
-            IndexFolder::at(self.store.dir().join(FOLDER_NAME)),
+            self.folder,
             (self.claimant, self.signing),
             self.control,
             (config.object_max_bytes, config.publish_interval),
@@ -363,9 +363,7 @@ impl Roster {
             Ok::<_, StoreError>((edges::all(connection)?, edges::fleet_keys(connection)?))
         };
         let (rows, keys) = self.store.read(read).await?;
-        let mut known = self.shared.fleet_keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known != keys {
-            *known = keys;
+        if self.shared.objects.set_fleet_keys(keys) {
             self.shared.work.send_modify(|count| *count += 1);
         }
         Ok(rows)
@@ -400,6 +398,7 @@ impl Roster {
             shared.subjects,
             shared.asker.clone(),
             shared.control.clone(),
+            shared.objects.clone(),
         );
         let client = DaemonClient::edge(link.clone());
         let daemon = self.nodes.add(&row.name, client, self.click_gathering);
@@ -496,7 +495,8 @@ impl HelloResponder {
     }
 
     fn fleet_keys(&self) -> Vec<(u32, String)> {
-        self.shared.fleet_keys().iter().map(|(id, key)| (*id, key.to_hex())).collect()
+        let keys = self.shared.objects.fleet_keys();
+        keys.iter().map(|(id, key)| (*id, key.to_hex())).collect()
     }
 
     fn note_lacking(&self, names: &[String]) {

@@ -6,14 +6,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coupon_shared::node_identity::{NodeStamp, StoreId};
-use hyper::{Request, Response};
+use coupon_shared::snapshot::manifest::ObjectName;
+use hyper::{Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use super::asker::{AskError, Asker};
 use super::hello::{EdgeKeys, Hello, LEASE_TIME};
 use super::lease::{self, ExpectedDaemon, Lease, LeaseRefusal};
-use super::message::{self, RequestOrigin};
+use super::message::{self, FetchOrder, RequestOrigin};
 use super::nats::NatsError;
+use super::objects::{ObjectError, ObjectStore};
 use super::sealing::{SEAL_LEN, Secret};
 use super::subjects::{SessionId, Subjects};
 use crate::store::edges::EdgeRow;
@@ -44,6 +46,7 @@ struct Inner {
     next: AtomicU64,
     /// State of the control plane.
     control: watch::Receiver<Control>,
+    objects: ObjectStore,
     state: Mutex<State>,
 }
 
@@ -82,11 +85,13 @@ impl EdgeLink {
         subjects: Subjects,
         asker: Asker,
         control: watch::Receiver<Control>,
+        objects: ObjectStore,
     ) -> EdgeLink {
         let keys = EdgeKeys::new(&secret);
         let state = Mutex::new(State { keys, store, secret, lease: None, refusal: None });
         let next = AtomicU64::new(1);
-        EdgeLink { inner: Arc::new(Inner { node, name, subjects, asker, next, control, state }) }
+        let inner = Inner { node, name, subjects, asker, next, control, objects, state };
+        EdgeLink { inner: Arc::new(inner) }
     }
 
     pub(super) fn node(&self) -> u16 {
@@ -192,6 +197,21 @@ impl EdgeLink {
         self.inner.control.borrow().head.clone()
     }
 
+    /// Stores a level at NATS for all edges, before a head names it. Returns whether edges are to be
+    /// asked: a small level comes with its head.
+    pub(crate) async fn store_ahead(&self, level: &ObjectName) -> Result<bool, ObjectError> {
+        if self.inner.control.borrow().epoch.is_none() {
+            return Err(ObjectError::Unowned);
+        }
+        self.inner.objects.put_ahead(*level).await
+    }
+
+    /// The body of a request to fetch a level that was stored ahead.
+    pub(crate) fn fetch_order(&self) -> Bytes {
+        let key_id = self.inner.objects.newest_key().map_or(0, |(id, _)| id);
+        Bytes::from(serde_json::to_vec(&FetchOrder { key_id }).unwrap_or_default())
+    }
+
     /// Sends a request to the edge's coupond and returns the answer.
     pub(crate) async fn exchange(
         &self,
@@ -235,8 +255,11 @@ impl EdgeLink {
         let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
         let stamp = NodeStamp::read(header).map_err(|error| self.error(error.to_string()))?;
         let Some(NodeStamp { identity, .. }) = stamp else {
-            // The agent answers in place of a coupond that is down, with an error.
-            return match answer.status().is_success() {
+            // The agent answers for itself, with an error in place of a coupond that is down, or while
+            // it fetches a level.
+            let is_of_coupond =
+                answer.status().is_success() && answer.status() != StatusCode::ACCEPTED;
+            return match is_of_coupond {
                 true => Err(self.error("its coupond is too old to state its node: upgrade it")),
                 false => Ok(()),
             };

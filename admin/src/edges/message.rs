@@ -39,6 +39,13 @@ pub(crate) struct RequestOrigin {
     pub(crate) number: u64,
 }
 
+/// The body of a request to fetch a level, before a head names it, and to have coupond load it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FetchOrder {
+    /// The key that the level is sealed with at NATS.
+    pub(crate) key_id: u32,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct RequestHead {
     origin: RequestOrigin,

@@ -371,4 +371,4 @@ fn trusting(ca_pem: &str) -> Result<ClientConfig, NatsError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -34,8 +34,6 @@ pub(super) struct SeenDaemon {
     pub(super) stamp: Option<NodeStamp>,
     pub(super) answered: Option<Instant>,
     pub(super) is_admitted: bool,
-    /// Whether the last level was not loaded in time.
-    pub(super) is_slow_to_load: bool,
     /// When the node was stored.
     pub(super) saved: Option<Instant>,
     pub(super) status: DaemonStatus,
@@ -106,7 +104,6 @@ impl SeenDaemons {
             stamp: None,
             answered: None,
             is_admitted: false,
-            is_slow_to_load: false,
             saved: None,
             status,
         };

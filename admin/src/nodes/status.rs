@@ -35,6 +35,8 @@ pub struct DaemonStatus {
     pub postback_error: Option<String>,
     /// Why the published index is not served.
     pub publication_error: Option<String>,
+    /// Why the last merged level was not loaded before its publication; the daemon loads it then.
+    pub preload_error: Option<String>,
     /// Time of the last answer with clicks or without, in Unix seconds.
     #[serde(skip)]
     pub(crate) last_click_pull: Option<i64>,

@@ -298,6 +298,11 @@ impl PublisherHandle {
         });
     }
 
+    /// Whether a merged level waits for a daemon to load it.
+    pub(super) fn is_awaited_to_load(&self, daemon: &Daemon) -> bool {
+        self.status.borrow().is_awaited_to_load(&self.nodes, daemon)
+    }
+
     pub(super) fn show_published(&self, manifest: &Manifest, entries: u64, took: Duration) {
         self.update(|status| {
             status.generation = manifest.generation;

@@ -4,9 +4,10 @@
 //! - A merge reads one state of the store, in one read transaction, on a thread and connection of
 //!   its own at the lowest priority. The merge streams, so memory does not grow with the codes
 //!   until the finished file is read back. Edits and publications do not wait for a merge.
-//! - The result is a complete, durable and checked file, not named by a manifest yet. The daemon
-//!   preloads the file, so the following edits do not wait for loading either. Only the publisher
-//!   puts the merged level into the stack, in a round that publishes all changes read by the merge.
+//! - The result is a complete, durable and checked file, not named by a manifest yet. The daemons
+//!   preload the file, on edges after fetching it, so the following edits do not wait for loading
+//!   either. Only the publisher puts the merged level into the stack, in a round that publishes all
+//!   changes read by the merge.
 //! - A cancelled merge stops at the next code and leaves no file.
 
 use std::io;
@@ -99,7 +100,7 @@ pub(super) struct Merge {
 
 impl Merge {
     /// Starts to merge the levels of `range`. Wakes `publisher` when the merged level is complete
-    /// and the daemons have preloaded the level or failed to.
+    /// and enough daemons have preloaded the level, or failed to.
     pub(super) fn start(
         store: Store,
         context: LevelContext,
@@ -121,7 +122,7 @@ impl Merge {
         tokio::spawn(async move {
             let merged = merged.await.unwrap_or(Err(PublishError::Aborted));
             if let Ok(LevelInfo { name, .. }) = &merged {
-                preload_everywhere(&publisher.nodes, *name).await;
+                preload_everywhere(&publisher, *name).await;
             }
             let _ = finish.send(merged);
             publisher.changed();

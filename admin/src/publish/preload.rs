@@ -1,32 +1,137 @@
 //! Has the daemons load a level before a publication names it.
+//!
+//! A daemon that fails, or is not asked, loads the level with its publication: edits are live there
+//! later, and nothing else is lost. So no failure here stops a publication.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use coupon_shared::snapshot::manifest::ObjectName;
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
-use crate::nodes::{Daemon, NodeRegistry};
+use super::handle::PublisherHandle;
+use crate::daemon_client::DaemonError;
+use crate::nodes::Daemon;
+use crate::wait_policy::WaitPolicy;
 
-/// Has every daemon load a level; returns when each has loaded it or failed to. Of several daemons,
-/// a silent one and one that failed the last time are not waited for. An edge fetches the level when
-/// the publication names it.
-pub(super) async fn preload_everywhere(nodes: &NodeRegistry, level: ObjectName) {
-    let mut awaited = JoinSet::new();
-    for daemon in nodes.daemons().iter().filter(|daemon| !daemon.client.is_edge()) {
-        let loading = preload(nodes.clone(), daemon.clone(), level);
-        let is_slow = nodes.is_silent(daemon) || nodes.is_slow_to_load(daemon);
-        if nodes.has_several() && is_slow {
-            tokio::spawn(loading);
-        } else {
-            awaited.spawn(loading);
-        }
-    }
-    awaited.join_all().await;
+/// How long a daemon may take: a core busy with visitors leaves little time for a large level, and an
+/// edge fetches it first.
+const LONGEST_LOADING: Duration = Duration::from_secs(120);
+/// The share of the awaited daemons that suffices. Daemons that have failed are not among them.
+const ENOUGH: WaitPolicy = WaitPolicy::Share(95);
+/// How often daemons that have become silent are left out.
+const RECHECK: Duration = Duration::from_secs(1);
+
+/// Has all daemons load a merged level; returns when enough have loaded it or all others have failed,
+/// after 120 s at the latest.
+pub(super) async fn preload_everywhere(publisher: &PublisherHandle, level: ObjectName) {
+    let daemons = publisher.nodes.daemons();
+    preload_at(publisher, level, daemons.iter(), LONGEST_LOADING).await;
 }
 
-async fn preload(nodes: NodeRegistry, daemon: Daemon, level: ObjectName) {
-    let loaded = daemon.while_present(daemon.client.preload(&level)).await;
-    let Some(loaded) = loaded else { return };
-    nodes.set_slow_to_load(&daemon, loaded.is_err());
-    if let Err(error) = loaded {
-        tracing::debug!(daemon = daemon.shown_name(), %error, "level not preloaded by the daemon");
+/// The same for the daemons of this machine alone: a bulk change, which keeps other edits from the
+/// store, must not wait for far ones.
+pub(super) async fn preload_near(publisher: &PublisherHandle, level: ObjectName) {
+    let daemons = publisher.nodes.daemons();
+    let near = daemons.iter().filter(|daemon| !daemon.client.is_edge());
+    preload_at(publisher, level, near, LONGEST_LOADING).await;
+}
+
+/// Of several daemons, a silent one and one that failed the last time are not waited for.
+pub(super) async fn preload_at(
+    publisher: &PublisherHandle,
+    level: ObjectName,
+    daemons: impl Iterator<Item = &Daemon>,
+    longest: Duration,
+) {
+    let nodes = &publisher.nodes;
+    let order = PreloadOrder { level, longest, is_stored: Arc::default() };
+    let (mut running, mut pending) = (JoinSet::new(), Vec::new());
+    for daemon in daemons {
+        let is_awaited = publisher.is_awaited_to_load(daemon);
+        if daemon.client.is_edge() && !is_awaited {
+            continue;
+        }
+        let loading = order.clone().run(publisher.clone(), daemon.clone());
+        if !is_awaited || nodes.has_several() && nodes.is_slow_to_load(daemon) {
+            tokio::spawn(loading);
+        } else {
+            pending.push(daemon.clone());
+            let index = daemon.index;
+            running.spawn(async move { (index, loading.await) });
+        }
+    }
+    let mut loaded = 0;
+    while !running.is_empty() {
+        // A daemon may become silent meanwhile.
+        pending.retain(|daemon| publisher.is_awaited_to_load(daemon));
+        if pending.is_empty() || ENOUGH.is_reached(loaded, loaded + pending.len()) {
+            break;
+        }
+        if let Ok(Some(Ok((index, is_loaded)))) = timeout(RECHECK, running.join_next()).await {
+            pending.retain(|daemon| daemon.index != index);
+            loaded += usize::from(is_loaded);
+        }
+    }
+    running.detach_all();
+}
+
+/// Returns when an edge is away: asked at its return, it would fetch a level that may be replaced by
+/// then.
+async fn wait_until_away(publisher: &PublisherHandle, daemon: &Daemon) -> &'static str {
+    while !daemon.client.is_edge() || publisher.is_awaited_to_load(daemon) {
+        sleep(RECHECK).await;
+    }
+    "the edge is silent or refused"
+}
+
+/// A level to load, and until when.
+#[derive(Clone)]
+struct PreloadOrder {
+    level: ObjectName,
+    longest: Duration,
+    /// Whether edges can fetch the level. One edge stores it for all.
+    is_stored: Arc<OnceCell<bool>>,
+}
+
+impl PreloadOrder {
+    /// Has one daemon load the level; returns whether it has.
+    async fn run(self, publisher: PublisherHandle, daemon: Daemon) -> bool {
+        let began = Instant::now();
+        if daemon.client.is_edge() && !*self.is_stored.get_or_init(|| self.store(&daemon)).await {
+            return false;
+        }
+        let left = self.longest.saturating_sub(began.elapsed());
+        let loading = async {
+            tokio::select! {
+                loaded = daemon.client.preload(&self.level, left) => loaded,
+                reason = wait_until_away(&publisher, &daemon) => {
+                    Err(DaemonError::NotPreloaded { reason: reason.to_owned() })
+                }
+            }
+        };
+        let Some(loaded) = daemon.while_present(loading).await else { return false };
+        if let Err(error) = &loaded {
+            let (daemon, level) = (daemon.shown_name(), self.level);
+            tracing::warn!(daemon, %level, %error, "merged level not preloaded");
+        }
+        let is_loaded = loaded.is_ok();
+        let error = loaded.err().map(|error| error.to_string());
+        publisher.nodes.update(&daemon, |status| status.preload_error = error);
+        is_loaded
+    }
+
+    async fn store(&self, edge: &Daemon) -> bool {
+        let stored = timeout(self.longest, edge.client.store_ahead(&self.level)).await;
+        let stored = stored.unwrap_or_else(|_elapsed| {
+            let reason = format!("NATS did not take it within {} s", self.longest.as_secs());
+            Err(DaemonError::NotPreloaded { reason })
+        });
+        stored.unwrap_or_else(|error| {
+            tracing::warn!(level = %self.level, %error, "merged level not stored for edges");
+            false
+        })
     }
 }

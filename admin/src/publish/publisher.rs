@@ -12,22 +12,23 @@ use tracing::Level;
 use super::catalog_rows::{KnownOffers, LeftOut};
 use super::content::{self, LevelContext, NewCatalog, PublishedVersions};
 use super::error::{PublishError, on_disk};
-use super::garbage::GarbageFiles;
 use super::generations::Generations;
 use super::handle::PublisherHandle;
 use super::level_policy::{self, LevelInfo};
 use super::merge::{Merge, Merging};
 use super::pause::{MAX_PRELOAD, PauseRequest, PublishedState};
-use super::preload::preload_everywhere;
+use super::preload::preload_near;
 use super::published::{Published, recover_published};
 use super::syncing::{MAX_UNSYNCED, Syncing};
-use crate::index_folder::{FOLDER_NAME, IndexFolder, Unsynced};
+use crate::index_folder::{FOLDER_NAME, GarbageFiles, IndexFolder, Unsynced};
 use crate::store::meta;
 use crate::store::{ReadTx, Store, StoreError, publication};
 use crate::worker::{RetryDelays, Worker};
 
 /// How often the store is polled for changes of other processes.
 const POLL: Duration = Duration::from_millis(250);
+/// How long an unreferenced file stays: longer than a daemon needs to open it.
+pub(super) const KEEP_UNREFERENCED: Duration = Duration::from_secs(10);
 
 pub(super) struct Publisher {
     store: Store,
@@ -103,7 +104,7 @@ impl Publisher {
             prebuilt: None,
             merging: Merging::new(),
             syncing: Syncing::default(),
-            garbage: GarbageFiles::new(),
+            garbage: GarbageFiles::new(KEEP_UNREFERENCED),
         }
     }
 
@@ -122,7 +123,7 @@ impl Publisher {
             return Ok(());
         }
         if let Ok(built) = request.built.await {
-            let preloading = preload_everywhere(&self.handle.nodes, built.name);
+            let preloading = preload_near(&self.handle, built.name);
             if timeout(MAX_PRELOAD, preloading).await.is_err() {
                 tracing::debug!("prebuilt level not preloaded by every daemon");
             }
@@ -154,7 +155,20 @@ impl Publisher {
         }
         self.generations.prepare().await;
         self.start_due_merge(&folder);
-        self.garbage.remove_old(folder, self.merging.files()).await
+        self.remove_unreferenced(folder).await
+    }
+
+    /// Removes a few old files that neither a manifest nor the merge needs.
+    async fn remove_unreferenced(&mut self, folder: IndexFolder) -> Result<(), PublishError> {
+        if !self.garbage.is_scan_due() {
+            return Ok(());
+        }
+        let to_scan = folder.clone();
+        let mut unreferenced = on_disk(move || Ok(to_scan.unreferenced()?)).await?;
+        let kept = self.merging.files();
+        unreferenced.retain(|name| !kept.contains(name));
+        let removed = self.garbage.take_scan(unreferenced);
+        on_disk(move || Ok(folder.remove_all(&removed)?)).await
     }
 
     /// Opens the folder and recovers this store's intact levels.

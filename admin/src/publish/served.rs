@@ -44,11 +44,21 @@ impl PublicationStatus {
     /// Whether edits wait for a daemon. A daemon that joined at run time may need long for its first
     /// index, and is not counted until then.
     fn is_counted(&self, nodes: &NodeRegistry, daemon: &Daemon) -> bool {
+        !nodes.has_several() || self.is_answering(nodes, daemon)
+    }
+
+    /// Whether a merged level waits for a daemon to load it. Unlike an edit, which can be live nowhere
+    /// else, a merge does not wait for an only edge that is silent.
+    pub(super) fn is_awaited_to_load(&self, nodes: &NodeRegistry, daemon: &Daemon) -> bool {
+        let is_only_near = !nodes.has_several() && !daemon.client.is_edge();
+        is_only_near || self.is_answering(nodes, daemon)
+    }
+
+    fn is_answering(&self, nodes: &NodeRegistry, daemon: &Daemon) -> bool {
         let has_served = || self.daemons.get(&daemon.index).is_some_and(|it| it.has_served);
-        !nodes.has_several()
-            || !nodes.is_silent(daemon)
-                && !nodes.is_refused(daemon)
-                && (daemon.is_configured || has_served())
+        !nodes.is_silent(daemon)
+            && !nodes.is_refused(daemon)
+            && (daemon.is_configured || has_served())
     }
 
     /// The lowest generation of the counted daemons that serve the change `wanted`, if these are as

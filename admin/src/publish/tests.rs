@@ -8,6 +8,7 @@ use coupon_shared::decision::{Answer, Reason, Visit, Visitor, decide};
 use coupon_shared::destination::{ArchivedDestination, Macro, MacroSink, MacroValues};
 use coupon_shared::index::Index;
 use tempfile::TempDir;
+use tokio_util::sync::DropGuard;
 
 mod index_cache;
 mod prebuilt;
@@ -18,15 +19,15 @@ mod syncing;
 use std::time::{Duration, Instant};
 
 use super::content::{self, LevelContext};
-use super::garbage::{KEEP_UNREFERENCED, MAX_REMOVED_PER_ROUND};
 use super::level_policy::LevelInfo;
 use super::older_daemon::CatalogForm;
-use super::preload::preload_everywhere;
+use super::preload::preload_at;
+use super::publisher::KEEP_UNREFERENCED;
 use super::syncing::MAX_UNSYNCED;
 use super::*;
 use crate::daemon_client::DaemonClient;
 use crate::daemon_client::fake_daemon::FakeDaemon;
-use crate::index_folder::{IndexFolder, Unsynced};
+use crate::index_folder::{IndexFolder, MAX_REMOVED_AT_ONCE, Unsynced};
 use crate::store::StoreError;
 use crate::store::WriteTx;
 use crate::store::meta::{self, Sequence};
@@ -483,7 +484,7 @@ async fn many_old_files_go_a_few_at_a_time_so_that_no_publication_waits_for_all_
     let mut network = Network::new().await;
     network.publish().await;
     let dir = network.index_dir();
-    let old = 2 * MAX_REMOVED_PER_ROUND + 1;
+    let old = 2 * MAX_REMOVED_AT_ONCE + 1;
     for number in 0..old {
         std::fs::write(dir.join(format!("level-{number}.lvl")), "old").unwrap();
     }
@@ -494,8 +495,8 @@ async fn many_old_files_go_a_few_at_a_time_so_that_no_publication_waits_for_all_
         network.publish().await;
         left.push(files(&dir, ".lvl").len() - 1);
     }
-    let once = old - MAX_REMOVED_PER_ROUND;
-    assert_eq!(left, [old, once, once - MAX_REMOVED_PER_ROUND, 0, 0]);
+    let once = old - MAX_REMOVED_AT_ONCE;
+    assert_eq!(left, [old, once, once - MAX_REMOVED_AT_ONCE, 0, 0]);
 }
 
 #[tokio::test]
@@ -780,22 +781,92 @@ async fn an_edit_is_live_when_every_daemon_that_answers_serves_it() {
     stop.cancel();
 }
 
+const LEVEL: ObjectName = ObjectName([0xab; 32]);
+
+/// A handle without a running publisher.
+fn handle(network: &Network, nodes: &NodeRegistry) -> PublisherHandle {
+    PublisherHandle::new(IndexCache::new(IndexFolder::at(network.index_dir())), nodes.clone())
+}
+
+async fn preload(handle: &PublisherHandle, longest_ms: u64) {
+    let daemons = handle.nodes.daemons();
+    preload_at(handle, LEVEL, daemons.iter(), Duration::from_millis(longest_ms)).await;
+}
+
+/// No daemon is silent until the guard is dropped.
+fn keep_answering(nodes: &NodeRegistry) -> DropGuard {
+    let note = |nodes: &NodeRegistry| {
+        nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
+    };
+    note(nodes);
+    let (stop, nodes) = (CancellationToken::new(), nodes.clone());
+    let noting = async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            note(&nodes);
+        }
+    };
+    tokio::spawn(stop.clone().run_until_cancelled_owned(noting));
+    stop.drop_guard()
+}
+
+fn preload_errors(nodes: &NodeRegistry) -> Vec<String> {
+    nodes.statuses().into_iter().filter_map(|status| status.preload_error).collect()
+}
+
 #[tokio::test]
 async fn a_slow_daemon_delays_the_loading_of_levels_only_once() {
     let network = Network::new().await;
     let ([a, b], nodes) = pair(&network);
-    let name = ObjectName::from_hex(&"ab".repeat(32)).unwrap();
+    let handle = handle(&network, &nodes);
+    let _answering = keep_answering(&nodes);
     b.hands.lock().unwrap().is_frozen = true;
-    let preload = |longest| {
-        tokio::time::timeout(Duration::from_millis(longest), preload_everywhere(&nodes, name))
-    };
-    nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
-    preload(300).await.unwrap_err();
+    let began = Instant::now();
+    preload(&handle, 300).await;
+    assert!(began.elapsed() >= Duration::from_millis(300), "it waits for both");
     assert_eq!(a.hands.lock().unwrap().preloaded.len(), 1);
-    nodes.set_slow_to_load(&nodes.daemons()[1], true);
-    nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
-    preload(5_000).await.unwrap();
+    let errors = preload_errors(&nodes);
+    assert!(matches!(&errors[..], [error] if error.contains("did not answer")), "{errors:?}");
+    let began = Instant::now();
+    preload(&handle, 60_000).await;
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert_eq!(a.hands.lock().unwrap().preloaded.len(), 2);
+    // It is asked nevertheless, and counts again once it has loaded a level.
+    b.hands.lock().unwrap().is_frozen = false;
+    while !preload_errors(&nodes).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_becomes_silent_is_not_waited_for_any_longer() {
+    let network = Network::new().await;
+    let ([_, b], nodes) = pair(&network);
+    b.hands.lock().unwrap().is_frozen = true;
+    nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
+    let began = Instant::now();
+    preload(&handle(&network, &nodes), 60_000).await;
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn of_many_daemons_95_percent_suffice() {
+    let network = Network::new().await;
+    let daemons: Vec<FakeDaemon> = (0..20).map(|_| FakeDaemon::start()).collect();
+    let names: Vec<String> = (0..20).map(|number| format!("d{number}")).collect();
+    let sockets = daemons.iter().map(|daemon| daemon.socket.as_path());
+    let named = names.iter().map(String::as_str).zip(sockets);
+    let nodes = NodeRegistry::new(network.store.clone(), named);
+    let handle = handle(&network, &nodes);
+    let _answering = keep_answering(&nodes);
+    daemons[7].hands.lock().unwrap().is_frozen = true;
+    let began = Instant::now();
+    preload(&handle, 60_000).await;
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    daemons[8].hands.lock().unwrap().is_frozen = true;
+    let began = Instant::now();
+    preload(&handle, 1_500).await;
+    assert!(began.elapsed() >= Duration::from_millis(1_500), "18 of 20 are too few");
 }
 
 #[tokio::test]
@@ -855,16 +926,16 @@ async fn an_edit_waits_for_a_daemon_that_joined_until_it_is_retired() {
 async fn a_retired_daemon_delays_no_loading_of_levels() {
     let network = Network::new().await;
     let ([_, b], nodes) = pair(&network);
-    let name = ObjectName::from_hex(&"ab".repeat(32)).unwrap();
     b.hands.lock().unwrap().is_frozen = true;
     nodes.daemons().iter().for_each(|daemon| nodes.note_answer(daemon));
-    let preloading = preload_everywhere(&nodes, name);
+    let handle = handle(&network, &nodes);
+    let preloading = preload(&handle, 60_000);
     let retiring = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         nodes.retire(&nodes.daemons()[1]);
     };
     let both = async { tokio::join!(preloading, retiring) };
-    tokio::time::timeout(Duration::from_secs(5), both).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), both).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,15 +1,16 @@
 //! Couponds on other machines, reached over a real nats-server.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
-use crate::programs::{Network, Program, admin_program, is_installed, signal, wait_for};
+use crate::programs::{Codes, Network, Program, admin_program, is_installed, signal, wait_for};
 
 /// A nats-server with a store of its own.
 struct NatsServer {
@@ -182,9 +183,29 @@ impl Fleet {
         Fleet { network, nats, admin, a, b }
     }
 
-    fn add_winter25(&self) {
-        self.network.create_winter25();
+    fn add_winter25(&self) -> Codes {
+        let codes = self.network.create_winter25();
         wait_for_edges(&self.network, 2);
+        codes
+    }
+
+    /// Imports codes by another process, as one level that is too large to come with a head.
+    fn import(&self, codes: &Codes, prefix: &str, rows: u32) {
+        let mut file = String::from("offer_id,affiliate_id,coupon_code,status\n");
+        for row in 0..rows {
+            let _ = writeln!(file, "{},{},{prefix}{row:06},active", codes.offer, codes.partner);
+        }
+        let (done, output) = self.network.import(&file);
+        assert!(done, "{output}");
+    }
+
+    /// Waits until all levels are merged into one; returns the name of its file.
+    fn wait_for_base(&self, rows: u64) -> String {
+        wait_for("one level", || {
+            let publication = status(&self.network)["publication"].clone();
+            let is_merged = publication["entries"] == rows && publication["levels"] == 1;
+            is_merged.then(|| named_levels(&self.network.path("admin/index")).remove(0))
+        })
     }
 
     /// Edits a partner, and waits until the edit is live; returns the answer.
@@ -201,6 +222,17 @@ impl Fleet {
         let clicks = self.network.clicks();
         clicks.iter().map(|click| click["transaction_id"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// Files of the levels that the manifest of an index folder names.
+fn named_levels(folder: &Path) -> Vec<String> {
+    let manifest = std::fs::read_to_string(folder.join("CURRENT")).unwrap();
+    let levels = manifest.lines().filter_map(|line| line.strip_prefix("level "));
+    levels.map(|name| format!("level-{name}.lvl")).collect()
+}
+
+fn written(file: &Path) -> SystemTime {
+    std::fs::metadata(file).unwrap().modified().unwrap()
 }
 
 #[test]
@@ -509,4 +541,71 @@ fn a_copied_control_plane_takes_no_edge_without_an_order() {
     assert_eq!(live.header("x-coupon-live"), Some("true"));
     let ids: HashSet<String> = fleet.clicks(10);
     wait_for("all clicks", || ids.is_subset(&fleet.counted()).then_some(()));
+}
+
+#[test]
+fn a_merged_level_is_at_the_edges_before_it_is_published_and_a_frozen_edge_delays_it_for_a_while() {
+    if !is_installed("nats-server") {
+        return;
+    }
+    let fleet = Fleet::start();
+    let codes = fleet.add_winter25();
+    for program in [&fleet.b.agent, &fleet.b.daemon] {
+        signal(program.id(), "STOP");
+    }
+    fleet.import(&codes, "IMPORT", 60_000);
+    let base = fleet.wait_for_base(60_001);
+    let published = written(&fleet.network.path("admin/index/CURRENT"));
+    let at_edge = fleet.network.path("index-a").join(&base);
+    assert!(std::fs::metadata(&at_edge).unwrap().len() > 600_000, "it does not come with the head");
+    assert!(written(&at_edge) < published, "fetched only when it was published");
+    let preload_error = |name: &str| {
+        let daemons = status(&fleet.network)["daemons"].clone();
+        let daemons = daemons.as_array().unwrap().clone();
+        let daemon = daemons.into_iter().find(|daemon| daemon["name"] == name).unwrap();
+        daemon["preload_error"].as_str().map(str::to_owned)
+    };
+    let silent = wait_for("the failure of the frozen edge", || preload_error("b"));
+    assert!(silent.contains("silent"), "{silent}");
+    assert_eq!(preload_error("a"), None);
+    for program in [&fleet.b.daemon, &fleet.b.agent] {
+        signal(program.id(), "CONT");
+    }
+    wait_for_edges(&fleet.network, 2);
+    for edge in [&fleet.a, &fleet.b] {
+        assert_eq!(edge.visit("/import059999").status, 302, "{}", edge.name);
+    }
+    // It is asked for the next merged level, and counts again.
+    fleet.import(&codes, "NEXT", 10_000);
+    fleet.wait_for_base(70_001);
+    wait_for("the edge to have loaded it", || preload_error("b").is_none().then_some(()));
+}
+
+#[test]
+fn an_edge_that_was_away_over_three_merges_fetches_only_the_last_base() {
+    if !is_installed("nats-server") {
+        return;
+    }
+    let mut fleet = Fleet::start();
+    let codes = fleet.add_winter25();
+    fleet.import(&codes, "FIRST", 30_000);
+    fleet.wait_for_base(30_001);
+    wait_for_edges(&fleet.network, 2);
+    fleet.a.agent.kill();
+    let levels = || -> HashSet<String> {
+        let files = std::fs::read_dir(fleet.network.path("index-a")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".lvl")).collect()
+    };
+    let before = levels();
+    for (prefix, rows) in [("SECOND", 40_001), ("THIRD", 50_001), ("FOURTH", 60_001)] {
+        fleet.import(&codes, prefix, 10_000);
+        fleet.wait_for_base(rows);
+    }
+    fleet.a.agent = run_agent(&fleet.network, "a", "a");
+    wait_for_edges(&fleet.network, 2);
+    assert_eq!(fleet.a.visit("/fourth009999").status, 302);
+    // A fetched file stays for a minute, so every fetched one is still there.
+    let fetched: Vec<String> = levels().difference(&before).cloned().collect();
+    assert_eq!(fetched, named_levels(&fleet.network.path("admin/index")));
 }

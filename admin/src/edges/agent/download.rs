@@ -3,7 +3,10 @@
 //! Parts are asked for ahead and written in their order, so an object of any size needs the memory of
 //! a few parts.
 
+use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use coupon_shared::snapshot::manifest::ObjectName;
 use futures_util::StreamExt as _;
@@ -26,6 +29,8 @@ pub(super) enum DownloadError {
     /// The control plane stores it again when it hears of this.
     #[error("object {name} is not whole at NATS: {reason}")]
     Lacking { name: ObjectName, reason: String },
+    #[error("object {name} is sealed with key {id}, which this edge does not have")]
+    UnknownKey { name: ObjectName, id: u32 },
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error("object {name} cannot be written: {source}")]
@@ -34,21 +39,45 @@ pub(super) enum DownloadError {
     Aborted,
 }
 
+/// How far an object is.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    written: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [written, bytes] = [&self.written, &self.bytes].map(|it| it.load(Ordering::Relaxed));
+        match bytes {
+            0 => f.write_str("the edge begins to fetch the level"),
+            _ if written < bytes => {
+                write!(f, "the edge is still fetching the level: {written} of {bytes} bytes")
+            }
+            _ => f.write_str("coupond is still loading the level"),
+        }
+    }
+}
+
 /// Fetches an object; returns the file, which has no final name yet.
 pub(super) async fn fetch(
     shared: &AgentShared,
     folder: &IndexFolder,
     object: IndexObject,
     (key_id, key): (u32, Secret),
+    progress: &Arc<Progress>,
 ) -> Result<FetchedObject, DownloadError> {
     let name = object.name;
     let source = ObjectParts { shared, name, key_id, key: key.sealing_key() };
     let lacking = |reason: String| DownloadError::Lacking { name, reason };
     let description: Description = serde_json::from_slice(&source.part(0).await?)
         .map_err(|error| lacking(error.to_string()))?;
+    progress.bytes.store(description.bytes, Ordering::Relaxed);
     let (sender, arrived) = mpsc::channel(1);
     let file = folder.begin_fetched()?;
-    let writing = tokio::task::spawn_blocking(move || write(PartReader::new(arrived), file));
+    let written = Arc::clone(progress);
+    let writing =
+        tokio::task::spawn_blocking(move || write(PartReader::new(arrived), file, &written));
     let parts = futures_util::stream::iter(1..=description.parts);
     let mut parts = std::pin::pin!(parts.map(|part| source.part(part)).buffered(AHEAD));
     while let Some(part) = parts.next().await {
@@ -97,7 +126,11 @@ impl ObjectParts<'_> {
 }
 
 /// Decompresses, hashes and writes.
-fn write(parts: PartReader, mut file: FetchedObject) -> io::Result<(FetchedObject, u64, String)> {
+fn write(
+    parts: PartReader,
+    mut file: FetchedObject,
+    progress: &Progress,
+) -> io::Result<(FetchedObject, u64, String)> {
     let mut decoder = zstd::Decoder::new(parts)?;
     let (mut hash, mut bytes) = (blake3::Hasher::new(), 0);
     let mut buffer = vec![0; 256 << 10];
@@ -110,6 +143,7 @@ fn write(parts: PartReader, mut file: FetchedObject) -> io::Result<(FetchedObjec
         hash.update(chunk);
         file.write_all(chunk)?;
         bytes += read as u64;
+        progress.written.store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -137,5 +171,20 @@ impl Read for PartReader {
                 None => return Ok(0),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_in_bytes() {
+        let progress = |written, bytes| {
+            Progress { written: AtomicU64::new(written), bytes: AtomicU64::new(bytes) }.to_string()
+        };
+        assert!(progress(0, 0).contains("begins"));
+        assert!(progress(12, 340).contains("12 of 340 bytes"));
+        assert!(progress(340, 340).contains("coupond"));
     }
 }

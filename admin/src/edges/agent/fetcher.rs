@@ -5,10 +5,9 @@
 //! from the head, from the folder or from NATS, each under its hash. As in the publisher, `CURRENT` is
 //! replaced when all files are there, and `CURRENT.prev` names durable files only.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest};
@@ -16,10 +15,11 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::AgentShared;
-use super::download::{self, DownloadError};
+use super::download::{DownloadError, Progress};
+use super::objects::{FolderObjects, ObjectOrigin, on_disk};
 use crate::edges::head::{self, Head, HeadError, IndexObject};
 use crate::edges::nats::NatsError;
-use crate::index_folder::{FolderError, IndexFolder, Unsynced};
+use crate::index_folder::{FolderError, GarbageFiles, IndexFolder, Unsynced};
 use crate::worker::{RetryDelays, Worker};
 
 /// How often the agent looks for a later head by itself.
@@ -40,8 +40,6 @@ pub(super) enum FetchError {
     Download(#[from] DownloadError),
     #[error(transparent)]
     Folder(#[from] FolderError),
-    #[error("the work was broken off")]
-    Aborted,
 }
 
 /// Hands heads to the fetcher; clones share it.
@@ -90,17 +88,14 @@ impl FetcherHandle {
 pub(super) struct Fetcher {
     shared: Arc<AgentShared>,
     folder: IndexFolder,
+    objects: Arc<FolderObjects>,
     handle: FetcherHandle,
     offered: watch::Receiver<(u64, Bytes)>,
     /// The sync of the last announcement.
     syncing: Option<tokio::task::JoinHandle<Result<(), FolderError>>>,
     /// Whether the files of `CURRENT` are known to be durable.
     is_durable: bool,
-    /// The files that were fetched or read back since the start, or since coupond refused them. Any
-    /// other file may be damaged, such as after a power cut.
-    checked: HashSet<String>,
-    /// Files without a manifest, each with the time of the last one.
-    unreferenced: HashMap<String, Instant>,
+    garbage: GarbageFiles,
 }
 
 impl Worker for Fetcher {
@@ -129,9 +124,7 @@ impl Worker for Fetcher {
 
     fn reset_after(&mut self, error: &FetchError) {
         if let FetchError::Download(DownloadError::Lacking { name, .. }) = error {
-            let mut lacking =
-                self.shared.lacks_objects.lock().unwrap_or_else(PoisonError::into_inner);
-            *lacking = vec![name.to_string()];
+            self.shared.report_lacking(name);
         }
         // Keys, and whatever the control plane must mend.
         self.shared.greet.notify_one();
@@ -147,17 +140,18 @@ impl Fetcher {
     pub(super) fn new(
         shared: Arc<AgentShared>,
         folder: IndexFolder,
+        objects: Arc<FolderObjects>,
         handle: FetcherHandle,
     ) -> Fetcher {
         Fetcher {
             shared,
             folder,
+            objects,
             offered: handle.offered.subscribe(),
             handle,
             syncing: None,
             is_durable: false,
-            checked: HashSet::new(),
-            unreferenced: HashMap::new(),
+            garbage: GarbageFiles::new(KEEP_UNREFERENCED),
         }
     }
 
@@ -185,7 +179,7 @@ impl Fetcher {
             return Err(FetchError::Superseded { got: head.epoch, known });
         }
         if self.handle.is_suspect.swap(false, Ordering::AcqRel) {
-            self.checked.clear();
+            self.objects.distrust_all();
         }
         let current = self.current().await?;
         if let Some(current) = current.filter(|current| is_as_late(current, &head.manifest))
@@ -201,48 +195,23 @@ impl Fetcher {
     /// The folder's manifest; `None` if there is none, or a damaged one.
     async fn current(&self) -> Result<Option<Manifest>, FetchError> {
         let folder = self.folder.clone();
-        on_disk(move || match folder.manifest(CURRENT) {
+        let current = on_disk(move || match folder.manifest(CURRENT) {
             Ok(manifest) => Ok(Some(manifest)),
             Err(FolderError::Manifest { .. }) => Ok(None),
             Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error.into()),
-        })
-        .await
+            Err(error) => Err(error),
+        });
+        Ok(current.await?)
     }
 
     /// Whether all files of an index are there and whole.
-    async fn are_whole(&mut self, manifest: &Manifest) -> Result<bool, FetchError> {
+    async fn are_whole(&self, manifest: &Manifest) -> Result<bool, FetchError> {
         for object in head::objects(manifest) {
-            if !self.has_whole(object).await? {
+            if !self.objects.has_whole(object).await? {
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-
-    /// Whether an object's file is there and whole. A damaged file is removed.
-    async fn has_whole(&mut self, object: IndexObject) -> Result<bool, FetchError> {
-        let file = object.file();
-        if !self.folder.has(&file) {
-            return Ok(false);
-        }
-        if self.checked.contains(&file) {
-            return Ok(true);
-        }
-        let folder = self.folder.clone();
-        let is_whole = on_disk(move || {
-            let Err(error) = folder.check_object(&object.name, object.is_catalog) else {
-                return Ok(true);
-            };
-            tracing::warn!(%error, "file of the index is damaged, and is fetched anew");
-            folder.remove(&object.file())?;
-            Ok(false)
-        })
-        .await?;
-        if is_whole {
-            self.checked.insert(file);
-        }
-        Ok(is_whole)
     }
 
     async fn take_over(&mut self, head: Head, key_id: u32) -> Result<(), FetchError> {
@@ -268,72 +237,47 @@ impl Fetcher {
     }
 
     async fn take_object(
-        &mut self,
+        &self,
         head: &Head,
         object: IndexObject,
         key_id: u32,
         unsynced: &mut Unsynced,
     ) -> Result<(), FetchError> {
-        if self.has_whole(object).await? {
-            return Ok(());
-        }
         let inline = head.inline.iter().find(|(name, _)| *name == object.name);
-        let fetched = match inline {
-            Some((name, bytes)) => download::write_inline(&self.folder, *name, bytes)?,
-            None => {
-                let key = self.shared.fleet_key(key_id);
-                let key = key.ok_or(HeadError::UnknownKey { id: key_id })?;
-                download::fetch(&self.shared, &self.folder, object, (key_id, key)).await?
-            }
+        let progress = Arc::<Progress>::default();
+        let origin = match inline {
+            Some((_, bytes)) => ObjectOrigin::Inline(bytes),
+            None => ObjectOrigin::Nats { key_id, progress: &progress },
         };
-        let file = object.file();
-        self.folder.put_fetched(&file, fetched, unsynced)?;
-        self.checked.insert(file);
-        Ok(())
+        Ok(self.objects.bring(object, origin, unsynced).await?)
     }
 
     async fn finish_sync(&mut self) -> Result<(), FetchError> {
         if let Some(syncing) = self.syncing.take() {
-            syncing.await.map_err(|_panicked| FetchError::Aborted)??;
+            syncing.await.map_err(|_panicked| DownloadError::Aborted)??;
             self.is_durable = true;
         }
         Ok(())
     }
 
     async fn remove_unreferenced(&mut self) -> Result<(), FetchError> {
-        if self.syncing.as_ref().is_some_and(|syncing| !syncing.is_finished()) {
+        let is_syncing = self.syncing.as_ref().is_some_and(|syncing| !syncing.is_finished());
+        if is_syncing || !self.garbage.is_scan_due() {
             return Ok(());
         }
         let folder = self.folder.clone();
         let found = on_disk(move || match folder.unreferenced() {
+            // Before the first index.
             Err(error) if error.is_missing() => Ok(Default::default()),
-            found => Ok(found?),
+            found => found,
         })
         .await?;
-        self.unreferenced.retain(|name, _| found.contains(name));
-        self.checked.retain(|name| !found.contains(name));
-        for name in found {
-            self.unreferenced.entry(name).or_insert_with(Instant::now);
-        }
-        let is_due = |since: &Instant| since.elapsed() >= KEEP_UNREFERENCED;
-        let due: Vec<String> = self
-            .unreferenced
-            .iter()
-            .filter(|(_, since)| is_due(since))
-            .map(|(name, _)| name.clone())
-            .collect();
-        let folder = self.folder.clone();
-        on_disk(move || Ok(due.iter().try_for_each(|name| folder.remove(name))?)).await
+        let removed = self.garbage.take_scan(self.objects.removable(found));
+        Ok(self.objects.remove(removed).await?)
     }
 }
 
 /// Whether an index is as late as a published one of the same store.
 fn is_as_late(current: &Manifest, published: &Manifest) -> bool {
     current.lineage == published.lineage && current.generation >= published.generation
-}
-
-async fn on_disk<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
-) -> Result<T, FetchError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_panicked| FetchError::Aborted)?
 }

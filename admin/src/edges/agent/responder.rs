@@ -1,5 +1,5 @@
 //! Answers the control plane's requests: most are passed to coupond; a reload fetches the published
-//! index first.
+//! index first, and a preload fetches the level.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coupon_shared::feed::{GATHER_HEADER, UNGATHERED_BYTES_HEADER, gathering};
+use coupon_shared::snapshot::manifest::ObjectName;
 use coupon_shared::visit_state;
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
 use super::AgentShared;
+use super::daemon::{explain, pass_on};
 use super::fetcher::FetcherHandle;
+use super::preparer::Preparer;
 use super::replay_window::FollowedRun;
-use crate::edges::message::{self, RequestOrigin, answer_purpose, request_purpose};
+use crate::edges::message::{self, FetchOrder, RequestOrigin, answer_purpose, request_purpose};
 use crate::edges::nats::{NatsError, Received};
 use crate::edges::pieces::{self, Joining, MAX_MESSAGE_BYTES};
 use crate::worker::{RetryDelays, Worker};
@@ -25,16 +27,16 @@ use crate::worker::{RetryDelays, Worker};
 const MAX_REQUESTS: usize = 16;
 /// Requests of which not all pieces have come. Only the control plane may send them, one by one.
 const MAX_JOINING: usize = 8;
-/// Deadline of coupond's answer; the control plane's own ones are shorter.
-const DAEMON_TIMEOUT: Duration = Duration::from_secs(130);
 /// How long a reload waits for the index: the control plane waits a little longer for the answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(4);
 const RELOAD: &str = "/reload";
 const CLICK_FEED: &str = "/clicks/feed";
+const PRELOAD: &str = "/preload/";
 
 pub(super) struct Responder {
     shared: Arc<AgentShared>,
     fetcher: FetcherHandle,
+    preparer: Arc<Preparer>,
     followed: Arc<Mutex<FollowedRun>>,
     joining: HashMap<String, Joining>,
     requests: Arc<Semaphore>,
@@ -59,10 +61,15 @@ impl Worker for Responder {
 }
 
 impl Responder {
-    pub(super) fn new(shared: Arc<AgentShared>, fetcher: FetcherHandle) -> Responder {
+    pub(super) fn new(
+        shared: Arc<AgentShared>,
+        fetcher: FetcherHandle,
+        preparer: Preparer,
+    ) -> Responder {
         Responder {
             shared,
             fetcher,
+            preparer: Arc::new(preparer),
             followed: Arc::default(),
             joining: HashMap::new(),
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
@@ -95,6 +102,7 @@ impl Responder {
         Answering {
             shared: Arc::clone(&self.shared),
             fetcher: self.fetcher.clone(),
+            preparer: Arc::clone(&self.preparer),
             followed: Arc::clone(&self.followed),
         }
     }
@@ -104,6 +112,7 @@ impl Responder {
 struct Answering {
     shared: Arc<AgentShared>,
     fetcher: FetcherHandle,
+    preparer: Arc<Preparer>,
     followed: Arc<Mutex<FollowedRun>>,
 }
 
@@ -141,31 +150,38 @@ impl Answering {
     }
 
     async fn dispatch(&self, mut request: Request<Bytes>) -> Response<Bytes> {
+        if let Some(level) = level_to_preload(request.method(), request.uri().path()) {
+            return match serde_json::from_slice(request.body()) {
+                Ok(FetchOrder { key_id }) => self.preparer.prepare(level, key_id).await,
+                Err(error) => explain(StatusCode::BAD_REQUEST, &error.to_string()),
+            };
+        }
         if !is_passed_on(request.method(), request.uri().path()) {
-            return refusal(StatusCode::NOT_FOUND, "an edge does not answer this");
+            return explain(StatusCode::NOT_FOUND, "an edge does not answer this");
         }
-        let is_reload = request.uri().path() == RELOAD;
-        let gathers = is_gathered(&request);
-        if is_reload {
-            let head = std::mem::take(request.body_mut());
-            if let Err(problem) = self.fetcher.fetch(head, FETCH_TIMEOUT).await {
-                return refusal(StatusCode::SERVICE_UNAVAILABLE, &problem);
-            }
+        if is_gathered(&request) {
+            return gather_blocks(pass_on(&self.shared, request).await).await;
         }
-        request.headers_mut().insert(HOST, HeaderValue::from_static("coupond"));
-        let answer = self.shared.daemon.exchange(request, MAX_MESSAGE_BYTES);
-        match timeout(DAEMON_TIMEOUT, answer).await {
-            Ok(Ok(answer)) => {
-                if is_reload && !answer.status().is_success() {
-                    // A file may be damaged: all are read back before the next answer.
-                    self.fetcher.check_again();
-                }
-                if gathers { gather_blocks(answer).await } else { answer }
-            }
-            Ok(Err(error)) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
-            Err(_elapsed) => refusal(StatusCode::GATEWAY_TIMEOUT, "coupond does not answer"),
+        if request.uri().path() != RELOAD {
+            return pass_on(&self.shared, request).await;
         }
+        let head = std::mem::take(request.body_mut());
+        if let Err(problem) = self.fetcher.fetch(head, FETCH_TIMEOUT).await {
+            return explain(StatusCode::SERVICE_UNAVAILABLE, &problem);
+        }
+        let answer = pass_on(&self.shared, request).await;
+        if matches!(answer.status(), StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) {
+            // A file may be damaged: all are read back before the next answer.
+            self.fetcher.check_again();
+        }
+        answer
     }
+}
+
+/// The level that coupond is to load before a head names it.
+fn level_to_preload(method: &Method, path: &str) -> Option<ObjectName> {
+    let level = path.strip_prefix(PRELOAD).filter(|_| method == Method::POST)?;
+    ObjectName::from_hex(level)
 }
 
 /// Whether a request is for coupond; the control plane has no other business on this machine.
@@ -201,13 +217,6 @@ async fn gather_blocks(answer: Response<Bytes>) -> Response<Bytes> {
     Response::from_parts(head, gathered)
 }
 
-fn refusal(status: StatusCode, error: &str) -> Response<Bytes> {
-    let body = serde_json::json!({ "error": error }).to_string();
-    let mut answer = Response::new(Bytes::from(body));
-    *answer.status_mut() = status;
-    answer
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +238,18 @@ mod tests {
         let refused = [(Method::GET, "/metrics"), (Method::POST, "/"), (Method::PUT, "/state")];
         for (method, path) in refused {
             assert!(!is_passed_on(&method, path), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_level_is_preloaded_by_its_name_alone() {
+        let path = format!("/preload/{}", "ab".repeat(32));
+        let level = |method| level_to_preload(&method, &path);
+        assert_eq!(level(Method::POST), Some(ObjectName([0xab; 32])));
+        assert_eq!(level(Method::GET), None);
+        for path in ["/preload/", "/preload/ab", "/preload/../clicks", "/reload"] {
+            assert_eq!(level_to_preload(&Method::POST, path), None, "{path}");
+            assert!(path == RELOAD || !is_passed_on(&Method::POST, path), "{path}");
         }
     }
 }

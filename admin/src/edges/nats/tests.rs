@@ -12,10 +12,10 @@ use crate::edges::sealing::Secret;
 use crate::edges::subjects::Subjects;
 use crate::store::edges::{ControlPlane, EdgeRow, Ownership};
 
-const SUBJECTS: Subjects = Subjects { network_id: 1 };
+pub(in crate::edges) const SUBJECTS: Subjects = Subjects { network_id: 1 };
 
 /// A nats-server with the users of a control plane and of the edges 7 and 8.
-struct Server {
+pub(in crate::edges) struct Server {
     folder: TempDir,
     process: Child,
 }
@@ -27,13 +27,13 @@ impl Drop for Server {
     }
 }
 
-fn secret(byte: u8) -> Secret {
+pub(in crate::edges) fn secret(byte: u8) -> Secret {
     Secret::from_bytes([byte; 32])
 }
 
 impl Server {
     /// `None` where no nats-server is installed.
-    fn start() -> Option<Server> {
+    pub(in crate::edges) fn start() -> Option<Server> {
         if Command::new("nats-server").arg("--version").output().is_err() {
             let must_be = std::env::var_os("COUPON_TESTS_REQUIRE_PROGRAMS").is_some();
             assert!(!must_be, "nats-server is not installed");
@@ -85,7 +85,7 @@ impl Server {
         panic!("nats-server does not listen");
     }
 
-    async fn connect(&self, node: Option<u16>) -> Nats {
+    pub(in crate::edges) async fn connect(&self, node: Option<u16>) -> Nats {
         let user = match node {
             None => control_plane_user(&secret(1)),
             Some(node) => nats_secret(&secret(node as u8)),

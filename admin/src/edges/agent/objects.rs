@@ -1,0 +1,238 @@
+//! The objects in the index folder: each is fetched by one task at a time, checked, and kept while it
+//! is needed.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use coupon_shared::snapshot::manifest::ObjectName;
+use tokio::sync::watch;
+
+use super::AgentShared;
+use super::download::{self, DownloadError, Progress};
+use crate::edges::head::IndexObject;
+use crate::index_folder::{FetchedObject, FolderError, IndexFolder, Unsynced};
+
+/// How long a level stays that was fetched ahead of its head. The control plane waits for two minutes
+/// before it names the level.
+const KEEP_AHEAD: Duration = Duration::from_secs(10 * 60);
+/// Most levels that stay ahead of their heads; a later one replaces the oldest.
+const MAX_AHEAD: usize = 2;
+
+/// Where an object comes from.
+#[derive(Clone, Copy)]
+pub(super) enum ObjectOrigin<'a> {
+    /// The bytes came with the head.
+    Inline(&'a [u8]),
+    /// NATS, sealed with this key.
+    Nats { key_id: u32, progress: &'a Arc<Progress> },
+}
+
+/// The objects in the index folder.
+pub(super) struct FolderObjects {
+    shared: Arc<AgentShared>,
+    folder: IndexFolder,
+    state: Mutex<State>,
+    /// The objects under way.
+    fetching: watch::Sender<HashSet<ObjectName>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The files that were fetched or read back since the start, or since coupond refused them. Any
+    /// other file may be damaged, such as after a power cut.
+    checked: HashSet<String>,
+    ahead: AheadFiles,
+}
+
+impl FolderObjects {
+    pub(super) fn new(shared: Arc<AgentShared>, folder: IndexFolder) -> FolderObjects {
+        let (state, fetching) = (Mutex::default(), watch::Sender::default());
+        FolderObjects { shared, folder, state, fetching }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has every file read back before it is used again.
+    pub(super) fn distrust_all(&self) {
+        self.state().checked.clear();
+    }
+
+    /// Has a level read back before it is used again.
+    pub(super) fn distrust(&self, level: ObjectName) {
+        self.state().checked.remove(&level.level_file());
+    }
+
+    /// Whether an object's file is there and whole. A damaged file is removed.
+    pub(super) async fn has_whole(&self, object: IndexObject) -> Result<bool, DownloadError> {
+        let file = object.file();
+        if !self.folder.has(&file) {
+            return Ok(false);
+        }
+        if self.state().checked.contains(&file) {
+            return Ok(true);
+        }
+        let folder = self.folder.clone();
+        let is_whole = on_disk(move || {
+            let Err(error) = folder.check_object(&object.name, object.is_catalog) else {
+                return Ok(true);
+            };
+            tracing::warn!(%error, "file of the index is damaged, and is fetched anew");
+            folder.remove(&object.file())?;
+            Ok(false)
+        })
+        .await?;
+        if is_whole {
+            self.state().checked.insert(file);
+        }
+        Ok(is_whole)
+    }
+
+    /// Fetches an object unless its whole file is there. Waits for another task that fetches it.
+    pub(super) async fn bring(
+        &self,
+        object: IndexObject,
+        origin: ObjectOrigin<'_>,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), DownloadError> {
+        let _turn = self.take_turn(object.name).await;
+        self.bring_in_turn(object, origin, unsynced).await
+    }
+
+    /// Fetches a level that no head names yet, makes it durable, and keeps it for a while.
+    pub(super) async fn bring_ahead(
+        &self,
+        level: ObjectName,
+        key_id: u32,
+        progress: &Arc<Progress>,
+    ) -> Result<(), DownloadError> {
+        let _turn = self.take_turn(level).await;
+        self.state().ahead.keep(level.level_file());
+        let object = IndexObject { name: level, is_catalog: false };
+        let mut unsynced = Unsynced::default();
+        let origin = ObjectOrigin::Nats { key_id, progress };
+        self.bring_in_turn(object, origin, &mut unsynced).await?;
+        // In the turn: a head that names the file takes it for durable.
+        let folder = self.folder.clone();
+        on_disk(move || unsynced.sync(&folder)).await
+    }
+
+    async fn bring_in_turn(
+        &self,
+        object: IndexObject,
+        origin: ObjectOrigin<'_>,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), DownloadError> {
+        if self.has_whole(object).await? {
+            return Ok(());
+        }
+        let fetched = self.fetch(object, origin).await?;
+        let file = object.file();
+        self.folder.put_fetched(&file, fetched, unsynced)?;
+        self.state().checked.insert(file);
+        Ok(())
+    }
+
+    async fn fetch(
+        &self,
+        object: IndexObject,
+        origin: ObjectOrigin<'_>,
+    ) -> Result<FetchedObject, DownloadError> {
+        match origin {
+            ObjectOrigin::Inline(bytes) => download::write_inline(&self.folder, object.name, bytes),
+            ObjectOrigin::Nats { key_id, progress } => {
+                let unknown = DownloadError::UnknownKey { name: object.name, id: key_id };
+                let key = self.shared.fleet_key(key_id).ok_or(unknown)?;
+                download::fetch(&self.shared, &self.folder, object, (key_id, key), progress).await
+            }
+        }
+    }
+
+    async fn take_turn(&self, name: ObjectName) -> FetchTurn<'_> {
+        while !self.fetching.send_if_modified(|names| names.insert(name)) {
+            // The channel cannot close: `self` holds its sender.
+            let _ = self.fetching.subscribe().wait_for(|names| !names.contains(&name)).await;
+        }
+        FetchTurn { fetching: &self.fetching, name }
+    }
+
+    /// The unreferenced files that are not kept for a head to come.
+    pub(super) fn removable(&self, mut unreferenced: HashSet<String>) -> HashSet<String> {
+        self.state().ahead.retain_others(&mut unreferenced);
+        unreferenced
+    }
+
+    /// Removes files.
+    pub(super) async fn remove(&self, files: Vec<String>) -> Result<(), DownloadError> {
+        self.state().checked.retain(|name| !files.contains(name));
+        let folder = self.folder.clone();
+        on_disk(move || folder.remove_all(&files)).await
+    }
+}
+
+/// The right to fetch one object.
+struct FetchTurn<'a> {
+    fetching: &'a watch::Sender<HashSet<ObjectName>>,
+    name: ObjectName,
+}
+
+impl Drop for FetchTurn<'_> {
+    fn drop(&mut self) {
+        self.fetching.send_if_modified(|names| names.remove(&self.name));
+    }
+}
+
+/// Files ahead of their heads, the oldest first. The clock of the machine does not count.
+#[derive(Default)]
+struct AheadFiles(VecDeque<(String, Instant)>);
+
+impl AheadFiles {
+    fn keep(&mut self, file: String) {
+        self.0.retain(|(known, _)| *known != file);
+        self.0.push_back((file, Instant::now()));
+        if self.0.len() > MAX_AHEAD {
+            self.0.pop_front();
+        }
+    }
+
+    /// Leaves the files that are not kept, or no longer.
+    fn retain_others(&mut self, files: &mut HashSet<String>) {
+        self.0.retain(|(_, since)| since.elapsed() < KEEP_AHEAD);
+        for (kept, _) in &self.0 {
+            files.remove(kept);
+        }
+    }
+}
+
+pub(super) async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FolderError> + Send + 'static,
+) -> Result<T, DownloadError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|_panicked| DownloadError::Aborted)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(names: &[&str]) -> HashSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn files_ahead_of_their_heads_stay_within_bounds_of_time_and_number() {
+        let mut ahead = AheadFiles::default();
+        for file in ["a", "b", "a", "c"] {
+            ahead.keep(file.to_owned());
+        }
+        let mut found = files(&["a", "b", "c", "old"]);
+        ahead.retain_others(&mut found);
+        assert_eq!(found, files(&["b", "old"]), "the oldest gave way");
+        ahead.0[0].1 = Instant::now().checked_sub(KEEP_AHEAD).unwrap();
+        let mut found = files(&["a", "c"]);
+        ahead.retain_others(&mut found);
+        assert_eq!(found, files(&["a"]), "given up");
+    }
+}

@@ -1,0 +1,186 @@
+//! Levels that are fetched ahead of their heads, over a real nats-server.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use hyper::{Response, StatusCode};
+use tempfile::TempDir;
+
+use super::*;
+use crate::daemon_client::fake_daemon::FakeDaemon;
+use crate::edges::nats::tests::{SUBJECTS, Server, secret};
+use crate::edges::objects::ObjectStore;
+
+const NODE: u16 = 7;
+const KEY_ID: u32 = 3;
+const LEVEL: ObjectName = ObjectName([0xab; 32]);
+
+/// A control plane that stores objects, and an edge that fetches them.
+struct TestBed {
+    control_plane: Nats,
+    objects: ObjectStore,
+    folders: [TempDir; 2],
+    daemon: FakeDaemon,
+    shared: Arc<AgentShared>,
+    edge_objects: Arc<FolderObjects>,
+    preparer: Preparer,
+    _server: Server,
+}
+
+impl TestBed {
+    /// `None` where no nats-server is installed.
+    async fn start() -> Option<TestBed> {
+        let server = Server::start()?;
+        let [control_plane, nats] = [server.connect(None).await, server.connect(Some(NODE)).await];
+        let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let folder = IndexFolder::at(folders[0].path().into());
+        let objects = ObjectStore::new(control_plane.clone(), SUBJECTS, folder);
+        objects.set_fleet_keys(vec![(KEY_ID, secret(9))]);
+        objects.open(64 << 20).await.unwrap();
+        let daemon = FakeDaemon::start();
+        let shared = agent(nats, &daemon, folders[1].path());
+        let folder = IndexFolder::open(folders[1].path().into()).unwrap();
+        let edge_objects = Arc::new(FolderObjects::new(Arc::clone(&shared), folder));
+        let preparer = Preparer::new(Arc::clone(&shared), Arc::clone(&edge_objects));
+        Some(TestBed {
+            control_plane,
+            objects,
+            folders,
+            daemon,
+            shared,
+            edge_objects,
+            preparer,
+            _server: server,
+        })
+    }
+
+    /// Writes a level of these many bytes, which do not compress; returns them.
+    fn write_level(&self, level: ObjectName, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        getrandom::fill(&mut bytes).unwrap();
+        std::fs::write(self.folders[0].path().join(level.level_file()), &bytes).unwrap();
+        bytes
+    }
+
+    fn at_edge(&self, level: ObjectName) -> PathBuf {
+        self.folders[1].path().join(level.level_file())
+    }
+
+    fn files_at_edge(&self) -> usize {
+        std::fs::read_dir(self.folders[1].path()).unwrap().count()
+    }
+
+    /// Asks until there is an answer.
+    async fn prepare(&self, level: ObjectName, key_id: u32) -> Response<Bytes> {
+        loop {
+            let answer = self.preparer.prepare(level, key_id).await;
+            if answer.status() != StatusCode::ACCEPTED {
+                return answer;
+            }
+        }
+    }
+}
+
+fn agent(nats: Nats, daemon: &FakeDaemon, folder: &Path) -> Arc<AgentShared> {
+    let bundle = Bundle {
+        name: "edge".into(),
+        network_id: SUBJECTS.network_id,
+        node: NODE,
+        servers: Vec::new(),
+        ca_pem: String::new(),
+        secret: secret(7),
+        control_plane: secret(1).signing_key().unwrap().public(),
+    };
+    Arc::new(AgentShared {
+        session: SessionId([1; 16]),
+        place: String::new(),
+        started: 0,
+        subjects: SUBJECTS,
+        nats,
+        daemon: SocketLink::new(&daemon.socket),
+        keys: EdgeKeys::new(&bundle.secret),
+        fleet_keys: Mutex::new(vec![(KEY_ID, secret(9))]),
+        epoch: Epoch::open(folder),
+        greet: Notify::new(),
+        fetch_problem: Mutex::default(),
+        lacks_objects: Mutex::default(),
+        bundle,
+    })
+}
+
+#[tokio::test]
+async fn a_level_is_fetched_ahead_of_its_head_kept_and_loaded() {
+    let Some(bed) = TestBed::start().await else { return };
+    let bytes = bed.write_level(LEVEL, 3 << 20);
+    // Several callers at once store it once, whole.
+    let stored = tokio::join!(bed.objects.put_ahead(LEVEL), bed.objects.put_ahead(LEVEL));
+    assert!(stored.0.unwrap() && stored.1.unwrap());
+    let answers = tokio::join!(bed.prepare(LEVEL, KEY_ID), bed.prepare(LEVEL, KEY_ID));
+    assert_eq!((answers.0.status(), answers.1.status()), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(std::fs::read(bed.at_edge(LEVEL)).unwrap(), bytes);
+    assert_eq!(bed.daemon.hands.lock().unwrap().preloaded.first(), Some(&LEVEL.to_string()));
+    let unreferenced = [LEVEL.level_file(), "level-old.lvl".to_owned()];
+    let removable = bed.edge_objects.removable(HashSet::from(unreferenced));
+    assert_eq!(removable, HashSet::from(["level-old.lvl".to_owned()]));
+    // Asked once more, such as after a lost answer, it is not fetched again.
+    bed.control_plane.purge(&SUBJECTS.object_stream(), SUBJECTS.all_objects()).await.unwrap();
+    assert_eq!(bed.prepare(LEVEL, KEY_ID).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_small_level_is_not_stored_ahead_because_it_comes_with_its_head() {
+    let Some(bed) = TestBed::start().await else { return };
+    bed.write_level(LEVEL, 1_000);
+    assert!(!bed.objects.put_ahead(LEVEL).await.unwrap());
+    assert_eq!(bed.prepare(LEVEL, KEY_ID).await.status(), StatusCode::INSUFFICIENT_STORAGE);
+}
+
+#[tokio::test]
+async fn a_damaged_or_missing_level_is_refused_reported_and_leaves_no_file() {
+    let Some(bed) = TestBed::start().await else { return };
+    bed.write_level(LEVEL, 3 << 20);
+    bed.objects.put_ahead(LEVEL).await.unwrap();
+    let part = SUBJECTS.object_part(KEY_ID, &LEVEL, 2);
+    bed.control_plane.put(part, Bytes::from_static(b"damaged")).await.unwrap();
+    let before = bed.files_at_edge();
+    let answer = bed.prepare(LEVEL, KEY_ID).await;
+    assert_eq!(answer.status(), StatusCode::INSUFFICIENT_STORAGE, "{answer:?}");
+    assert_eq!(*bed.shared.lacks_objects.lock().unwrap(), [LEVEL.to_string()]);
+    assert_eq!(bed.files_at_edge(), before);
+    assert!(bed.daemon.hands.lock().unwrap().preloaded.is_empty());
+    // The control plane hears of it, and stores it again.
+    bed.objects.forget(LEVEL);
+    bed.objects.put_ahead(LEVEL).await.unwrap();
+    assert_eq!(bed.prepare(LEVEL, KEY_ID).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_edge_without_the_key_is_asked_again_and_one_that_cannot_write_is_not() {
+    let Some(bed) = TestBed::start().await else { return };
+    bed.write_level(LEVEL, 3 << 20);
+    bed.objects.put_ahead(LEVEL).await.unwrap();
+    let without_key = bed.prepare(LEVEL, KEY_ID + 1).await;
+    assert_eq!(without_key.status(), StatusCode::SERVICE_UNAVAILABLE, "{without_key:?}");
+    std::fs::remove_dir_all(bed.folders[1].path()).unwrap();
+    let unwritable = bed.prepare(LEVEL, KEY_ID).await;
+    assert_eq!(unwritable.status(), StatusCode::INSUFFICIENT_STORAGE, "{unwritable:?}");
+}
+
+#[tokio::test]
+async fn a_head_waits_for_the_level_that_is_fetched_ahead_of_it() {
+    let Some(bed) = TestBed::start().await else { return };
+    let bytes = bed.write_level(LEVEL, 3 << 20);
+    bed.objects.put_ahead(LEVEL).await.unwrap();
+    let progress = Arc::default();
+    let ahead = bed.edge_objects.bring_ahead(LEVEL, KEY_ID, &progress);
+    let object = crate::edges::head::IndexObject { name: LEVEL, is_catalog: false };
+    // With another key it could not be fetched again.
+    let origin = objects::ObjectOrigin::Nats { key_id: 0, progress: &progress };
+    let mut unsynced = crate::index_folder::Unsynced::default();
+    let of_head = bed.edge_objects.bring(object, origin, &mut unsynced);
+    let (ahead, of_head) = tokio::join!(ahead, of_head);
+    ahead.unwrap();
+    of_head.unwrap();
+    assert_eq!(std::fs::read(bed.at_edge(LEVEL)).unwrap(), bytes);
+}
