@@ -24,6 +24,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use coupon_shared::snapshot::manifest::ObjectName;
@@ -33,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bundle::Bundle;
 use super::hello::{EdgeKeys, nats_secret};
-use super::nats::{Nats, NatsSettings};
+use super::nats::{Nats, NatsSettings, REQUEST_TIMEOUT};
 use super::sealing::Secret;
 use super::subjects::{SessionId, Subjects};
 use crate::daemon_client::SocketLink;
@@ -48,6 +49,8 @@ use responder::Responder;
 
 pub use config::AgentConfig;
 
+/// A line of 9 KB/s gives a part within this time.
+const PART_TIMEOUT: Duration = Duration::from_secs(60);
 const LOCK_FILE: &str = "agent.lock";
 const EPOCH_FILE: &str = "agent.epoch";
 /// Most missing objects in one hello.
@@ -62,6 +65,8 @@ struct AgentShared {
     started: i64,
     subjects: Subjects,
     nats: Nats,
+    /// A connection for parts of the index: the other one must not wait for them.
+    index_nats: Nats,
     daemon: SocketLink,
     keys: EdgeKeys,
     /// Keys of the index, by id.
@@ -138,20 +143,28 @@ pub async fn run(config: &AgentConfig, stop: CancellationToken) -> anyhow::Resul
     let _lock = lock(&config.index_dir)?;
     let user = nats_secret(&bundle.secret).nats_user()?;
     let subjects = Subjects { network_id: bundle.network_id };
-    let nats = Nats::connect(&NatsSettings {
+    let settings = NatsSettings {
         servers: bundle.servers.clone(),
         ca_pem: bundle.ca_pem.clone(),
         user_seed: user.seed,
         inbox_prefix: subjects.inbox_prefix(Some(bundle.node)),
         name: format!("edge {}", bundle.name),
-    })
-    .await?;
+        request_timeout: REQUEST_TIMEOUT,
+    };
+    let nats = Nats::connect(&settings).await?;
+    let for_index = NatsSettings {
+        name: format!("edge {}, index", bundle.name),
+        request_timeout: PART_TIMEOUT,
+        ..settings
+    };
+    let index_nats = Nats::connect(&for_index).await?;
     let shared = Arc::new(AgentShared {
         session: SessionId::random()?,
         place: place_id(&config.index_dir)?,
         started: jiff::Timestamp::now().as_second(),
         subjects,
         nats,
+        index_nats,
         daemon: SocketLink::new(&config.daemon_socket),
         keys: EdgeKeys::new(&bundle.secret),
         fleet_keys: Mutex::default(),

@@ -26,7 +26,7 @@ use super::head::HeadError;
 use super::hello::{DaemonState, Hello, HelloAnswer};
 use super::lease::LeaseRefusal;
 use super::link::{Control, EdgeLink};
-use super::nats::{Nats, NatsError, NatsSettings, Received};
+use super::nats::{Nats, NatsError, NatsSettings, REQUEST_TIMEOUT, Received};
 use super::objects::{ObjectError, ObjectStore};
 use super::sealing::{SealError, Secret, SigningKey};
 use super::subjects::{SessionId, Subjects};
@@ -238,6 +238,7 @@ impl Hub {
             user_seed: user.seed,
             inbox_prefix: subjects.inbox_prefix(None),
             name: format!("coupon-admin of network {network_id}"),
+            request_timeout: REQUEST_TIMEOUT,
         };
         let nats = Nats::connect(&settings).await?;
         let asker = Asker::start(nats.clone()).await?;

@@ -11,7 +11,7 @@ use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{self, DirectGetErrorKind, DiscardPolicy, Stream};
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectOptions, Event, ServerError, StatusCode, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, Server, ServerError, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use rustls::pki_types::CertificateDer;
@@ -22,7 +22,9 @@ use crate::outgoing;
 
 /// Half-open connections are noticed after two of these.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The usual deadline of a request.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest pause between two attempts to connect.
 const LONGEST_PAUSE_MS: u64 = 2_000;
 /// Messages in memory of one subscription; beyond them the server's messages are dropped.
@@ -30,6 +32,11 @@ const SUBSCRIPTION_CAPACITY: usize = 4_096;
 /// Bytes of one message; the servers' default bound is 1 MiB.
 pub(super) const MAX_PAYLOAD: usize = 768 << 10;
 
+/// The server's number of an error: its disk or `max_file` is smaller than a stream.
+const NO_ROOM: &str = "10047";
+const UNKNOWN_AUTHORITY: &str = "the server's certificate is signed by none of the known \
+     authorities: name theirs in hub.ca_file; an edge gets them with a new bundle (`coupon-admin edges \
+     replace`)";
 const UNKNOWN_USER: &str = "the server does not know this user: write its users anew (`coupon-admin \
      edges nats-config`) and reload it; on an edge the bundle may have been replaced or revoked";
 
@@ -62,6 +69,19 @@ fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> NatsE
     move |error| NatsError::Failed { action, reason: error.to_string() }
 }
 
+fn no_stream<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> NatsError {
+    move |error| {
+        let mut reason = error.to_string();
+        if reason.contains(NO_ROOM) {
+            reason.push_str(
+                "; make max_file of its jetstream block larger than hub.object_max_bytes of \
+                 coupon-admin.toml, or that one smaller",
+            );
+        }
+        NatsError::Failed { action, reason }
+    }
+}
+
 /// How to connect.
 #[derive(Debug, Clone)]
 pub(crate) struct NatsSettings {
@@ -75,6 +95,7 @@ pub(crate) struct NatsSettings {
     pub(crate) inbox_prefix: String,
     /// Name of the connection in the server's log.
     pub(crate) name: String,
+    pub(crate) request_timeout: Duration,
 }
 
 /// A connection, made again after each loss; clones share the connection.
@@ -125,16 +146,21 @@ impl Nats {
     /// When a setting is invalid.
     pub(crate) async fn connect(settings: &NatsSettings) -> Result<Nats, NatsError> {
         let problem = Arc::new(Mutex::new(Some("no server has answered yet".to_owned())));
-        let shown = Arc::clone(&problem);
+        let (shown, shown_reason) = (Arc::clone(&problem), Arc::clone(&problem));
         let mut options = ConnectOptions::new()
             .name(&settings.name)
             .custom_inbox_prefix(&settings.inbox_prefix)
             .ping_interval(PING_INTERVAL)
-            .request_timeout(Some(REQUEST_TIMEOUT))
-            .connection_timeout(REQUEST_TIMEOUT)
+            .request_timeout(Some(settings.request_timeout))
+            .connection_timeout(CONNECTION_TIMEOUT)
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .retry_on_initial_connect()
             .reconnect_delay_callback(pause_before)
+            // Chooses no server: only this call gives the reasons of failed attempts.
+            .reconnect_to_server_callback(move |servers, _| {
+                show_reasons(&shown_reason, &servers);
+                async { None }
+            })
             .event_callback(move |event| {
                 show_event(&shown, &event);
                 async {}
@@ -230,13 +256,13 @@ impl Nats {
                 .update_stream(config)
                 .await
                 .map(drop)
-                .map_err(failed("change a stream")),
+                .map_err(no_stream("change a stream")),
             _ => self
                 .jetstream
                 .create_stream(config)
                 .await
                 .map(drop)
-                .map_err(failed("make a stream")),
+                .map_err(no_stream("make a stream")),
         }
     }
 
@@ -335,9 +361,53 @@ fn show_event(shown: &Mutex<Option<String>>, event: &Event) {
     let problem = match event {
         Event::Connected => None,
         Event::SlowConsumer(_) | Event::LameDuckMode => return,
+        // Says only that something failed; `show_reasons` says what.
+        Event::ClientError(_) => return,
         Event::ServerError(ServerError::AuthorizationViolation) => Some(UNKNOWN_USER.to_owned()),
         other => Some(other.to_string()),
     };
+    show_problem(shown, problem);
+}
+
+/// Shows why the last attempt to connect failed at each server.
+fn show_reasons(shown: &Mutex<Option<String>>, servers: &[Server]) {
+    let reasons = servers.iter().filter_map(|server| {
+        let error = server.last_error.as_deref()?;
+        Some(format!("{}: {}", server.addr.as_url_str(), explain(error)))
+    });
+    let reasons: Vec<String> = reasons.collect();
+    if !reasons.is_empty() {
+        show_problem(shown, Some(reasons.join("; ")));
+    }
+}
+
+/// The text of a failed attempt, with its mend where the text says little to an operator.
+fn explain(error: &str) -> String {
+    let mend = [
+        ("authorization violation", UNKNOWN_USER),
+        ("unknownissuer", UNKNOWN_AUTHORITY),
+        // Another authority has the name of a known one.
+        ("badsignature", UNKNOWN_AUTHORITY),
+        (
+            "certificate expired",
+            "the server's certificate has expired: renew it, and reload the server",
+        ),
+        (
+            "not valid for name",
+            "the server's certificate is for another name: use its name in hub.servers and \
+             hub.edge_servers",
+        ),
+        (
+            "invalidcontenttype",
+            "the server does not speak TLS: give it a certificate, or use nats:// within this machine",
+        ),
+    ];
+    let lower = error.to_ascii_lowercase();
+    let mend = mend.iter().find(|(part, _)| lower.contains(part));
+    mend.map_or_else(|| error.to_owned(), |(_, mend)| format!("{mend} ({error})"))
+}
+
+fn show_problem(shown: &Mutex<Option<String>>, problem: Option<String>) {
     let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
     match (&problem, &*shown) {
         (None, _) => tracing::info!("connected to NATS"),

@@ -65,15 +65,22 @@ fn control_plane_rights(subjects: Subjects) -> String {
 }
 
 /// An edge says hello, reads the published index, and answers what it is asked. A right to make
-/// consumers would let it have the server publish elsewhere.
+/// consumers would let it have the server publish elsewhere. The subjects with `*` are the same reads
+/// through a leaf node, which names the domain of the server with the streams.
 fn edge_rights(subjects: Subjects, node: u16) -> String {
     let (hello, asks) = (subjects.hello(node), subjects.asks_of_node(node));
     let (heads, objects) = (subjects.head_stream(), subjects.object_stream());
     let (head, all_objects) = (subjects.head(), subjects.all_objects());
     let inbox = subjects.inbox_prefix(Some(node));
+    let reads = ["$JS.API", "$JS.*.API"].map(|api| {
+        format!(
+            ",\n        \"{api}.DIRECT.GET.{heads}.{head}\",\n        \
+             \"{api}.DIRECT.GET.{objects}.{all_objects}\""
+        )
+    });
+    let reads = reads.concat();
     format!(
-        "      publish: [\"{hello}\", \"$JS.API.DIRECT.GET.{heads}.{head}\",\n        \
-         \"$JS.API.DIRECT.GET.{objects}.{all_objects}\"]\n      \
+        "      publish: [\"{hello}\"{reads}]\n      \
          subscribe: [\"{asks}\", \"{inbox}.>\"]\n      \
          allow_responses: {{ max: {ANSWER_PIECES}, expires: \"{ANSWER_SECONDS}s\" }}\n"
     )

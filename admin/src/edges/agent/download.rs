@@ -1,16 +1,20 @@
 //! Fetches one object of the index from NATS into a file of the index folder.
 //!
 //! Parts are asked for ahead and written in their order, so an object of any size needs the memory of
-//! a few parts.
+//! a few parts. They come over a connection of their own, and as many at a time as the line gives
+//! within a moment: otherwise requests of the control plane would wait behind them on a thin line.
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use coupon_shared::snapshot::manifest::ObjectName;
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 
 use super::AgentShared;
 use crate::edges::head::{Description, IndexObject, part_purpose};
@@ -18,8 +22,15 @@ use crate::edges::nats::NatsError;
 use crate::edges::sealing::{SealError, SealingKey, Secret};
 use crate::index_folder::{FetchedObject, FolderError, IndexFolder};
 
-/// Parts under way: over 50 ms of round trip they still fill a line.
-const AHEAD: usize = 16;
+/// Most parts under way: over 50 ms of round trip they still fill a line.
+const MOST_AHEAD: usize = 16;
+/// A line that gives a part within this time gives more parts at once.
+const PROMPT: Duration = Duration::from_millis(500);
+/// On a line that takes longer for a part, fewer parts are under way.
+const SLOW: Duration = Duration::from_secs(2);
+/// How long a part is asked for again, while the connection is lost or the server is away.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Why an object is not there.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +81,7 @@ pub(super) async fn fetch(
     let name = object.name;
     let source = ObjectParts { shared, name, key_id, key: key.sealing_key() };
     let lacking = |reason: String| DownloadError::Lacking { name, reason };
-    let description: Description = serde_json::from_slice(&source.part(0).await?)
+    let description: Description = serde_json::from_slice(&source.patient_part(0).await?.0)
         .map_err(|error| lacking(error.to_string()))?;
     progress.bytes.store(description.bytes, Ordering::Relaxed);
     let (sender, arrived) = mpsc::channel(1);
@@ -78,16 +89,10 @@ pub(super) async fn fetch(
     let written = Arc::clone(progress);
     let writing =
         tokio::task::spawn_blocking(move || write(PartReader::new(arrived), file, &written));
-    let parts = futures_util::stream::iter(1..=description.parts);
-    let mut parts = std::pin::pin!(parts.map(|part| source.part(part)).buffered(AHEAD));
-    while let Some(part) = parts.next().await {
-        if sender.send(part?).await.is_err() {
-            // The writer says why.
-            break;
-        }
-    }
-    drop(sender);
+    let sent = source.send_parts(description.parts, sender).await;
+    // Also after a failure: the writer removes its file.
     let written = writing.await.map_err(|_panicked| DownloadError::Aborted)?;
+    sent?;
     let (file, bytes, hash) = written.map_err(|source| DownloadError::Write { name, source })?;
     if (bytes, hash.as_str()) != (description.bytes, description.hash.as_str()) {
         return Err(lacking("its bytes differ from its description".to_owned()));
@@ -114,14 +119,65 @@ struct ObjectParts<'a> {
 }
 
 impl ObjectParts<'_> {
+    /// Sends the parts in their order, until all are sent or the receiver is gone.
+    async fn send_parts(&self, count: u32, to: mpsc::Sender<Vec<u8>>) -> Result<(), DownloadError> {
+        let (mut next, mut window) = (1..=count, Window::default());
+        let mut under_way = FuturesOrdered::new();
+        loop {
+            let free = window.parts.saturating_sub(under_way.len());
+            under_way.extend(next.by_ref().take(free).map(|part| self.patient_part(part)));
+            let Some(arrived) = under_way.next().await else { return Ok(()) };
+            let (part, took) = arrived?;
+            window.adapt(took);
+            if to.send(part).await.is_err() {
+                // The writer says why.
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns a part, and how long its last request took.
+    async fn patient_part(&self, part: u32) -> Result<(Vec<u8>, Duration), DownloadError> {
+        let began = Instant::now();
+        loop {
+            let asked = Instant::now();
+            match self.part(part).await {
+                Ok(opened) => return Ok((opened, asked.elapsed())),
+                Err(DownloadError::Nats(_)) if began.elapsed() < PATIENCE => sleep(PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     async fn part(&self, part: u32) -> Result<Vec<u8>, DownloadError> {
         let subjects = self.shared.subjects;
         let subject = subjects.object_part(self.key_id, &self.name, part);
-        let stored = self.shared.nats.last(&subjects.object_stream(), subject).await?;
+        let stored = self.shared.index_nats.last(&subjects.object_stream(), subject).await?;
         let lacking = |reason: String| DownloadError::Lacking { name: self.name, reason };
         let (_, sealed) = stored.ok_or_else(|| lacking(format!("part {part} is missing")))?;
         let opened = self.key.open(&part_purpose(&self.name, part), &sealed);
         opened.map_err(|error: SealError| lacking(format!("part {part}: {error}")))
+    }
+}
+
+/// The number of parts under way.
+struct Window {
+    parts: usize,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window { parts: 2 }
+    }
+}
+
+impl Window {
+    fn adapt(&mut self, took: Duration) {
+        if took <= PROMPT {
+            self.parts = (self.parts + 1).min(MOST_AHEAD);
+        } else if took > SLOW {
+            self.parts = (self.parts / 2).max(1);
+        }
     }
 }
 
@@ -177,6 +233,19 @@ impl Read for PartReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thin_line_has_few_parts_under_way_and_a_wide_one_many() {
+        let mut window = Window::default();
+        (0..40).for_each(|_| window.adapt(Duration::from_millis(60)));
+        assert_eq!(window.parts, MOST_AHEAD);
+        (0..3).for_each(|_| window.adapt(Duration::from_secs(3)));
+        assert_eq!(window.parts, 2);
+        (0..3).for_each(|_| window.adapt(Duration::from_secs(8)));
+        assert_eq!(window.parts, 1);
+        window.adapt(Duration::from_secs(1));
+        assert_eq!(window.parts, 1, "as it should be");
+    }
 
     #[test]
     fn progress_is_told_in_bytes() {

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::daemon_client::fake_daemon::FakeDaemon;
@@ -32,7 +35,20 @@ impl TestBed {
     /// `None` where no nats-server is installed.
     async fn start() -> Option<TestBed> {
         let server = Server::start()?;
-        let [control_plane, nats] = [server.connect(None).await, server.connect(Some(NODE)).await];
+        let nats = server.connect(Some(NODE)).await;
+        Some(TestBed::with(server, nats).await)
+    }
+
+    /// Objects come over a line with this many bytes a second.
+    async fn on_a_line(bytes_per_second: usize) -> Option<TestBed> {
+        let server = Server::start()?;
+        let line = thin_line(&server.address().await, bytes_per_second).await;
+        let nats = server.connect_over(line, Some(NODE)).await;
+        Some(TestBed::with(server, nats).await)
+    }
+
+    async fn with(server: Server, nats: Nats) -> TestBed {
+        let control_plane = server.connect(None).await;
         let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let folder = IndexFolder::at(folders[0].path().into());
         let objects = ObjectStore::new(control_plane.clone(), SUBJECTS, folder);
@@ -43,7 +59,7 @@ impl TestBed {
         let folder = IndexFolder::open(folders[1].path().into()).unwrap();
         let edge_objects = Arc::new(FolderObjects::new(Arc::clone(&shared), folder));
         let preparer = Preparer::new(Arc::clone(&shared), Arc::clone(&edge_objects));
-        Some(TestBed {
+        TestBed {
             control_plane,
             objects,
             folders,
@@ -52,7 +68,7 @@ impl TestBed {
             edge_objects,
             preparer,
             _server: server,
-        })
+        }
     }
 
     /// Writes a level of these many bytes, which do not compress; returns them.
@@ -82,6 +98,33 @@ impl TestBed {
     }
 }
 
+/// The address of a line to the server, slow towards the edge.
+async fn thin_line(server: &str, bytes_per_second: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("nats://{}", listener.local_addr().unwrap());
+    let server = server.trim_start_matches("nats://").to_owned();
+    tokio::spawn(async move {
+        while let Ok((edge, _)) = listener.accept().await {
+            let (mut from_edge, to_edge) = edge.into_split();
+            let server = TcpStream::connect(&server).await.unwrap();
+            let (from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_edge, &mut to_server).await });
+            tokio::spawn(copy_slowly(from_server, to_edge, bytes_per_second));
+        }
+    });
+    address
+}
+
+async fn copy_slowly(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, bytes_per_second: usize) {
+    let mut buffer = vec![0; 16 << 10];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        tokio::time::sleep(Duration::from_secs_f64(read as f64 / bytes_per_second as f64)).await;
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
 fn agent(nats: Nats, daemon: &FakeDaemon, folder: &Path) -> Arc<AgentShared> {
     let bundle = Bundle {
         name: "edge".into(),
@@ -97,6 +140,7 @@ fn agent(nats: Nats, daemon: &FakeDaemon, folder: &Path) -> Arc<AgentShared> {
         place: String::new(),
         started: 0,
         subjects: SUBJECTS,
+        index_nats: nats.clone(),
         nats,
         daemon: SocketLink::new(&daemon.socket),
         keys: EdgeKeys::new(&bundle.secret),
@@ -182,5 +226,16 @@ async fn a_head_waits_for_the_level_that_is_fetched_ahead_of_it() {
     let (ahead, of_head) = tokio::join!(ahead, of_head);
     ahead.unwrap();
     of_head.unwrap();
+    assert_eq!(std::fs::read(bed.at_edge(LEVEL)).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_level_that_takes_longer_than_one_request_comes_over_a_thin_line() {
+    let Some(bed) = TestBed::on_a_line(512 << 10).await else { return };
+    let bytes = bed.write_level(LEVEL, 4 << 20);
+    bed.objects.put_ahead(LEVEL).await.unwrap();
+    let began = std::time::Instant::now();
+    bed.edge_objects.bring_ahead(LEVEL, KEY_ID, &Arc::default()).await.unwrap();
+    assert!(began.elapsed() > crate::edges::nats::REQUEST_TIMEOUT, "{:?}", began.elapsed());
     assert_eq!(std::fs::read(bed.at_edge(LEVEL)).unwrap(), bytes);
 }

@@ -1,5 +1,6 @@
 //! Every call against a real nats-server, and what the users of an edge may do there.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -34,6 +35,11 @@ pub(in crate::edges) fn secret(byte: u8) -> Secret {
 impl Server {
     /// `None` where no nats-server is installed.
     pub(in crate::edges) fn start() -> Option<Server> {
+        Server::start_with("", |_| {})
+    }
+
+    /// `prepare` writes further files into the server's folder, which is its working folder.
+    fn start_with(options: &str, prepare: impl FnOnce(&Path)) -> Option<Server> {
         if Command::new("nats-server").arg("--version").output().is_err() {
             let must_be = std::env::var_os("COUPON_TESTS_REQUIRE_PROGRAMS").is_some();
             assert!(!must_be, "nats-server is not installed");
@@ -55,12 +61,14 @@ impl Server {
         std::fs::write(folder.path().join("users.conf"), users).unwrap();
         let text = format!(
             "listen: \"127.0.0.1:-1\"\nports_file_dir: {0:?}\njetstream {{ store_dir: {0:?} }}\n\
-             include \"users.conf\"\n",
+             include \"users.conf\"\n{options}\n",
             folder.path().display().to_string()
         );
         let config = folder.path().join("nats.conf");
         std::fs::write(&config, text).unwrap();
+        prepare(folder.path());
         let process = Command::new("nats-server")
+            .current_dir(folder.path())
             .arg("-c")
             .arg(&config)
             .arg("-l")
@@ -72,7 +80,7 @@ impl Server {
     }
 
     /// The address, from the file that the server writes when it listens.
-    async fn address(&self) -> String {
+    pub(in crate::edges) async fn address(&self) -> String {
         let name = format!("nats-server_{}.ports", self.process.id());
         for _ in 0..500 {
             let text = std::fs::read(self.folder.path().join(&name)).unwrap_or_default();
@@ -86,23 +94,31 @@ impl Server {
     }
 
     pub(in crate::edges) async fn connect(&self, node: Option<u16>) -> Nats {
-        let user = match node {
-            None => control_plane_user(&secret(1)),
-            Some(node) => nats_secret(&secret(node as u8)),
-        };
-        let nats = Nats::connect(&NatsSettings {
-            servers: vec![self.address().await],
-            ca_pem: String::new(),
-            user_seed: user.nats_user().unwrap().seed,
-            inbox_prefix: SUBJECTS.inbox_prefix(node),
-            name: "test".into(),
-        })
-        .await
-        .unwrap();
+        self.connect_over(self.address().await, node).await
+    }
+
+    /// Connects to another address that leads to the server.
+    pub(in crate::edges) async fn connect_over(&self, address: String, node: Option<u16>) -> Nats {
+        let nats = Nats::connect(&settings(address, node)).await.unwrap();
         while nats.problem().is_some() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         nats
+    }
+}
+
+fn settings(server: String, node: Option<u16>) -> NatsSettings {
+    let user = match node {
+        None => control_plane_user(&secret(1)),
+        Some(node) => nats_secret(&secret(node as u8)),
+    };
+    NatsSettings {
+        servers: vec![server],
+        ca_pem: String::new(),
+        user_seed: user.nats_user().unwrap().seed,
+        inbox_prefix: SUBJECTS.inbox_prefix(node),
+        name: "test".into(),
+        request_timeout: REQUEST_TIMEOUT,
     }
 }
 
@@ -249,4 +265,77 @@ async fn an_edge_reaches_no_subject_but_its_own() {
     assert_eq!(first.payload, text("secret"), "{first:?}");
     let head = hub.last(&SUBJECTS.head_stream(), SUBJECTS.head()).await.unwrap();
     assert_eq!(head.unwrap().1, text("head"));
+}
+
+#[tokio::test]
+async fn a_server_without_room_for_a_stream_says_what_to_set() {
+    let Some(server) = Server::start() else { return };
+    let nats = server.connect(None).await;
+    let large = StreamSettings { max_bytes: 1 << 60, ..heads() };
+    let error = nats.open_stream(large).await.unwrap_err().to_string();
+    assert!(error.contains("hub.object_max_bytes"), "{error}");
+}
+
+/// A certificate for `localhost` until this year, and the key, as a server reads them; returns the PEM
+/// of its authority.
+fn write_certificate(folder: &Path, authority_name: &str, last_year: i32) -> String {
+    let mut authority = rcgen::CertificateParams::new(vec![]).unwrap();
+    authority.distinguished_name.push(rcgen::DnType::CommonName, authority_name);
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority = rcgen::CertifiedIssuer::self_signed(authority, authority_key).unwrap();
+    let mut server = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    server.not_after = rcgen::date_time_ymd(last_year, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = server.signed_by(&key, &authority).unwrap();
+    std::fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
+    std::fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();
+    authority.pem()
+}
+
+const TLS: &str = "tls { cert_file: \"server.pem\", key_file: \"server.key\" }";
+
+/// Waits for the connection, or for a reason that it fails with.
+async fn connection(server: &Server, host: &str, ca_pem: &str) -> Result<(), String> {
+    let address = server.address().await;
+    let port = address.rsplit(':').next().unwrap().to_owned();
+    let settings =
+        NatsSettings { ca_pem: ca_pem.to_owned(), ..settings(format!("{host}:{port}"), Some(7)) };
+    let nats = Nats::connect(&settings).await.unwrap();
+    for _ in 0..1_000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        match nats.problem() {
+            None => return Ok(()),
+            Some(problem) if problem.contains(&port) => return Err(problem),
+            Some(_) => {}
+        }
+    }
+    panic!("neither connected nor refused: {:?}", nats.problem())
+}
+
+#[tokio::test]
+async fn a_failed_attempt_to_connect_says_what_to_mend() {
+    let mut authority = String::new();
+    let prepare = |folder: &Path| authority = write_certificate(folder, "own", 4000);
+    let Some(server) = Server::start_with(TLS, prepare) else { return };
+    let foreign = write_certificate(tempfile::tempdir().unwrap().path(), "foreign", 4000);
+    assert_eq!(connection(&server, "tls://localhost", &authority).await, Ok(()));
+    let problem = async |host, ca: &str| connection(&server, host, ca).await.unwrap_err();
+    let unsigned = problem("tls://localhost", &foreign).await;
+    assert!(unsigned.contains("none of the known authorities"), "{unsigned}");
+    let misnamed = problem("tls://127.0.0.1", &authority).await;
+    assert!(misnamed.contains("for another name"), "{misnamed}");
+    let prepare = |folder: &Path| authority = write_certificate(folder, "own", 2020);
+    let expired = Server::start_with(TLS, prepare).unwrap();
+    let expired = connection(&expired, "tls://localhost", &authority).await.unwrap_err();
+    assert!(expired.contains("renew it"), "{expired}");
+    let plain = Server::start().unwrap();
+    let without_tls = connection(&plain, "tls://127.0.0.1", &authority).await.unwrap_err();
+    assert!(without_tls.contains("does not speak TLS"), "{without_tls}");
+    let address = plain.address().await;
+    drop(plain);
+    let nats = Nats::connect(&settings(address, Some(7))).await.unwrap();
+    while !nats.problem().is_some_and(|problem| problem.contains("refused")) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
