@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coupon_geo::{Databases, LiveDatabases};
@@ -70,6 +71,7 @@ pub enum ArchiveError {
 pub struct Archive {
     folder: Arc<Path>,
     log: Arc<Mutex<FramedLog>>,
+    appends: Arc<AtomicU64>,
     databases: Option<Arc<LiveDatabases>>,
 }
 
@@ -88,7 +90,12 @@ impl Archive {
                 "cut an unfinished append off the click archive"
             );
         }
-        Ok(Archive { folder: folder.into(), log: Arc::new(Mutex::new(log)), databases: None })
+        Ok(Archive {
+            folder: folder.into(),
+            log: Arc::new(Mutex::new(log)),
+            appends: Arc::default(),
+            databases: None,
+        })
     }
 
     /// The same archive with databases that tell the places of its clicks.
@@ -104,7 +111,15 @@ impl Archive {
 
     /// Appends blocks durably, all or none; returns their sequences.
     pub(crate) fn append(&self, blocks: &[&[u8]]) -> Result<Range<u64>, ArchiveError> {
-        Ok(self.log().append_synced(blocks)?)
+        let sequences = self.log().append_synced(blocks)?;
+        // An append of nothing neither writes nor syncs.
+        self.appends.fetch_add((!blocks.is_empty()).into(), Ordering::Relaxed);
+        Ok(sequences)
+    }
+
+    /// Number of appends since the start, each with one sync.
+    pub(crate) fn appends(&self) -> u64 {
+        self.appends.load(Ordering::Relaxed)
     }
 
     /// Range of sequences.

@@ -104,6 +104,10 @@ pub struct ClickIngestStatus {
     /// The same for each node.
     #[serde(skip)]
     pub(crate) passed: Arc<PassedTimes>,
+    /// Transactions that counted clicks since the start of the program.
+    pub commits: u64,
+    /// Appends to the archive since the start of the program, each with one sync of the disk.
+    pub archive_appends: u64,
     /// Blocks in the archive.
     pub archived_blocks: u64,
     /// Size of the archive.

@@ -1,6 +1,8 @@
 //! The command line. Each value is checked here by itself; [`crate::plan`] checks the values
 //! together and reads the files.
 
+mod edges;
+
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use crate::contender::Contender;
 use crate::source_addresses;
 use crate::tls::TlsSettings;
 use crate::tls::trust::Trust;
+pub(crate) use edges::EdgesArguments;
 
 /// Measure a running coupond from the side of its visitors, and generate the codes for it.
 #[derive(Debug, Parser)]
@@ -63,6 +66,9 @@ pub(crate) enum Command {
     /// Edit codes and offers, and measure the time from acceptance to the first visitor who sees it
     #[command(after_help = HOW_IT_EDITS)]
     Edits(EditsArguments),
+    /// Run a control plane with many edges over a real NATS server, and measure it
+    #[command(after_help = edges::HOW_IT_WORKS)]
+    Edges(EdgesArguments),
     /// Fill a running coupon-admin with offers, partners and codes to measure on
     #[command(after_help = HOW_IT_FILLS)]
     Fill(FillArguments),

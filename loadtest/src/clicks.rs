@@ -239,7 +239,7 @@ impl<'a> Visits<'a> {
 }
 
 /// Constant for each visitor; one visitor in fifty is a bot.
-fn user_agent(visitor: u32) -> String {
+pub(crate) fn user_agent(visitor: u32) -> String {
     let version = 110 + visitor / 50 % 32;
     match visitor % 50 {
         0 => "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)".into(),

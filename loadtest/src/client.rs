@@ -32,6 +32,8 @@ pub(crate) enum ClientError {
 pub(crate) struct Answered {
     pub(crate) status: u16,
     pub(crate) location: Option<String>,
+    /// Without its quotes; the API's answers to edits have the revision.
+    pub(crate) etag: Option<String>,
     body: Vec<u8>,
     keeps_alive: bool,
 }
@@ -181,6 +183,7 @@ fn read_head(bytes: &[u8]) -> Result<Option<Head>, httparse::Error> {
     let answered = Answered {
         status: response.code.unwrap_or_default(),
         location: header("location"),
+        etag: header("etag").map(|tag| tag.trim_matches('"').to_owned()),
         body: Vec::new(),
         keeps_alive: !header("connection").is_some_and(|said| said.eq_ignore_ascii_case("close")),
     };

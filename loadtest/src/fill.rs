@@ -173,14 +173,15 @@ fn import(admin: &mut Client, arguments: &FillArguments) -> anyhow::Result<()> {
 }
 
 /// Times for staging and committing a file.
-struct Uploaded {
+pub(crate) struct Uploaded {
     staged: Duration,
     committed: Duration,
     /// Rejected rows.
     left_out: u64,
 }
 
-fn upload(admin: &mut Client, file: &[u8]) -> anyhow::Result<Uploaded> {
+/// Uploads a CSV file of codes and commits it.
+pub(crate) fn upload(admin: &mut Client, file: &[u8]) -> anyhow::Result<Uploaded> {
     let begun = Instant::now();
     let path = "/v1/networks/couponcodes/uploads";
     let answer = admin.send("POST", &format!("{path}?mode=add"), "text/csv", file)?;

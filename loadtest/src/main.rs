@@ -9,7 +9,7 @@
 //! servers in turn, [`mod@sweep`] one server at rising rates, [`mod@swaps`] one during the
 //! replacement of its index, [`mod@saturate`] one at full load. [`mod@fill`] makes a network, and
 //! [`mod@edits`] changes it and measures when visitors see the change; both use a [`client`] of the
-//! admin API.
+//! admin API. [`mod@edges`] runs a control plane with many edges and measures it.
 //!
 //! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide
 //! its stall), pipelining, HTTP/2, and a verdict about the figures.
@@ -25,6 +25,7 @@ mod compare;
 mod connect;
 mod connection;
 mod contender;
+mod edges;
 mod edits;
 mod fill;
 mod generations;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         cli::Command::Swaps(arguments) => swaps(&arguments),
         cli::Command::Saturate(arguments) => saturate(&arguments),
         cli::Command::Edits(arguments) => edits(&arguments),
+        cli::Command::Edges(arguments) => edges(&arguments),
         cli::Command::Fill(arguments) => fill(&arguments),
     };
     done.unwrap_or_else(|error| {
@@ -105,6 +107,13 @@ fn saturate(arguments: &cli::SaturateArguments) -> anyhow::Result<ExitCode> {
 
 fn edits(arguments: &cli::EditsArguments) -> anyhow::Result<ExitCode> {
     let report = edits::edits(arguments)?;
+    report.publish(arguments.json.as_ref())?;
+    Ok(report.exit_code())
+}
+
+fn edges(arguments: &cli::EdgesArguments) -> anyhow::Result<ExitCode> {
+    server::interruption::prepare()?;
+    let report = edges::edges(arguments)?;
     report.publish(arguments.json.as_ref())?;
     Ok(report.exit_code())
 }

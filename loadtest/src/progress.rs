@@ -46,6 +46,14 @@ pub(crate) fn clicks(total: u64) -> ProgressBar {
     bar(total, "{elapsed_precise} {bar:40} {pos}/{len} clicks, {eta} left")
 }
 
+pub(crate) fn edges(total: u64) -> ProgressBar {
+    bar(total, "{elapsed_precise} {bar:40} {pos}/{len} edges {msg}")
+}
+
+pub(crate) fn seconds(total: u64) -> ProgressBar {
+    bar(total, "{elapsed_precise} {bar:40} {pos}/{len} s: {msg}")
+}
+
 pub(crate) fn slices(total: usize) -> ProgressBar {
     bar(total as u64, "{elapsed_precise} {bar:40} {pos}/{len} slices, {eta} left: {msg}")
 }

@@ -115,8 +115,11 @@ impl ClickCounter {
             tracing::error!(?stream, missing, "coupond no longer had these clicks; they are lost");
         }
         let (held, bytes) = (self.archive.sequences(), self.archive.bytes_on_disk());
+        let appends = self.archive.appends();
         self.update(|status| {
             status.clicks += batch.clicks();
+            status.commits += u64::from(!batch.is_empty());
+            status.archive_appends = appends;
             status.missing += batch.missing().map(|(_, missing)| missing).sum::<u64>();
             status.archived_blocks = held.end - held.start;
             status.archive_bytes = bytes;

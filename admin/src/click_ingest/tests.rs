@@ -1216,6 +1216,8 @@ async fn the_answers_of_several_daemons_are_committed_together() {
     b.put(block(of_node(1), 1, &clicks(2)));
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (5, 2));
+    let status = admin.intake.committer.counter.status();
+    assert_eq!((status.commits, status.archive_appends), (1, 1));
     // A daemon that is away stops no other.
     b.hands.lock().unwrap().is_frozen = true;
     a.put(block(of_node(0), 4, &clicks(1)));

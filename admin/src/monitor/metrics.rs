@@ -87,6 +87,9 @@ fn clicks(metrics: &mut MetricSet, status: &SystemStatus) {
     }
     metrics.counter("clicks", "Clicks taken in", intake.clicks);
     metrics.counter("clicks_missing", "Clicks that coupond no longer had", intake.missing);
+    metrics.counter("click_commits", "Transactions that counted clicks", intake.commits);
+    let help = "Appends to the click archive, each with one sync of the disk";
+    metrics.counter("click_archive_appends", help, intake.archive_appends);
     metrics.gauge("click_archive_bytes", "Bytes of the click archive", intake.archive_bytes);
     if status.privacy.archive_max_bytes > 0 {
         let help = "Most bytes of the click archive";

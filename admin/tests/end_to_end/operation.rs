@@ -74,6 +74,8 @@ fn monitors_and_the_status_command_see_both_programs() {
         "coupon_admin_publication_served 1",
         "coupon_admin_clicks_total 1",
         "coupon_admin_clicks_missing_total 0",
+        "coupon_admin_click_commits_total 1",
+        "coupon_admin_click_archive_appends_total 1",
         "coupon_admin_click_intake_failing 0",
         "coupon_admin_draining 0",
     ] {

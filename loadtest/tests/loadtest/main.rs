@@ -5,6 +5,7 @@
 
 mod compare;
 mod connect;
+mod edges;
 mod edits;
 mod saturate;
 mod server;

@@ -45,7 +45,7 @@ fn at_saturation_every_redirect_is_in_the_click_log_once() {
 }
 
 /// Running child processes of a process.
-fn children(process: u32) -> Vec<u32> {
+pub(crate) fn children(process: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let of_each = tasks.map(|task| {
         std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default()
@@ -54,7 +54,7 @@ fn children(process: u32) -> Vec<u32> {
     all.split_whitespace().map(|id| id.parse().unwrap()).collect()
 }
 
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         match look() {
