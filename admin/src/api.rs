@@ -21,6 +21,7 @@ mod cap_relationships;
 mod conditions;
 mod crud;
 mod download;
+mod edges;
 mod error;
 mod geo;
 mod limits;
@@ -123,6 +124,7 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 10] {
         .merge(reports::routes())
         .merge(explain::routes())
         .merge(system_status::routes())
+        .merge(edges::routes())
         .merge(custom_caps::query_routes())
         .merge(traffic_controls::query_routes());
     [

@@ -99,7 +99,8 @@ pub struct ClickIngestStatus {
     pub clicks: u64,
     /// Sequences skipped by the daemon: clicks it no longer had.
     pub missing: u64,
-    /// All clicks before this time, in Unix milliseconds, have arrived or never will.
+    /// All clicks before this time, in Unix milliseconds, have arrived or never will, except those of
+    /// edges that have been silent for an hour.
     pub passed_unix_ms: u64,
     /// The same for each node.
     #[serde(skip)]

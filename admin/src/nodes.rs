@@ -43,6 +43,9 @@ pub use status::DaemonStatus;
 
 /// A daemon without an answer for this long is silent: edits no longer wait for it.
 const SILENT_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 15 });
+/// After this time SmartSwitch goes on without an edge that is silent. Sales wait on.
+pub(crate) const LEFT_OUT_AFTER: Duration =
+    Duration::from_secs(if cfg!(test) { 60 } else { 3_600 });
 /// How often the time of a node's last answer is stored.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -309,17 +312,19 @@ impl NodeRegistry {
         Arc::clone(&self.seen().passed)
     }
 
-    /// The same for the daemon that is least far; 0 without a daemon.
+    /// The same for the daemon that is least far; 0 without a daemon. Leaves out edges that have been
+    /// silent for an hour.
     pub(crate) fn all_passed_ms(&self) -> u64 {
         let seen = self.seen();
-        seen.expected().map(|seen| seen.status.passed_unix_ms).min().unwrap_or(0)
+        seen.attended().map(|seen| seen.status.passed_unix_ms).min().unwrap_or(0)
     }
 
-    /// The earliest of one moment of all admitted daemons; `None` if it is missing for one.
+    /// The earliest of one moment of all admitted daemons; `None` if it is missing for one. Leaves out
+    /// edges that have been silent for an hour.
     pub(crate) fn earliest(&self, moment: impl Fn(&DaemonStatus) -> Option<i64>) -> Option<i64> {
         let seen = self.seen();
         // A refused daemon is not asked; the status shows its conflict.
-        let admitted = seen.expected().filter(|seen| seen.status.conflict.is_none());
+        let admitted = seen.attended().filter(|seen| seen.status.conflict.is_none());
         admitted.map(|seen| moment(&seen.status)).min().flatten()
     }
 
@@ -328,6 +333,11 @@ impl NodeRegistry {
         if let Some(seen) = self.seen().daemons.get_mut(&daemon.index) {
             change(&mut seen.status);
         }
+    }
+
+    /// The state of a daemon; `None` after its leaving.
+    pub(crate) fn status(&self, daemon: &Daemon) -> Option<DaemonStatus> {
+        Some(self.seen().daemons.get(&daemon.index)?.status.clone())
     }
 
     /// The state of each daemon, in the order in which they joined.

@@ -123,7 +123,25 @@ fn serve(listener: std::os::unix::net::UnixListener, api: Arc<ControlApi>) -> io
     })
 }
 
+/// Space of the file system below a folder of the configuration.
+struct DiskSpace {
+    /// The folder's key.
+    folder: &'static str,
+    free_bytes: u64,
+    size_bytes: u64,
+}
+
 impl ControlApi {
+    /// Space below each folder of which the system knows it.
+    fn disk_spaces(&self) -> impl Iterator<Item = DiskSpace> + '_ {
+        self.folders.iter().filter_map(|(folder, path)| {
+            let system = rustix::fs::statvfs(path).ok()?;
+            let [free_bytes, size_bytes] =
+                [system.f_bavail, system.f_blocks].map(|blocks| blocks * system.f_frsize);
+            Some(DiskSpace { folder, free_bytes, size_bytes })
+        })
+    }
+
     /// Answers a request, and states who answers.
     async fn answer(&self, request: Request<Incoming>) -> HttpAnswer {
         // Read before the feed looks for clicks: the admin takes earlier clicks for given.

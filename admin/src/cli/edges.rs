@@ -1,12 +1,13 @@
 //! `coupon-admin edges`: registers and revokes edges, and shows their state. A running coupon-admin
 //! follows within a second.
 
+mod list;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use comfy_table::{Table, presets};
 
 use crate::config::Config;
 use crate::edges::bundle::Bundle;
@@ -14,7 +15,7 @@ use crate::edges::hub;
 use crate::edges::registration::{self, HubAddress};
 use crate::edges::rights;
 use crate::private_file::NewFile;
-use crate::store::edges::{self, EdgeRow};
+use crate::store::edges;
 use crate::store::{self, OpenTransaction, WriteTx};
 
 #[derive(Debug, Subcommand)]
@@ -27,9 +28,16 @@ pub(super) enum EdgesCommand {
         after_help = "Example:\n  coupon-admin edges add fra1 --out fra1.bundle --data ./data"
     )]
     Add(AddArgs),
-    /// List the registered edges
-    #[command(after_help = "Example:\n  coupon-admin edges list --data ./data")]
-    List(ListArgs),
+    /// List the registered edges with the state of each, and problems with their mends
+    ///
+    /// Asks the running coupon-admin at metrics.listen. Without one, shows the stored facts alone. The
+    /// states are joining, live, lagging, silent, conflict (works, and another agent is refused), refused
+    /// and revoked. `behind` is for how long an edge has not served the published index, `backlog` the
+    /// age above which all its clicks are counted, `sales` the postbacks that wait for a verdict.
+    #[command(
+        after_help = "Examples:\n  coupon-admin edges list --data ./data\n  coupon-admin edges list --all --json --config /etc/coupon/coupon-admin.toml"
+    )]
+    List(list::ListArgs),
     /// Make a new bundle for an edge; the former one is worthless from then on
     #[command(
         after_help = "Example:\n  coupon-admin edges replace fra1 --out fra1.bundle --data ./data"
@@ -77,13 +85,6 @@ pub(super) struct NameArgs {
     name: String,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    /// Also list revoked edges
-    #[arg(long)]
-    all: bool,
-}
-
 pub(super) fn run(config: &Config, command: EdgesCommand) -> anyhow::Result<()> {
     let mut connection = store::connect_existing(&config.data_dir, config.migration_copies)?;
     match command {
@@ -106,12 +107,7 @@ pub(super) fn run(config: &Config, command: EdgesCommand) -> anyhow::Result<()> 
             println!("edge {name} (node {}) is revoked; now write the users of the", edge.node);
             println!("NATS server anew: coupon-admin edges nats-config");
         }
-        EdgesCommand::List(ListArgs { all }) => {
-            let tx = connection.begin_read()?;
-            let mut rows = edges::all(&tx)?;
-            rows.retain(|edge| all || edge.is_in_service());
-            println!("{}", table(&rows));
-        }
+        EdgesCommand::List(args) => list::run(config, &connection, &args)?,
         EdgesCommand::NatsConfig => {
             let tx = connection.begin_read()?;
             let keys = edges::control_plane(&tx)?;
@@ -182,17 +178,4 @@ fn hand_over(
     println!("\nHere: write the users of the NATS server anew, and reload it:");
     println!("  coupon-admin edges nats-config");
     Ok(())
-}
-
-fn table(rows: &[EdgeRow]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["name", "node", "registered", "revoked"]);
-    let time = |seconds: i64| {
-        jiff::Timestamp::from_second(seconds).map_or_else(|_| String::new(), |at| at.to_string())
-    };
-    for EdgeRow { node, name, created, revoked, .. } in rows {
-        let revoked = if *revoked == 0 { String::new() } else { time(*revoked) };
-        table.add_row([name.clone(), node.to_string(), time(*created), revoked]);
-    }
-    table
 }

@@ -77,6 +77,15 @@ fn health_value(health: &anyhow::Result<Value>) -> Value {
     }
 }
 
+/// The health of the running coupon-admin.
+///
+/// # Errors
+/// When it does not answer.
+pub(super) fn ask_admin(config: &Config) -> anyhow::Result<Value> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(admin_health(config))
+}
+
 async fn admin_health(config: &Config) -> anyhow::Result<Value> {
     let Some(address) = config.metrics.listen else {
         bail!(

@@ -34,6 +34,15 @@ pub(super) struct AnswerOrigin {
     pub(super) runs: RunIds,
 }
 
+/// The blocks of an answer that were not known before.
+#[derive(Debug, Default)]
+pub(super) struct AddedBlocks<'a> {
+    pub(super) blocks: Vec<&'a [u8]>,
+    pub(super) refusals: Vec<BlockRefusal>,
+    /// Time of the last click, in Unix milliseconds.
+    pub(super) last_click_ms: Option<u64>,
+}
+
 impl AnswerOrigin {
     pub(super) fn run_of(&self, stream: StreamId) -> Option<RunId> {
         self.runs.get(&stream.incarnation).copied()
@@ -106,7 +115,7 @@ pub enum BlockRefusal {
     /// The daemon is too old to state its folder, and the stream was archived from a known one.
     #[error(
         "clicks of node {} were refused and stay at coupond, because data folder {owner} has given \
-         clicks under the same numbers, and this coupond is too old to tell its own: upgrade it",
+         clicks under the same numbers, and this coupond is too old to tell its own: update coupond",
         stream.node
     )]
     UnprovenFolder {
@@ -219,8 +228,8 @@ impl Batch {
         &mut self,
         answer: &'a [u8],
         origin: Option<&AnswerOrigin>,
-    ) -> (Vec<&'a [u8]>, Vec<BlockRefusal>) {
-        let (mut new, mut refusals) = (Vec::new(), Vec::new());
+    ) -> AddedBlocks<'a> {
+        let mut new = AddedBlocks::default();
         let mut waiting = HashSet::new();
         for block in feed::blocks(answer) {
             let added = match &block {
@@ -235,15 +244,16 @@ impl Batch {
             };
             match (added, block) {
                 (Ok(()), Ok(block)) => {
-                    new.push(block.as_bytes());
+                    new.blocks.push(block.as_bytes());
+                    new.last_click_ms = new.last_click_ms.max(Some(block.unix_ms().1));
                 }
                 (added, block) => {
                     waiting.extend(block.ok().map(|block| block.stream()));
-                    refusals.extend(added.err());
+                    new.refusals.extend(added.err());
                 }
             }
         }
-        (new, refusals)
+        new
     }
 
     /// Checks that the daemon may hold the block's stream.

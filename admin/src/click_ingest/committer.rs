@@ -59,6 +59,8 @@ pub(super) struct ArrivedBlocks {
 pub(super) struct CommittedAnswer {
     /// Whether the answer held any block that was not known.
     pub(super) has_new: bool,
+    /// Time of the last new click, in Unix milliseconds.
+    pub(super) last_click_ms: Option<u64>,
     pub(super) refusals: Vec<BlockRefusal>,
 }
 
@@ -226,9 +228,13 @@ impl ClickCommitter {
             let mut batch = batch.with_owners(known).with_address_watch(watch);
             let (mut new, mut results) = (Vec::new(), Vec::with_capacity(answers.len()));
             for answer in &answers {
-                let (of_answer, refusals) = batch.add_new(&answer.blocks, answer.origin.as_ref());
-                results.push(CommittedAnswer { has_new: !of_answer.is_empty(), refusals });
-                new.extend(of_answer);
+                let added = batch.add_new(&answer.blocks, answer.origin.as_ref());
+                results.push(CommittedAnswer {
+                    has_new: !added.blocks.is_empty(),
+                    last_click_ms: added.last_click_ms,
+                    refusals: added.refusals,
+                });
+                new.extend(added.blocks);
             }
             batch.assign_frames(archive.append(&new)?.start);
             drop(new);

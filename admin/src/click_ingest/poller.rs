@@ -181,7 +181,13 @@ impl ClickPoller {
         if let Some(now_ms) = complete_at_ms.filter(|_| result.refusals.is_empty()) {
             self.advance_passed_time(now_ms);
         }
-        self.show(|status| status.last_click_pull = Some((now_ms() / 1000) as i64));
+        self.show(|status| {
+            status.last_click_pull = Some((now_ms() / 1000) as i64);
+            if let Some(last_ms) = result.last_click_ms {
+                status.last_click_unix_ms = Some(last_ms);
+                status.click_lag_ms = Some(now_ms().saturating_sub(last_ms));
+            }
+        });
         if let Some(refusal) = result.refusals.into_iter().next() {
             return Err(refusal.into());
         }

@@ -10,6 +10,7 @@
 
 mod config;
 mod daemon;
+mod daemon_health;
 mod download;
 mod fetcher;
 mod greeter;

@@ -36,6 +36,11 @@ pub(crate) enum HeadError {
     UnknownKey { id: u32 },
     #[error("the head: {0}")]
     Seal(#[from] SealError),
+    #[error(
+        "the published index is not signed by the control plane of this bundle: make a new bundle with \
+         `coupon-admin edges replace NAME` there, and use it as it is"
+    )]
+    ForeignSignature,
     #[error("the head is damaged: {0}")]
     Form(String),
     #[error("the head's manifest: {0}")]
@@ -124,7 +129,7 @@ impl Head {
         let mut signed = Vec::new();
         let decoder = zstd::Decoder::new(&compressed[..]).map_err(form)?;
         decoder.take(MAX_HEAD_BYTES).read_to_end(&mut signed).map_err(form)?;
-        let head = control_plane.verify(&signed)?;
+        let head = control_plane.verify(&signed).map_err(|_| HeadError::ForeignSignature)?;
         let (length, rest) = head.split_first_chunk::<LENGTH_LEN>().ok_or_else(cut)?;
         let (json, mut bytes) =
             rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(cut)?;
@@ -217,6 +222,8 @@ mod tests {
         let stored = head().encode(&foreign.signing_key().unwrap(), (7, &key)).unwrap();
         let public = own.signing_key().unwrap().public();
         let opened = Head::open(&stored, public, 1, |_| Some(key.clone()));
-        assert_eq!(opened, Err(HeadError::Seal(SealError)));
+        assert_eq!(opened, Err(HeadError::ForeignSignature));
+        let text = HeadError::ForeignSignature.to_string();
+        assert!(text.contains("edges replace NAME"), "{text}");
     }
 }

@@ -48,6 +48,26 @@ pub(crate) struct DaemonState {
     pub store: String,
     pub former_nodes: Vec<u16>,
     pub generation: Option<u64>,
+    /// `None` from an agent of before there was this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<DaemonHealth>,
+}
+
+/// Figures of the daemon's health; `None` for a figure that the daemon does not state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct DaemonHealth {
+    pub version: Option<String>,
+    /// Clicks of this run that found no room in the click log.
+    pub clicks_unlogged: Option<u64>,
+    /// Blocks of clicks that the control plane has not acknowledged.
+    pub blocks_waiting: Option<u64>,
+    pub wal_bytes: Option<u64>,
+    pub wal_max_bytes: Option<u64>,
+    /// Postbacks without a verdict.
+    pub postbacks_waiting: Option<u64>,
+    /// The least of the folders.
+    pub disk_free_bytes: Option<u64>,
 }
 
 impl DaemonState {
@@ -136,7 +156,36 @@ impl Hello {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    /// The daemon in a hello of before there was its health.
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct FormerDaemonState {
+        node: u16,
+        store: String,
+        former_nodes: Vec<u16>,
+        generation: Option<u64>,
+    }
+
+    #[test]
+    fn agents_and_control_planes_of_before_the_health_understand_and_are_understood() {
+        let former = json!({"node": 7, "store": "ab", "former_nodes": [], "generation": 3});
+        let read: DaemonState = serde_json::from_value(former.clone()).unwrap();
+        assert_eq!((read.node, read.generation, read.health.clone()), (7, Some(3), None));
+        assert_eq!(serde_json::to_value(&read).unwrap(), former);
+        let health = DaemonHealth { blocks_waiting: Some(4), ..DaemonHealth::default() };
+        let new = DaemonState { health: Some(health), ..read };
+        let sent = serde_json::to_value(&new).unwrap();
+        assert_eq!(serde_json::from_value::<DaemonState>(sent.clone()).unwrap(), new);
+        let read: FormerDaemonState = serde_json::from_value(sent).unwrap();
+        assert_eq!((read.node, read.generation), (7, Some(3)));
+        // A later agent may leave figures out, and send others.
+        let later: DaemonHealth =
+            serde_json::from_value(json!({"wal_bytes": 9, "threads": 2})).unwrap();
+        assert_eq!((later.wal_bytes, later.blocks_waiting), (Some(9), None));
+    }
 
     #[test]
     fn hellos_and_answers_open_for_their_edge_alone() {

@@ -10,10 +10,11 @@ mod outlet;
 mod ownership;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coupon_shared::snapshot::manifest::ObjectName;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::asker::Asker;
+use super::edge_state::{EdgeObservation, EdgeStatus, GenerationLag};
 use super::head::HeadError;
 use super::hello::{DaemonState, Hello, HelloAnswer};
 use super::lease::LeaseRefusal;
@@ -103,13 +105,23 @@ struct HubShared {
     /// Wakes the outlet.
     work: watch::Sender<u64>,
     failure: Mutex<Option<String>>,
+    /// Heads and claims that found a later one at NATS.
+    heads_overtaken: AtomicU64,
+    /// Bytes of the objects at NATS, and the most that they may take.
+    object_bytes: AtomicU64,
+    object_max_bytes: u64,
 }
 
 /// An edge in service.
-#[derive(Clone)]
 struct JoinedEdge {
     link: EdgeLink,
     daemon: Daemon,
+    /// Registration, in Unix seconds.
+    created: i64,
+    joined: Instant,
+    /// Whether the edge was heard before this run of the control plane.
+    was_heard_before: bool,
+    lag: GenerationLag,
 }
 
 impl HubShared {
@@ -135,6 +147,14 @@ pub struct HubStatus {
     pub nats_error: Option<String>,
     /// Why the published index does not get to edges.
     pub publication_error: Option<String>,
+    /// Whether another control plane owns the edges.
+    pub is_foreign: bool,
+    /// How often a head at NATS was replaced by another program since the start.
+    pub heads_overtaken: u64,
+    /// Bytes of the published index at NATS.
+    pub object_bytes: u64,
+    /// Most bytes of the index there.
+    pub object_max_bytes: u64,
     pub edges: Vec<EdgeStatus>,
 }
 
@@ -152,57 +172,74 @@ impl HubStatus {
     }
 }
 
-/// State of one edge.
-#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
-pub struct EdgeStatus {
-    pub name: String,
-    pub node_id: u16,
-    /// `joining` before the first hello, `up`, or `silent` after 15 s without one.
-    pub state: String,
-    /// Machine of the agent.
-    pub host: Option<String>,
-    /// Version of the agent.
-    pub version: Option<String>,
-    /// The generation that its coupond serves, as of the last hello.
-    pub served_generation: Option<u64>,
-    /// The machine's clock minus the clock of coupon-admin, about.
-    pub clock_offset_ms: Option<i64>,
-    /// What keeps the agent from its work, and why another agent of the edge was refused.
-    pub problems: Vec<String>,
-}
-
 /// Shows the state of the edges; clones share it.
 #[derive(Clone)]
 pub struct HubHandle {
     shared: Arc<HubShared>,
+    nodes: NodeRegistry,
+    publisher: PublisherHandle,
 }
 
 impl HubHandle {
     #[must_use]
     pub fn status(&self) -> HubStatus {
-        let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let shared = &self.shared;
+        let failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let published = self.publisher.status().generation;
+        let edges = shared.edges();
+        let edges = edges.values().map(|edge| self.observe(edge, published).into_status());
         HubStatus {
-            nats_error: self.shared.nats.problem(),
+            nats_error: shared.nats.problem(),
             publication_error: failure,
-            edges: self.shared.edges().values().map(|edge| edge_status(&edge.link)).collect(),
+            is_foreign: shared.control.borrow().problem.is_some(),
+            heads_overtaken: shared.heads_overtaken.load(Ordering::Relaxed),
+            object_bytes: shared.object_bytes.load(Ordering::Relaxed),
+            object_max_bytes: shared.object_max_bytes,
+            edges: edges.collect(),
+        }
+    }
+
+    fn observe(&self, edge: &JoinedEdge, published_generation: u64) -> EdgeObservation {
+        let (link, now) = (&edge.link, Instant::now());
+        let daemon = self.nodes.status(&edge.daemon).unwrap_or_default();
+        let generation_lag = edge.lag.duration(daemon.served_generation, now);
+        EdgeObservation {
+            name: link.name().to_owned(),
+            node: link.node(),
+            created: edge.created,
+            was_heard: link.store().is_some(),
+            awaited_for: edge.was_heard_before.then(|| now.duration_since(edge.joined)),
+            agent: link.agent(),
+            refusal: link.refusal(),
+            daemon,
+            published_generation,
+            generation_lag,
+            now_ms: jiff::Timestamp::now().as_millisecond(),
         }
     }
 }
 
-fn edge_status(link: &EdgeLink) -> EdgeStatus {
-    let mut status =
-        EdgeStatus { name: link.name().to_owned(), node_id: link.node(), ..EdgeStatus::default() };
-    status.state = "joining".to_owned();
-    if let Some((hello, is_alive)) = link.last_hello() {
-        status.state = if is_alive { "up" } else { "silent" }.to_owned();
-        status.clock_offset_ms = Some(link.clock_offset_ms());
-        status.host = Some(hello.host);
-        status.version = Some(hello.version);
-        status.served_generation = hello.daemon.and_then(|daemon| daemon.generation);
-        status.problems = hello.problems;
+/// Looks every second how far the edges are.
+struct LagObserver(HubHandle);
+
+impl Worker for LagObserver {
+    const NAME: &'static str = "lags of edges";
+    const RETRY_DELAYS: RetryDelays = RetryDelays::constant(ROSTER_INTERVAL);
+    type Error = Infallible;
+
+    async fn step(&mut self) -> Result<(), Infallible> {
+        let HubHandle { shared, nodes, publisher } = &self.0;
+        let published = publisher.status().generation;
+        for edge in shared.edges().values_mut() {
+            let daemon = nodes.status(&edge.daemon).unwrap_or_default();
+            edge.lag.observe(daemon.served_generation, published, Instant::now());
+        }
+        Ok(())
     }
-    status.problems.extend(link.refusal());
-    status
+
+    async fn wait_for_work(&mut self) {
+        tokio::time::sleep(ROSTER_INTERVAL).await;
+    }
 }
 
 /// The control plane before it publishes.
@@ -256,6 +293,9 @@ impl Hub {
             followed_epoch: AtomicU64::new(0),
             work: watch::Sender::new(0),
             failure: Mutex::default(),
+            heads_overtaken: AtomicU64::new(0),
+            object_bytes: AtomicU64::new(0),
+            object_max_bytes: config.object_max_bytes,
         });
         let id = ownership::folder_id(store.dir())?;
         let claimant = Claimant::new(id, nats, subjects, store.clone());
@@ -283,7 +323,7 @@ impl Hub {
         config: &HubConfig,
         stop: &CancellationToken,
     ) -> HubHandle {
-        let roster = self.roster();
+        let (roster, published) = (self.roster(), publisher.clone());
         let outlet = Outlet::new(
             Arc::clone(&self.shared),
             publisher,
@@ -297,7 +337,9 @@ impl Hub {
         let responder =
             HelloResponder { shared: Arc::clone(&self.shared), store: self.store.clone() };
         worker::spawn(responder, stop.clone());
-        HubHandle { shared: self.shared }
+        let handle = HubHandle { shared: self.shared, nodes: self.nodes, publisher: published };
+        worker::spawn(LagObserver(handle.clone()), stop.clone());
+        handle
     }
 }
 
@@ -403,7 +445,15 @@ impl Roster {
         );
         let client = DaemonClient::edge(link.clone());
         let daemon = self.nodes.add(&row.name, client, self.click_gathering);
-        JoinedEdge { link, daemon }
+        let joined = Instant::now();
+        JoinedEdge {
+            link,
+            daemon,
+            created: row.created,
+            joined,
+            was_heard_before: row.store.is_some(),
+            lag: GenerationLag::new(joined),
+        }
     }
 }
 

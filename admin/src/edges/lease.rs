@@ -1,6 +1,6 @@
 //! Decides which agent of an edge is asked; pure code.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coupon_shared::node_identity::StoreId;
 
@@ -13,6 +13,15 @@ pub(super) struct Lease {
     pub(super) session: SessionId,
     pub(super) hello: Hello,
     pub(super) heard: Instant,
+}
+
+/// The agent that is asked, as it stands now.
+pub(super) struct HeardAgent {
+    pub(super) hello: Hello,
+    /// Time since the last hello.
+    pub(super) age: Duration,
+    /// The machine's clock minus this one, about.
+    pub(super) clock_offset_ms: i64,
 }
 
 /// Why an agent is not the one to be asked.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::asker::{AskError, Asker};
 use super::hello::{EdgeKeys, Hello, LEASE_TIME};
-use super::lease::{self, ExpectedDaemon, Lease, LeaseRefusal};
+use super::lease::{self, ExpectedDaemon, HeardAgent, Lease, LeaseRefusal};
 use super::message::{self, FetchOrder, RequestOrigin};
 use super::nats::NatsError;
 use super::objects::{ObjectError, ObjectStore};
@@ -164,20 +164,16 @@ impl EdgeLink {
         }
     }
 
-    /// The last hello of the agent, and whether it came in time.
-    pub(super) fn last_hello(&self) -> Option<(Hello, bool)> {
+    /// The agent that is asked, as of its last hello.
+    pub(super) fn agent(&self) -> Option<HeardAgent> {
         let state = self.state();
         let lease = state.lease.as_ref()?;
-        Some((lease.hello.clone(), lease.heard.elapsed() < LEASE_TIME))
-    }
-
-    /// The edge's clock minus this one, about, as of the last hello.
-    pub(super) fn clock_offset_ms(&self) -> i64 {
-        let state = self.state();
-        let Some(lease) = &state.lease else { return 0 };
-        let age = i64::try_from(lease.heard.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let then = jiff::Timestamp::now().as_millisecond().saturating_sub(age);
-        i64::try_from(lease.hello.now_ms).unwrap_or(i64::MAX).saturating_sub(then)
+        let age = lease.heard.elapsed();
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let then = jiff::Timestamp::now().as_millisecond().saturating_sub(age_ms);
+        let clock_offset_ms =
+            i64::try_from(lease.hello.now_ms).unwrap_or(i64::MAX).saturating_sub(then);
+        Some(HeardAgent { hello: lease.hello.clone(), age, clock_offset_ms })
     }
 
     /// The last refused agent within the time of a few hellos.
@@ -260,7 +256,7 @@ impl EdgeLink {
             let is_of_coupond =
                 answer.status().is_success() && answer.status() != StatusCode::ACCEPTED;
             return match is_of_coupond {
-                true => Err(self.error("its coupond is too old to state its node: upgrade it")),
+                true => Err(self.error("its coupond is too old to state its node: update coupond")),
                 false => Ok(()),
             };
         };

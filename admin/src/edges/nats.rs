@@ -4,7 +4,7 @@
 //! answers, and the contents of a stream can be made again.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishErrorKind;
@@ -57,6 +57,9 @@ pub enum NatsError {
         /// The library's error text.
         reason: String,
     },
+    /// The users of the server may not do this.
+    #[error("the server does not allow this: {0}")]
+    Forbidden(String),
     /// Nobody listens.
     #[error("nobody listens at the other end")]
     NoListener,
@@ -104,6 +107,8 @@ pub(crate) struct Nats {
     client: Client,
     jetstream: Context,
     problem: Arc<Mutex<Option<String>>>,
+    /// The last message that the server did not allow, with its time.
+    forbidden: Arc<Mutex<Option<(String, Instant)>>>,
 }
 
 /// A received message.
@@ -147,6 +152,8 @@ impl Nats {
     pub(crate) async fn connect(settings: &NatsSettings) -> Result<Nats, NatsError> {
         let problem = Arc::new(Mutex::new(Some("no server has answered yet".to_owned())));
         let (shown, shown_reason) = (Arc::clone(&problem), Arc::clone(&problem));
+        let forbidden = Arc::new(Mutex::new(None));
+        let refused = Arc::clone(&forbidden);
         let mut options = ConnectOptions::new()
             .name(&settings.name)
             .custom_inbox_prefix(&settings.inbox_prefix)
@@ -162,7 +169,10 @@ impl Nats {
                 async { None }
             })
             .event_callback(move |event| {
-                show_event(&shown, &event);
+                match forbidden_by(&event) {
+                    Some(text) => show_forbidden(&refused, text),
+                    None => show_event(&shown, &event),
+                }
                 async {}
             });
         if !settings.user_seed.is_empty() {
@@ -177,7 +187,7 @@ impl Nats {
         let client = options.connect(servers).await;
         let client = client.map_err(|error| NatsError::Settings(error.to_string()))?;
         let jetstream = jetstream::new(client.clone());
-        Ok(Nats { client, jetstream, problem })
+        Ok(Nats { client, jetstream, problem, forbidden })
     }
 
     /// Why there is no connection; `None` while there is one.
@@ -227,13 +237,23 @@ impl Nats {
         payload: Bytes,
     ) -> Result<Bytes, NatsError> {
         self.check_connected()?;
+        let began = Instant::now();
         match self.client.request(subject, payload).await {
             Ok(answer) => Ok(answer.payload),
             Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
                 Err(NatsError::NoListener)
             }
-            Err(error) => Err(failed("answer")(error)),
+            // The server tells of a subject that is not allowed, and the request gets no answer.
+            Err(error) => Err(match self.forbidden_since(began) {
+                Some(text) => NatsError::Forbidden(text),
+                None => failed("answer")(error),
+            }),
         }
+    }
+
+    fn forbidden_since(&self, began: Instant) -> Option<String> {
+        let forbidden = self.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
+        forbidden.as_ref().filter(|(_, at)| *at >= began).map(|(text, _)| text.clone())
     }
 
     /// Creates a missing stream, and sets the bounds.
@@ -270,6 +290,13 @@ impl Nats {
         self.check_connected()?;
         let stream = self.jetstream.get_stream_no_info(name).await;
         stream.map_err(failed("find a stream"))
+    }
+
+    /// Bytes that a stream takes at the server.
+    pub(crate) async fn stream_bytes(&self, name: &str) -> Result<u64, NatsError> {
+        self.check_connected()?;
+        let stream = self.jetstream.get_stream(name).await.map_err(failed("show a stream"))?;
+        Ok(stream.cached_info().state.bytes)
     }
 
     /// The last message of a subject with its sequence; `None` where there is none.
@@ -355,6 +382,25 @@ fn pause_before(attempt: usize) -> Duration {
     let mut random = [0_u8; 2];
     let _ = getrandom::fill(&mut random);
     Duration::from_millis(longest / 2 + longest * u64::from(u16::from_ne_bytes(random)) / 131_072)
+}
+
+/// The text of a server that does not allow a subject to this user.
+fn forbidden_by(event: &Event) -> Option<&str> {
+    match event {
+        Event::ServerError(ServerError::Other(text)) => {
+            let is_forbidden = text.to_ascii_lowercase().contains("permissions violation");
+            is_forbidden.then_some(text)
+        }
+        _ => None,
+    }
+}
+
+fn show_forbidden(last: &Mutex<Option<(String, Instant)>>, text: &str) {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.as_ref().is_none_or(|(before, _)| before != text) {
+        tracing::warn!(text, "NATS does not allow a subject to this user");
+    }
+    *last = Some((text.to_owned(), Instant::now()));
 }
 
 fn show_event(shown: &Mutex<Option<String>>, event: &Event) {

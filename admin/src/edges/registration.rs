@@ -4,10 +4,22 @@ use super::bundle::Bundle;
 use super::hub;
 use super::sealing::{Secret, VerifyingKey};
 use crate::config::check_daemon_name;
+use crate::edit::audit;
 use crate::nodes::ONLY_DAEMON_NAME;
 use crate::store::edges::{self, ControlPlane, EdgeRow, Ownership};
 use crate::store::{ReadTx, StoreError, WriteTx};
 use coupon_shared::transaction_id::MAX_NODES;
+use serde::Serialize;
+
+/// The audit's name for edges.
+const OBJECT: &str = "edge";
+
+/// An edge in the audit, by its node.
+#[derive(Serialize)]
+struct AuditedEdge<'a> {
+    name: &'a str,
+    node_id: u16,
+}
 
 /// Why an order about edges is refused.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +87,7 @@ pub fn add(
     };
     let (control_plane, secret) = (edges::ensure_keys(tx)?, edges::random_secret()?);
     edges::insert(tx, node, name, &secret)?;
+    audit::record_created(tx, OBJECT, node.into(), &AuditedEdge { name, node_id: node })?;
     bundle((name, node, secret), &control_plane, hub)
 }
 
@@ -87,6 +100,7 @@ pub fn replace(tx: &WriteTx<'_>, name: &str, hub: HubAddress) -> Result<Bundle, 
     let (control_plane, secret) = (edges::ensure_keys(tx)?, edges::random_secret()?);
     edges::replace_secret(tx, edge.node, &secret)?;
     edges::add_fleet_key(tx)?;
+    audit::record_action(tx, OBJECT, "rotated", edge.node.into())?;
     bundle((name, edge.node, secret), &control_plane, hub)
 }
 
@@ -98,6 +112,8 @@ pub fn revoke(tx: &WriteTx<'_>, name: &str) -> Result<EdgeRow, RegistrationError
     let edge = find(tx, name)?;
     edges::revoke(tx, edge.node)?;
     edges::add_fleet_key(tx)?;
+    let before = AuditedEdge { name, node_id: edge.node };
+    audit::record_deleted(tx, OBJECT, edge.node.into(), &before)?;
     Ok(edge)
 }
 
@@ -107,7 +123,8 @@ pub fn revoke(tx: &WriteTx<'_>, name: &str) -> Result<EdgeRow, RegistrationError
 /// Before the first edge.
 pub fn take_over(tx: &WriteTx<'_>) -> Result<(), RegistrationError> {
     edges::control_plane(tx)?.ok_or(RegistrationError::NoControlPlane)?;
-    Ok(edges::set_ownership(tx, Ownership::TakeOver, 0)?)
+    edges::set_ownership(tx, Ownership::TakeOver, 0)?;
+    Ok(audit::record_action(tx, OBJECT, "taken_over", 0)?)
 }
 
 /// The edges in service, by node.
@@ -154,6 +171,8 @@ fn bundle(
 mod tests {
     use super::*;
     use crate::store::Store;
+    use crate::store::audit as recorded;
+    use crate::store::rows::Query;
 
     fn hub() -> HubAddress {
         let servers = vec!["nats://127.0.0.1:4222".into()];
@@ -189,6 +208,34 @@ mod tests {
         );
         let unknown = store.write(|tx| revoke(tx, "x")).await.unwrap_err();
         assert_eq!(unknown.to_string(), "there is no edge `x`; there are c, b, a");
+    }
+
+    #[tokio::test]
+    async fn each_order_is_in_the_audit_without_secrets() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (first, second) = store
+            .write(|tx| {
+                let bundles = (add(tx, "a", Some(3), hub())?, replace(tx, "a", hub())?);
+                take_over(tx)?;
+                revoke(tx, "a")?;
+                Ok::<_, RegistrationError>(bundles)
+            })
+            .await
+            .unwrap();
+        store.write(|tx| revoke(tx, "a")).await.unwrap_err();
+        let list = |connection: &ReadTx<'_>| recorded::list(connection, &Query::default());
+        let rows = store.read(list).await.unwrap().rows;
+        let mut found: Vec<_> =
+            rows.iter().map(|row| (&*row.object, &*row.action, row.first_id)).collect();
+        found.reverse();
+        let expected = [("created", 3), ("rotated", 3), ("taken_over", 0), ("deleted", 3)];
+        assert_eq!(found, expected.map(|(action, id)| ("edge", action, id)));
+        let text = serde_json::to_string(&rows).unwrap();
+        assert!(text.contains("\"name\""), "{text}");
+        for bundle in [first, second] {
+            assert!(!text.contains(&bundle.secret.to_hex()), "{text}");
+        }
     }
 
     #[tokio::test]

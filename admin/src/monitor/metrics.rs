@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use super::AdminMonitor;
 use crate::api::SystemStatus;
 use crate::conversions::postback_ingest::PostbackStatus;
+use crate::edges::edge_state::{EdgeState, EdgeStatus};
+use crate::edges::hub::HubStatus;
 use crate::nodes::DaemonStatus;
 use crate::publish::PublicationStatus;
 
@@ -21,6 +23,9 @@ impl AdminMonitor {
         clicks(&mut metrics, status);
         sales(&mut metrics, &status.postbacks);
         daemons(&mut metrics, status);
+        if let Some(hub) = &status.edges {
+            edges(&mut metrics, hub);
+        }
         upkeep(&mut metrics, status);
         let by_status = self.latencies.by_status();
         metrics.counters("api_answers", "Answers of API and console", "status", by_status);
@@ -186,6 +191,58 @@ fn named_daemons(metrics: &mut MetricSet, daemons: &[DaemonStatus], status: &Sys
     for (name, at) in DAEMON_AGES {
         let values = named().filter_map(|(node, daemon)| Some((node, age(at(daemon)?))));
         metrics.seconds_each(name, "Time since coupond last answered", "node", values.collect());
+    }
+}
+
+/// Name, help and value of a time of one edge, in milliseconds.
+type EdgeTime = (&'static str, &'static str, fn(&EdgeStatus) -> Option<i64>);
+
+const EDGE_TIMES: [EdgeTime; 3] = [
+    (
+        "edge_generation_lag_seconds",
+        "For how long an edge has not served the published index",
+        |edge| edge.generation_lag_ms.and_then(|ms| ms.try_into().ok()),
+    ),
+    ("edge_click_backlog_seconds", "Clicks of an edge that are older are taken in", |edge| {
+        edge.backlog_age_ms.and_then(|ms| ms.try_into().ok())
+    }),
+    ("edge_clock_skew_seconds", "Clock of an edge minus the clock of coupon-admin", |edge| {
+        edge.clock_offset_ms
+    }),
+];
+
+/// Couponds on other machines. An edge has metrics once it has joined.
+fn edges(metrics: &mut MetricSet, hub: &HubStatus) {
+    metrics.gauge("hub_connected", "Whether NATS is reached", hub.nats_error.is_none().into());
+    let help = "Whether another control plane owns the edges";
+    metrics.gauge("hub_foreign", help, hub.is_foreign.into());
+    let help = "Heads at NATS that another program had replaced";
+    metrics.counter("hub_cas_lost", help, hub.heads_overtaken);
+    metrics.gauge("hub_object_bytes", "Bytes of the index at NATS", hub.object_bytes);
+    let help = "Most bytes of the index at NATS";
+    metrics.gauge("hub_object_bytes_limit", help, hub.object_max_bytes);
+    let joined: Vec<&EdgeStatus> =
+        hub.edges.iter().filter(|edge| edge.state.is_up().is_some()).collect();
+    let gauges = |value: fn(&EdgeStatus) -> Option<u64>| {
+        let values = joined.iter().filter_map(|edge| Some((edge.name.clone(), value(edge)?)));
+        values.collect::<Vec<_>>()
+    };
+    let up = gauges(|edge| edge.state.is_up().map(u64::from));
+    metrics.gauges("edge_up", "Whether an edge is heard", "node", up);
+    let refused =
+        gauges(|edge| Some(matches!(edge.state, EdgeState::Refused | EdgeState::Conflict).into()));
+    let help = "Whether an agent or a coupond of an edge is refused; /health says why";
+    metrics.gauges("edge_refused", help, "node", refused);
+    let waiting = gauges(|edge| edge.blocks_waiting);
+    metrics.gauges("edge_click_backlog_blocks", "Blocks not taken in yet", "node", waiting);
+    let unlogged = gauges(|edge| edge.clicks_unlogged);
+    let help = "Clicks that the coupond of an edge could not keep";
+    metrics.counters("edge_clicks_unlogged", help, "node", unlogged);
+    for (name, help, time) in EDGE_TIMES {
+        let values = joined
+            .iter()
+            .filter_map(|edge| Some((edge.name.clone(), time(edge)? as f64 / 1_000.0)));
+        metrics.seconds_each(name, help, "node", values.collect());
     }
 }
 

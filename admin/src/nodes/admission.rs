@@ -9,7 +9,7 @@ use crate::store::nodes::NodeRow;
 pub enum NodeConflict {
     #[error(
         "coupond `{daemon}` is too old to state its node, and beside other daemons it cannot be \
-         told from them: upgrade it"
+         told from them: update coupond there"
     )]
     TooOld { daemon: String },
     #[error(

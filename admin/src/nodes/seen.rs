@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::click_pace::ClickPace;
 use super::passed_times::{PASSED_FOR_EVER, PassedTimes};
-use super::{Daemon, DaemonStatus, SILENT_AFTER};
+use super::{Daemon, DaemonStatus, LEFT_OUT_AFTER, SILENT_AFTER};
 use crate::daemon_client::DaemonClient;
 
 pub(super) struct SeenDaemons {
@@ -33,6 +33,7 @@ pub(super) struct SeenDaemon {
     /// As of the last answer, also of a refused daemon.
     pub(super) stamp: Option<NodeStamp>,
     pub(super) answered: Option<Instant>,
+    pub(super) joined: Instant,
     pub(super) is_admitted: bool,
     /// When the node was stored.
     pub(super) saved: Option<Instant>,
@@ -42,6 +43,13 @@ pub(super) struct SeenDaemon {
 impl SeenDaemon {
     pub(super) fn is_silent(&self) -> bool {
         self.answered.is_none_or(|at| at.elapsed() >= SILENT_AFTER)
+    }
+
+    /// Whether evaluations go on without the daemon. A configured daemon is on this machine, where
+    /// its absence is noticed.
+    fn is_left_out(&self) -> bool {
+        let heard = self.answered.unwrap_or(self.joined);
+        !self.daemon.is_configured && heard.elapsed() >= LEFT_OUT_AFTER
     }
 }
 
@@ -103,6 +111,7 @@ impl SeenDaemons {
             daemon,
             stamp: None,
             answered: None,
+            joined: Instant::now(),
             is_admitted: false,
             saved: None,
             status,
@@ -153,6 +162,13 @@ impl SeenDaemons {
     /// installation: the absence of such an edge is no fault, and the edge holds no clicks.
     pub(super) fn expected(&self) -> impl Iterator<Item = &SeenDaemon> {
         self.daemons.values().filter(|seen| self.is_expected(seen))
+    }
+
+    /// The expected daemons without edges that have been silent for long; with them if there is no
+    /// other one, because then nothing is known.
+    pub(super) fn attended(&self) -> impl Iterator<Item = &SeenDaemon> {
+        let is_any = self.expected().any(|seen| !seen.is_left_out());
+        self.expected().filter(move |seen| !is_any || !seen.is_left_out())
     }
 
     pub(super) fn is_expected(&self, seen: &SeenDaemon) -> bool {

@@ -29,6 +29,10 @@ pub struct DaemonStatus {
     pub foreign_postbacks: u64,
     /// The generation served, as of the last answer.
     pub served_generation: Option<u64>,
+    /// Time of the last click taken in since the start, in Unix milliseconds by the daemon's clock.
+    pub last_click_unix_ms: Option<u64>,
+    /// Delay from this click to its count.
+    pub click_lag_ms: Option<u64>,
     /// Why clicks are not fetched.
     pub click_error: Option<String>,
     /// Why postbacks are not fetched.

@@ -159,6 +159,7 @@ async fn the_daemon_of_the_former_configuration_keeps_its_node_beside_a_new_one(
     assert_eq!(network.rows().await, [row(0, "old", 1)]);
     let refused = network.answer_with("new", None).await.unwrap_err();
     assert!(matches!(refused, TooOld { .. }), "{refused}");
+    assert!(refused.to_string().contains("update coupond"), "{refused}");
 }
 
 #[tokio::test]
@@ -372,4 +373,42 @@ async fn a_daemon_too_old_to_state_its_node_works_beside_one_that_was_never_hear
     network.answer("edge", 1, 2).await.unwrap();
     let refused = network.answer_with("", None).await.unwrap_err();
     assert!(matches!(refused, TooOld { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn an_edge_silent_for_long_holds_sales_back_but_no_evaluation() {
+    let network = Network::new(&["a"]);
+    let b = network.join("b");
+    network.answer("b", 1, 2).await.unwrap();
+    network.pass("b", 500);
+    let moment = |network: &Network| network.registry.earliest(|status| status.last_answer);
+    assert_eq!(network.registry.all_passed_ms(), 0, "the configured one was not heard");
+    network.answer("a", 0, 1).await.unwrap();
+    network.pass("a", 900);
+    assert_eq!(network.registry.all_passed_ms(), 500);
+    network.registry.update(&b, |status| status.last_answer = Some(1));
+    assert_eq!(moment(&network), Some(1));
+    let long_ago = Instant::now().checked_sub(LEFT_OUT_AFTER).unwrap();
+    for daemon in network.registry.seen().daemons.values_mut() {
+        daemon.answered = Some(long_ago);
+    }
+    assert_eq!(
+        network.registry.all_passed_ms(),
+        900,
+        "a silent daemon of the configuration counts"
+    );
+    assert_ne!(moment(&network), Some(1));
+    assert_eq!(network.passed(1), 500, "a sale that names its click waits");
+    // From its return the edge counts again.
+    network.answer("b", 1, 2).await.unwrap();
+    assert_eq!(network.registry.all_passed_ms(), 500);
+    // Without any other daemon nothing is known.
+    let network = network.restarted(&[]);
+    network.join("b");
+    network.registry.load().await.unwrap();
+    for daemon in network.registry.seen().daemons.values_mut() {
+        daemon.joined = long_ago;
+    }
+    assert_eq!(network.registry.all_passed_ms(), 0);
+    assert_eq!(moment(&network), None);
 }

@@ -67,7 +67,7 @@ audit_words! {
     /// Kinds of objects.
     AuditObjects:
         "address" "advertiser" "affiliate" "api_key" "blocked_value" "bot_list" "certificate" "click" "click_archive"
-        "conversion" "coupon_code" "custom_cap" "forwarding_rule" "job" "offer" "offer_group" "offer_url" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
+        "conversion" "coupon_code" "custom_cap" "edge" "forwarding_rule" "job" "offer" "offer_group" "offer_url" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
         "postback" "settings" "smart_switch_rule" "store" "tracking_domain" "traffic_control" "unidentified_postback" "user" "webhook" "webhook_delivery"
 }
 
@@ -77,7 +77,7 @@ audit_words! {
         "adjusted" "approved" "blocked" "changed" "counted" "created" "deleted" "erased" "generated" "imported" "invalid"
         "invited" "password_reset" "password_set" "pending" "rejected" "released" "removed" "replayed"
         "requested" "restored" "reverted" "rotated" "searched" "session_ended" "sign_in_failed"
-        "signed_in" "stopped"
+        "signed_in" "stopped" "taken_over"
         "totp_off" "totp_on" "totp_reset" "truncated" "warned"
 }
 

@@ -24,6 +24,13 @@ pub fn all(connection: &ReadTx<'_>) -> Result<Vec<NodeRow>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Each node with the stored time of its last answer, in Unix seconds. The time is stored once a minute.
+pub fn last_seen(connection: &ReadTx<'_>) -> Result<Vec<(u16, i64)>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id, last_seen FROM node")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Names of daemons, with each node that they ever stated.
 pub fn stated(connection: &ReadTx<'_>) -> Result<Vec<(String, u16)>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT name, node FROM daemon_node")?;

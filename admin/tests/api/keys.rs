@@ -104,7 +104,7 @@ async fn each_portal_names_the_key_that_opens_it() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 129] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 130] = [
     ("dashboard/summary", &["GET"]),
     ("tracking/offers/clicks", &["POST"]),
     ("tracking/offers/impressions", &["POST"]),
@@ -211,6 +211,7 @@ const NETWORK_ROUTES: [(&str, &[&str]); 129] = [
     ("reporting/events/0123", &["GET"]),
     ("reporting/codeleaks", &["GET", "PATCH"]),
     ("status", &["GET"]),
+    ("edges", &["GET"]),
     ("stream", &["GET"]),
     ("couponcodes/uploads", &["GET", "POST"]),
     ("couponcodes/uploads/9", &["GET", "DELETE"]),

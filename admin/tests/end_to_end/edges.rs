@@ -63,10 +63,20 @@ fn edges(network: &Network, nats: SocketAddr, arguments: &[&str]) -> String {
         .args(arguments)
         .env("COUPON_ADMIN_DATA_DIR", network.path("admin"))
         .env("COUPON_ADMIN_HUB_SERVERS", format!("nats://{nats}"))
+        .env("COUPON_ADMIN_METRICS_LISTEN", monitors(network).to_string())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The address at which monitors ask the admin of a network.
+fn monitors(network: &Network) -> SocketAddr {
+    let file = network.path("monitors");
+    if !file.exists() {
+        std::fs::write(&file, network.free_address().to_string()).unwrap();
+    }
+    std::fs::read_to_string(&file).unwrap().parse().unwrap()
 }
 
 /// A coupond and its agent.
@@ -122,10 +132,11 @@ fn run_agent(network: &Network, bundle: &str, place: &str) -> Program {
 }
 
 fn start_admin(network: &Network, nats: SocketAddr) -> Program {
-    let servers = format!("nats://{nats}");
+    let (servers, monitors) = (format!("nats://{nats}"), monitors(network).to_string());
     network.start_admin_with(&[
         ("COUPON_ADMIN_DAEMON_SOCKET", "none"),
         ("COUPON_ADMIN_HUB_SERVERS", &servers),
+        ("COUPON_ADMIN_METRICS_LISTEN", &monitors),
     ])
 }
 
@@ -143,6 +154,21 @@ fn edge_status(network: &Network, name: &str) -> Value {
     let edges = status(network)["edges"]["edges"].clone();
     let edges = edges.as_array().unwrap().clone();
     edges.into_iter().find(|edge| edge["name"] == name).unwrap_or_default()
+}
+
+/// The state of one edge in the list of the API.
+fn listed(network: &Network, name: &str) -> Value {
+    let edges = network.call("GET", "edges", None).json()["edges"].clone();
+    let edges = edges.as_array().unwrap().clone();
+    edges.into_iter().find(|edge| edge["name"] == name).unwrap_or_default()
+}
+
+/// Waits until the API lists an edge in a state; returns the edge.
+fn wait_for_state(network: &Network, name: &str, state: &str) -> Value {
+    wait_for(state, || {
+        let edge = listed(network, name);
+        (edge["state"] == state).then_some(edge)
+    })
 }
 
 fn wait_for_edges(network: &Network, count: usize) {
@@ -177,8 +203,8 @@ impl Fleet {
         let admin = start_admin(&network, address);
         let (a, b) = (Edge::start(&network, "a", 1), Edge::start(&network, "b", 2));
         wait_for("both agents", || {
-            let is_up = |name| edge_status(&network, name)["state"] == "up";
-            (is_up("a") && is_up("b")).then_some(())
+            let is_heard = |name| edge_status(&network, name)["last_heard"].is_i64();
+            (is_heard("a") && is_heard("b")).then_some(())
         });
         Fleet { network, nats, admin, a, b }
     }
@@ -272,6 +298,11 @@ fn edges_serve_edits_and_count_every_click_once_through_kills_of_everything() {
     wait_for("all clicks", || (fleet.network.gross_clicks() == 121).then_some(()));
     assert_eq!(fleet.counted(), clicks);
     assert_eq!(status(&fleet.network)["intake"]["missing"], 0);
+    for name in ["a", "b"] {
+        let edge = wait_for_state(&fleet.network, name, "live");
+        let figures = ["last_click_unix_ms", "click_lag_ms"].map(|field| edge[field].as_u64());
+        assert!(figures.iter().all(Option::is_some), "{edge:#}");
+    }
 }
 
 #[test]
@@ -295,6 +326,7 @@ fn a_frozen_edge_is_named_and_its_sale_waits_for_its_click() {
         (live.header("x-coupon-live") == Some("true")).then_some(())
     });
     assert_eq!(fleet.edit("Mia").header("x-coupon-live-nodes"), Some("1/2"));
+    operators_see_a_silent_edge_and_a_live_one(&fleet);
     let sale = fleet.b.visit(&format!("/?nid=1&transaction_id={id}&amount=20&order_id=7"));
     assert_eq!(sale.status, 200, "{sale:?}");
     assert!(fleet.network.conversions().is_empty());
@@ -303,6 +335,70 @@ fn a_frozen_edge_is_named_and_its_sale_waits_for_its_click() {
     }
     assert_eq!(fleet.network.conversion()["transaction_id"], id.as_str());
     wait_for_edges(&fleet.network, 2);
+    let a = wait_for_state(&fleet.network, "a", "live");
+    assert_eq!(a["problems"], json!([]), "{a:#}");
+}
+
+/// In API, list, health and metrics.
+fn operators_see_a_silent_edge_and_a_live_one(fleet: &Fleet) {
+    let network = &fleet.network;
+    let silent = wait_for_state(network, "a", "silent");
+    let problem = silent["problems"][0].as_str().unwrap().to_owned();
+    for part in ["no hello for", "systemctl status coupon-edge", "edges revoke a", "SmartSwitch"] {
+        assert!(problem.contains(part), "no {part} in {problem}");
+    }
+    let live = wait_for_state(network, "b", "live");
+    let generation = &status(network)["publication"]["generation"];
+    assert_eq!(&live["served_generation"], generation, "{live:#}");
+    assert_eq!((&live["generations_behind"], &live["problems"]), (&json!(0), &json!([])));
+    for text in ["host", "version", "coupond_version"] {
+        assert!(live[text].is_string(), "{text} of {live:#}");
+    }
+    let figures = [
+        "last_heard",
+        "time_registered",
+        "generation_lag_ms",
+        "blocks_waiting",
+        "backlog_age_ms",
+        "wal_bytes",
+        "wal_max_bytes",
+        "clicks_unlogged",
+        "postbacks_waiting",
+        "disk_free_bytes",
+        "clock_offset_ms",
+    ];
+    for figure in figures {
+        assert!(live[figure].is_i64() || live[figure].is_u64(), "{figure} of {live:#}");
+    }
+    let list = |arguments: &[&str]| edges(network, fleet.nats.address, arguments);
+    let text = list(&["list"]);
+    let row = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+    assert!(row("a ").contains("silent") && row("b ").contains("live"), "{text}");
+    assert!(text.contains("a: no hello for"), "{text}");
+    let in_json: Value = serde_json::from_str(&list(&["list", "--json"])).unwrap();
+    assert_eq!(in_json["states_are_known"], true);
+    assert_eq!(in_json["edges"][0]["state"], "silent");
+
+    let request = "GET /metrics HTTP/1.1\r\nHost: monitor\r\nConnection: close\r\n\r\n";
+    let metrics = http::send(monitors(network), request).unwrap().body;
+    for line in [
+        "edge_up{node=\"a\"} 0",
+        "edge_up{node=\"b\"} 1",
+        "edge_refused{node=\"a\"} 0",
+        "edge_generation_lag_seconds{node=\"a\"} ",
+        "edge_click_backlog_seconds{node=\"b\"} ",
+        "edge_clock_skew_seconds{node=\"b\"} ",
+        "edge_click_backlog_blocks{node=\"b\"} ",
+        "edge_clicks_unlogged_total{node=\"b\"} 0",
+        "hub_connected 1",
+        "hub_foreign 0",
+        "hub_cas_lost_total 0",
+        "hub_object_bytes ",
+        "hub_object_bytes_limit 8589934592",
+    ] {
+        let line = format!("\ncoupon_admin_{line}");
+        assert!(metrics.contains(&line), "no {line} in {metrics}");
+    }
 }
 
 #[test]
@@ -337,11 +433,11 @@ fn a_copied_bundle_and_a_revoked_edge_are_refused() {
     // The same bundle on another machine.
     let copy = Edge::run_daemon(&fleet.network, "copy", fleet.network.free_address(), 1);
     let agent = run_agent(&fleet.network, "a", "copy");
-    let refusal = wait_for("the copy to be refused", || {
-        let problems = edge_status(&fleet.network, "a")["problems"].clone();
-        problems.as_array()?.first()?.as_str().map(str::to_owned)
+    wait_for("the copy to be refused", || {
+        let problems = edge_status(&fleet.network, "a")["problems"].to_string();
+        problems.contains("another agent speaks for this edge").then_some(())
     });
-    assert!(refusal.contains("another agent speaks for this edge"), "{refusal}");
+    wait_for_state(&fleet.network, "a", "conflict");
     let ids = [fleet.a.click(), fleet.b.click()];
     wait_for("clicks of the first", || {
         let counted = fleet.counted();
@@ -354,6 +450,12 @@ fn a_copied_bundle_and_a_revoked_edge_are_refused() {
         let daemons = status(&fleet.network)["daemons"].clone();
         (daemons.as_array()?.len() == 1).then_some(())
     });
+    let revoked = listed(&fleet.network, "b");
+    assert_eq!(revoked["state"], "revoked");
+    assert!(revoked["last_heard"].is_i64() && revoked["time_revoked"].as_i64() > Some(0));
+    let list = |arguments: &[&str]| edges(&fleet.network, fleet.nats.address, arguments);
+    let lists = [list(&["list"]), list(&["list", "--all"])];
+    assert_eq!(lists.map(|text| text.contains("revoked")), [false, true]);
     let live = fleet.edit("Mia");
     assert_eq!(live.header("x-coupon-live"), Some("true"), "{live:?}");
     // It redirects by its last index, and its clicks are not taken any more.
@@ -373,6 +475,13 @@ fn a_copied_bundle_and_a_revoked_edge_are_refused() {
     wait_for("an edit on the edge", || {
         (fleet.edit("Mia").header("x-coupon-live") == Some("true")).then_some(())
     });
+    let audit = fleet.network.call("GET", "audit?filter=object=edge", None).json();
+    let entries = audit["audit"].as_array().unwrap();
+    let orders = entries.iter().map(|entry| (entry["action"].as_str(), entry["first_id"].as_u64()));
+    let expected = [("rotated", 1), ("deleted", 2), ("created", 2), ("created", 1)];
+    let expected = expected.map(|(action, node)| (Some(action), Some(node)));
+    assert_eq!(orders.collect::<Vec<_>>(), expected, "{audit:#}");
+    assert!(entries.iter().all(|entry| entry["actor"] == "command_line"), "{audit:#}");
 }
 
 #[test]
@@ -503,6 +612,9 @@ fn a_copied_control_plane_takes_no_edge_without_an_order() {
     let copy = fleet.network.path("copy");
     let copied = Command::new("cp").arg("-a").arg(fleet.network.path("admin")).arg(&copy).status();
     assert!(copied.unwrap().success());
+    let list = edges(&fleet.network, fleet.nats.address, &["list"]);
+    assert!(list.contains("The states are not known: coupon-admin does not answer"), "{list}");
+    assert!(!list.contains("live") && !list.contains("joining"), "{list}");
     fleet.admin = start_admin(&fleet.network, fleet.nats.address);
     let id = fleet.a.click();
     wait_for("a click", || fleet.counted().contains(&id).then_some(()));
@@ -523,7 +635,8 @@ fn a_copied_control_plane_takes_no_edge_without_an_order() {
     let problem = || {
         let status = http::call(address, &key, "GET", "/v1/networks/status", None);
         let said = status.json()["edges"]["publication_error"].to_string();
-        said.contains("another control plane owns the edges").then_some(())
+        let is_foreign = status.json()["edges"]["is_foreign"] == true;
+        (is_foreign && said.contains("another control plane owns the edges")).then_some(())
     };
     let mut running = start_copy(&fleet.network);
     wait_for("the copy to stay back", &problem);

@@ -148,6 +148,19 @@ fn assert_alerts_and_dashboards_use(scraped: &str) {
         "coupond_tls_certificate_first_end_seconds",
         "coupond_tls_certificate_problems",
         "coupond_geo_database_age_seconds",
+        // With edges.
+        "coupon_admin_edge_up",
+        "coupon_admin_edge_refused",
+        "coupon_admin_edge_generation_lag_seconds",
+        "coupon_admin_edge_click_backlog_seconds",
+        "coupon_admin_edge_click_backlog_blocks",
+        "coupon_admin_edge_clicks_unlogged_total",
+        "coupon_admin_edge_clock_skew_seconds",
+        "coupon_admin_hub_connected",
+        "coupon_admin_hub_foreign",
+        "coupon_admin_hub_cas_lost_total",
+        "coupon_admin_hub_object_bytes",
+        "coupon_admin_hub_object_bytes_limit",
     ]);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/monitoring");
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();

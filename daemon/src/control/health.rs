@@ -4,7 +4,7 @@ use coupon_geo::GeoStatus;
 use coupon_serve::tls::CertificateWatcher;
 use serde_json::{Value, json};
 
-use super::{ControlApi, state};
+use super::{ControlApi, DiskSpace, state};
 use crate::clock::unix_ms;
 use crate::thread_metrics::connection_total;
 
@@ -50,6 +50,7 @@ impl ControlApi {
         health["problems"] = problems.into();
         health["warnings"] = self.warnings().into();
         health["version"] = coupon_watch::BUILD_VERSION.into();
+        health["disk"] = self.disk_spaces().map(disk_json).collect();
         health["geo"] = geo.iter().map(database_json).collect();
         let identity = self.clicks.identity();
         health["node_id"] = identity.node.into();
@@ -72,6 +73,7 @@ impl ControlApi {
         health["wal"] = json!({
             "open": clicks.wal_is_open,
             "bytes": clicks.wal_bytes,
+            "bytes_limit": clicks.wal_max_bytes,
             "torn_bytes_cut": clicks.torn_bytes_cut,
             "blocks_not_at_the_admin": clicks.feed_lag_blocks,
         });
@@ -120,6 +122,12 @@ impl ControlApi {
                 connection_total(&self.threads, |counts| &counts.evicted_for_memory),
         })
     }
+}
+
+fn disk_json(space: DiskSpace) -> Value {
+    json!({
+        "folder": space.folder, "free_bytes": space.free_bytes, "size_bytes": space.size_bytes,
+    })
 }
 
 fn database_json(status: &GeoStatus) -> Value {

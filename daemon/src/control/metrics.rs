@@ -102,10 +102,9 @@ impl Snapshot {
     /// Free and whole space of the file systems on which the program writes.
     fn folders(&mut self, api: &ControlApi) {
         let (mut free, mut whole) = (Vec::new(), Vec::new());
-        for (key, path) in &api.folders {
-            let Ok(system) = rustix::fs::statvfs(path) else { continue };
-            free.push(((*key).to_owned(), system.f_bavail * system.f_frsize));
-            whole.push(((*key).to_owned(), system.f_blocks * system.f_frsize));
+        for space in api.disk_spaces() {
+            free.push((space.folder.to_owned(), space.free_bytes));
+            whole.push((space.folder.to_owned(), space.size_bytes));
         }
         self.0.gauges("disk_free_bytes", "Free space for the program", "folder", free);
         self.0.gauges("disk_size_bytes", "Size of the file system", "folder", whole);

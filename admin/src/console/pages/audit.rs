@@ -34,7 +34,7 @@ const ACTORS: [(&str, &str); 4] = [
 ];
 
 /// Kinds of objects, and the pages of those that have one.
-const OBJECTS: [(&str, &str, &str); 31] = [
+const OBJECTS: [(&str, &str, &str); 32] = [
     ("coupon_code", "Coupon code", "/console/coupon-codes/"),
     ("job", "Job", "/console/jobs/"),
     ("offer", "Offer", "/console/offers/"),
@@ -66,9 +66,10 @@ const OBJECTS: [(&str, &str, &str); 31] = [
     ("click_archive", "Click archive", ""),
     ("address", "Address", ""),
     ("store", "Store", ""),
+    ("edge", "Edge", "/console/status"),
 ];
 
-const ACTIONS: [(&str, &str); 33] = [
+const ACTIONS: [(&str, &str); 34] = [
     ("created", "Created"),
     ("changed", "Changed"),
     ("deleted", "Deleted"),
@@ -102,6 +103,7 @@ const ACTIONS: [(&str, &str); 33] = [
     ("removed", "Removed"),
     ("truncated", "Truncated"),
     ("counted", "Counted"),
+    ("taken_over", "Taken over"),
 ];
 
 /// An entry of the audit.

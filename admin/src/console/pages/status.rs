@@ -17,6 +17,7 @@ use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::page::{Page, PageResult, html};
 use crate::console::viewer::Viewer;
+use crate::edges::edge_state::EdgeState;
 
 const API: &str = "/v1/networks/status";
 
@@ -96,7 +97,23 @@ struct Edges {
 #[derive(Debug, Deserialize)]
 struct Edge {
     name: String,
+    state: EdgeState,
     problems: Vec<String>,
+}
+
+impl Edge {
+    /// Colour and word of the state.
+    fn state(&self) -> (&'static str, &'static str) {
+        match self.state {
+            EdgeState::Joining => ("wait", "Joining"),
+            EdgeState::Live => ("good", "Live"),
+            EdgeState::Lagging => ("wait", "Lagging"),
+            EdgeState::Silent => ("bad", "Silent"),
+            EdgeState::Conflict => ("bad", "Conflict"),
+            EdgeState::Refused => ("bad", "Refused"),
+            EdgeState::Revoked => ("wait", "Revoked"),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -262,14 +279,9 @@ impl Edges {
             let sentence = format!("Edges do not get the latest changes: {error}");
             problems.push(Problem::bad(sentence, "It is tried again by itself."));
         }
-        for Edge { name, problems: of_edge } in &self.edges {
+        for Edge { name, problems: of_edge, .. } in &self.edges {
             for problem in of_edge {
-                let sentence = format!("Edge {name}: {problem}.");
-                problems.push(Problem::warning(
-                    sentence,
-                    "Look into its log: journalctl -u coupon-edge",
-                    "",
-                ));
+                problems.push(Problem::warning(format!("Edge {name}: {problem}."), "", ""));
             }
         }
         problems
@@ -277,6 +289,11 @@ impl Edges {
 }
 
 impl Status {
+    /// The edge of a daemon on another machine.
+    fn edge(&self, daemon: &Daemon) -> Option<&Edge> {
+        self.edges.as_ref()?.edges.iter().find(|edge| edge.name == daemon.name)
+    }
+
     /// All problems, the worst first.
     fn problems(&self, now: i64) -> Vec<Problem> {
         let mut problems = self.problems_of_daemon(now);
@@ -569,7 +586,7 @@ mod tests {
             }],
             "edges": {
                 "nats_error": null, "publication_error": null,
-                "edges": [{"name": "fra1", "problems": []}],
+                "edges": [{"name": "fra1", "state": "live", "problems": []}],
             },
         })
     }
@@ -639,6 +656,20 @@ mod tests {
         let clocks = [json!(null), json!(-1_999), json!(-4_200), json!(3_000)];
         let clocks = clocks.map(|offset| daemon(offset, json!(null)).clock());
         assert_eq!(clocks, ["", "right", "5 s slow", "3 s fast"]);
+    }
+
+    #[test]
+    fn a_daemon_on_another_machine_has_the_state_of_its_edge() {
+        let mut status = well();
+        status["daemons"].as_array_mut().unwrap().push(json!({
+            "name": "fra1", "node_id": 7, "last_answer": null, "clock_offset_ms": null,
+            "served_generation": null, "conflict": null, "click_error": null,
+            "postback_error": null, "publication_error": null,
+        }));
+        status["edges"]["edges"][0]["state"] = json!("silent");
+        let status: Status = serde_json::from_value(status).unwrap();
+        let states = status.daemons.iter().map(|daemon| status.edge(daemon).map(Edge::state));
+        assert_eq!(states.collect::<Vec<_>>(), [None, Some(("bad", "Silent"))]);
     }
 
     #[test]

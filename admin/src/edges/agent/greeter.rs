@@ -4,14 +4,15 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coupon_shared::node_identity::NodeStamp;
 use hyper::Request;
 use hyper::header::HOST;
 use tokio::time::timeout;
 
 use super::AgentShared;
+use super::daemon_health;
 use super::fetcher::FetcherHandle;
 use crate::daemon_client::DaemonError;
+use crate::edges::bundle::Bundle;
 use crate::edges::hello::{DaemonState, HELLO_INTERVAL, Hello, HelloAnswer, machine_name};
 use crate::edges::nats::NatsError;
 use crate::edges::sealing::{SealError, Secret};
@@ -19,7 +20,7 @@ use crate::worker::{RetryDelays, Worker};
 
 /// Deadline of coupond's answer.
 const DAEMON_TIMEOUT: Duration = Duration::from_secs(2);
-const MAX_READY_BYTES: usize = 64 << 10;
+const MAX_HEALTH_BYTES: usize = 1 << 20;
 
 /// Why the edge has not joined.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,18 @@ pub(super) enum GreetError {
          registered? ({0})"
     )]
     Nats(#[from] NatsError),
+    #[error(
+        "NATS does not let this edge speak as node {node} of network {network_id}: write the users of \
+         its server anew (`coupon-admin edges nats-config`) and reload it; if that is done, node or \
+         network_id of the bundle were changed: use it as `coupon-admin edges add` or `replace` made \
+         it ({text})"
+    )]
+    Forbidden { node: u16, network_id: u32, text: String },
+    #[error(
+        "the control plane of network {network_id} is not there: is coupon-admin running, with this \
+         network_id, and does it own the edges? (`coupon-admin status` there)"
+    )]
+    Absent { network_id: u32 },
     #[error(transparent)]
     Seal(#[from] SealError),
     #[error("the answer of the control plane is not understood: is this the present bundle?")]
@@ -37,6 +50,16 @@ pub(super) enum GreetError {
     Refused(String),
     #[error("an earlier control plane answered; it was taken over")]
     Superseded,
+}
+
+/// Why a hello has no answer, for an edge with this bundle.
+fn unanswered(bundle: &Bundle, error: NatsError) -> GreetError {
+    let Bundle { node, network_id, .. } = *bundle;
+    match error {
+        NatsError::Forbidden(text) => GreetError::Forbidden { node, network_id, text },
+        NatsError::NoListener => GreetError::Absent { network_id },
+        error => GreetError::Nats(error),
+    }
 }
 
 pub(super) struct Greeter {
@@ -56,7 +79,8 @@ impl Worker for Greeter {
         let hello = self.hello().await;
         let sealed = self.shared.keys.seal_hello(&hello)?;
         let subject = self.shared.subjects.hello(self.shared.bundle.node);
-        let answer = self.shared.nats.request(subject, Bytes::from(sealed)).await?;
+        let answer = self.shared.nats.request(subject, Bytes::from(sealed)).await;
+        let answer = answer.map_err(|error| unanswered(&self.shared.bundle, error))?;
         let answer = self.shared.keys.open_answer(&hello, &answer).ok_or(GreetError::Answer)?;
         match answer {
             HelloAnswer::Leased { epoch, fleet_keys } => self.join(epoch, &fleet_keys),
@@ -105,8 +129,10 @@ impl Greeter {
         let shared = &self.shared;
         let daemon = timeout(DAEMON_TIMEOUT, self.ask_daemon()).await;
         let daemon = daemon.unwrap_or(Err(DaemonError::Timeout { after: DAEMON_TIMEOUT }));
-        let mut problems = Vec::new();
-        problems.extend(daemon.as_ref().err().map(DaemonError::to_string));
+        let (daemon, mut problems) = match daemon {
+            Ok(read) => read,
+            Err(error) => (None, vec![error.to_string()]),
+        };
         let of_fetcher = shared.fetch_problem.lock().unwrap_or_else(PoisonError::into_inner);
         problems.extend(of_fetcher.clone());
         drop(of_fetcher);
@@ -120,27 +146,42 @@ impl Greeter {
             started: shared.started,
             epoch: shared.epoch.highest(),
             now_ms: u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0),
-            daemon: daemon.ok().flatten(),
+            daemon,
             problems,
             lacks_objects: std::mem::take(&mut *lacking),
         }
     }
 
-    /// The state of coupond; `None` if it is too old to state its node.
-    async fn ask_daemon(&self) -> Result<Option<DaemonState>, DaemonError> {
-        #[derive(serde::Deserialize, Default)]
-        struct Ready {
-            generation: Option<u64>,
+    /// The state of coupond, and its problems.
+    async fn ask_daemon(&self) -> Result<(Option<DaemonState>, Vec<String>), DaemonError> {
+        let request = Request::get("/health").header(HOST, "coupond").body(Bytes::new())?;
+        let answer = self.shared.daemon.exchange(request, MAX_HEALTH_BYTES).await?;
+        Ok(daemon_health::read(&answer)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edges::sealing::VerifyingKey;
+
+    #[test]
+    fn a_hello_without_an_answer_names_what_may_be_wrong() {
+        let bundle = Bundle {
+            name: "fra1".into(),
+            network_id: 4,
+            node: 7,
+            servers: vec![],
+            ca_pem: String::new(),
+            secret: Secret::from_bytes([1; 32]),
+            control_plane: VerifyingKey([2; 32]),
+        };
+        let text = |error| unanswered(&bundle, error).to_string();
+        let forbidden = text(NatsError::Forbidden("Permissions Violation".into()));
+        for part in ["node 7 of network 4", "nats-config", "Permissions Violation"] {
+            assert!(forbidden.contains(part), "no {part} in {forbidden}");
         }
-        let request = Request::get("/ready").header(HOST, "coupond").body(Bytes::new())?;
-        let answer = self.shared.daemon.exchange(request, MAX_READY_BYTES).await?;
-        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
-        let ready: Ready = serde_json::from_slice(answer.body()).unwrap_or_default();
-        Ok(NodeStamp::read(header)?.map(|stamp| DaemonState {
-            node: stamp.identity.node,
-            store: stamp.identity.store.to_string(),
-            former_nodes: stamp.identity.former_nodes,
-            generation: ready.generation,
-        }))
+        assert!(text(NatsError::NoListener).contains("control plane of network 4 is not there"));
+        assert!(text(NatsError::Disconnected("x".into())).contains("registered"));
     }
 }

@@ -18,7 +18,7 @@ use super::ownership::Claimant;
 use super::{HubError, HubShared};
 use crate::edges::head::{self, Head, IndexObject, MAX_INLINE_BYTES};
 use crate::edges::link::Control;
-use crate::edges::nats::StreamSettings;
+use crate::edges::nats::{NatsError, StreamSettings};
 use crate::edges::objects::KeyId;
 use crate::edges::sealing::{Secret, SigningKey};
 use crate::index_folder::IndexFolder;
@@ -44,6 +44,8 @@ pub(super) struct Outlet {
     is_listed: bool,
     /// The stored head.
     put: Option<StoredHead>,
+    /// When the size of the objects was read.
+    measured: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -85,7 +87,10 @@ impl Worker for Outlet {
         .await;
     }
 
-    fn reset_after(&mut self, _error: &HubError) {
+    fn reset_after(&mut self, error: &HubError) {
+        if matches!(error, HubError::Nats(NatsError::Overtaken)) {
+            self.shared.heads_overtaken.fetch_add(1, Ordering::Relaxed);
+        }
         (self.is_listed, self.put) = (false, None);
     }
 
@@ -115,6 +120,7 @@ impl Outlet {
             interval,
             is_listed: false,
             put: None,
+            measured: None,
         }
     }
 
@@ -148,7 +154,19 @@ impl Outlet {
         if !is_put {
             self.publish(manifest, epoch, &key, stored_head).await?;
         }
-        self.remove_unnamed().await
+        self.remove_unnamed().await?;
+        self.measure_objects().await
+    }
+
+    async fn measure_objects(&mut self) -> Result<(), HubError> {
+        if self.measured.is_some_and(|at| at.elapsed() < RECHECK) {
+            return Ok(());
+        }
+        let stream = self.shared.subjects.object_stream();
+        let bytes = self.shared.nats.stream_bytes(&stream).await?;
+        self.shared.object_bytes.store(bytes, Ordering::Relaxed);
+        self.measured = Some(Instant::now());
+        Ok(())
     }
 
     async fn open_streams(&self) -> Result<(), HubError> {

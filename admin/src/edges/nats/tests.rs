@@ -244,6 +244,13 @@ async fn an_edge_reaches_no_subject_but_its_own() {
     for (subject, answer) in requests.iter().zip(futures_util::future::join_all(asked).await) {
         assert!(answer.is_err(), "{subject} was answered: {answer:?}");
     }
+    // The node or the network of the bundle is wrong.
+    for subject in [SUBJECTS.hello(8), Subjects { network_id: 2 }.hello(7)] {
+        let answer = edge.request(subject.clone(), text("hello")).await;
+        let Err(NatsError::Forbidden(said)) = &answer else { panic!("{subject}: {answer:?}") };
+        assert!(said.contains(&subject), "{said}");
+    }
+    assert_eq!(edge.problem(), None, "the server is reached");
     let foreign = ["coupon.1.>", "coupon.1.ask.8.*", "coupon.1.inbox.8.>", "coupon.1.inbox.hub.>"];
     let mut heard = Vec::new();
     for subject in foreign {
