@@ -16,7 +16,7 @@ use crate::store::{DedicatedConnection, edges, nodes};
 
 /// Columns of a terminal.
 const WIDTH: u16 = 100;
-const MAX_NAME_CHARS: usize = 18;
+const MAX_NAME_CHARS: usize = 16;
 
 /// The fields of an edge that the store knows.
 const STORED_FIELDS: [&str; 5] =
@@ -204,7 +204,7 @@ mod tests {
             let text = table.to_string();
             assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
             assert_eq!(text.lines().count(), 2, "a row is one line: {text}");
-            assert!(text.contains("a-name-of-an-edge…") && text.contains("100 days ago"));
+            assert!(text.contains("a-name-of-an-ed…") && text.contains("100 days ago"));
         }
         let text = state_table(&[edge()], NOW).to_string();
         for part in ["lagging", "1234567890", "27 h", "4 days", "-86400000 ms"] {
