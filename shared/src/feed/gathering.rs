@@ -169,7 +169,8 @@ mod tests {
     #[test]
     fn a_gathered_block_is_the_block_that_coupond_would_have_made() {
         let records: Vec<_> = (0..20).map(|id| record(id, b"curl/8")).collect();
-        let thin = records.iter().zip(5..).flat_map(|(it, at)| block(0, at, &[it.clone()]));
+        let thin =
+            records.iter().zip(5..).flat_map(|(it, at)| block(0, at, std::slice::from_ref(it)));
         assert_eq!(gather(&thin.collect::<Vec<u8>>()), block(0, 5, &records));
     }
 
