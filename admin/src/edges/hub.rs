@@ -499,8 +499,11 @@ impl HelloResponder {
     async fn answer(&self, received: &Received) -> Result<Option<(String, Bytes)>, GreetingError> {
         let Some((link, hello)) = self.open(received) else { return Ok(None) };
         let Some(epoch) = self.shared.control.borrow().epoch else { return Ok(None) };
-        self.bind_store(&link, &hello).await?;
         let Some(answer) = self.judge(&link, &hello, epoch) else { return Ok(None) };
+        // A refused agent must not choose the data folder for the one that is asked.
+        if matches!(answer, HelloAnswer::Leased { .. }) {
+            self.bind_store(&link, &hello).await?;
+        }
         let sealed = link.keys().seal_answer(&hello, &answer).ok();
         Ok(received.reply.clone().zip(sealed.map(Bytes::from)))
     }

@@ -417,7 +417,21 @@ fn a_lost_store_of_nats_is_filled_again_and_a_new_edge_joins() {
     });
     add(&fleet.network, fleet.nats.address, "c");
     fleet.nats.reload_users(&fleet.network);
-    let c = Edge::start(&fleet.network, "c", 3);
+    // Its agent starts before its coupond. Another coupond with the bundle does not take its place.
+    let agent = run_agent(&fleet.network, "c", "c");
+    wait_for("the agent", || listed(&fleet.network, "c")["last_heard"].as_i64());
+    let other = Edge::run_daemon(&fleet.network, "other", fleet.network.free_address(), 3);
+    let socket = fleet.network.path("run-other/coupond.sock");
+    wait_for("the other coupond", || socket.exists().then_some(()));
+    let other_agent = run_agent(&fleet.network, "c", "other");
+    wait_for("the other agent to be refused", || {
+        let problems = listed(&fleet.network, "c")["problems"].to_string();
+        problems.contains("another agent speaks for this edge").then_some(())
+    });
+    drop((other, other_agent));
+    let visitors = fleet.network.free_address();
+    let daemon = Edge::run_daemon(&fleet.network, "c", visitors, 3);
+    let c = Edge { name: "c", visitors, daemon, agent };
     wait_for_edges(&fleet.network, 3);
     let id = c.click();
     wait_for("its click", || fleet.counted().contains(&id).then_some(()));
