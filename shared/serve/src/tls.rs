@@ -22,7 +22,7 @@ mod pair;
 pub use certificates::{CertificateTable, Certificates};
 pub use counters::TlsCounters;
 pub use handshake_limit::HandshakeLimit;
-pub use pair::{CertifiedPair, Dates, MAX_PEM_BYTES, PairError, check_pair};
+pub use pair::{CertifiedPair, Dates, MAX_PEM_BYTES, PairError, Validity, check_pair};
 pub use setup::TlsSetup;
 pub use source::{CertificateFiles, CertificatePlaces, CertificateReader};
 pub use stream::TlsStream;

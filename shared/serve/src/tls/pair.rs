@@ -37,9 +37,50 @@ pub struct CertifiedPair {
 struct Leaf {
     /// In lower case; the first label may be `*`.
     names: Vec<String>,
-    not_before: i64,
-    not_after: i64,
+    validity: Validity,
     fingerprint: [u8; 32],
+}
+
+/// The first and the last second of a certificate, in Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    pub not_before: i64,
+    pub not_after: i64,
+}
+
+impl Validity {
+    /// `None` if the bytes are no certificate.
+    pub fn read(certificate: &CertificateDer<'_>) -> Option<Validity> {
+        let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+        Some(Validity::stated_by(&certificate))
+    }
+
+    fn stated_by(certificate: &X509Certificate<'_>) -> Validity {
+        let validity = certificate.validity();
+        Validity {
+            not_before: validity.not_before.timestamp(),
+            not_after: validity.not_after.timestamp(),
+        }
+    }
+
+    /// How the dates stand at this time in Unix seconds.
+    ///
+    /// Near the end is the last sixth of the lifetime, but at most 14 days: renewal is due at two
+    /// thirds, so it has failed for a while by then.
+    pub fn dates_at(self, now: i64) -> Dates {
+        const LONGEST_NEAR_END_SECONDS: i64 = 14 * 86_400;
+        let Validity { not_before, not_after } = self;
+        let near_end = ((not_after - not_before) / 6).min(LONGEST_NEAR_END_SECONDS);
+        if now < not_before {
+            Dates::NotYetValid
+        } else if now > not_after {
+            Dates::Expired
+        } else if not_after - now < near_end {
+            Dates::NearEnd
+        } else {
+            Dates::Valid
+        }
+    }
 }
 
 /// How a certificate's dates stand at a time.
@@ -156,8 +197,7 @@ fn read_leaf(certificate: &X509Certificate<'_>, der: &[u8]) -> Result<Leaf, Pair
     }
     Ok(Leaf {
         names,
-        not_before: certificate.validity().not_before.timestamp(),
-        not_after: certificate.validity().not_after.timestamp(),
+        validity: Validity::stated_by(certificate),
         fingerprint: Sha256::digest(der).into(),
     })
 }
@@ -198,12 +238,12 @@ impl CertifiedPair {
 
     /// The first second of the validity, in Unix seconds.
     pub fn not_before(&self) -> i64 {
-        self.leaf.not_before
+        self.leaf.validity.not_before
     }
 
     /// The last second of the validity, in Unix seconds.
     pub fn not_after(&self) -> i64 {
-        self.leaf.not_after
+        self.leaf.validity.not_after
     }
 
     /// SHA-256 of the host's certificate in DER, in lower-case hex.
@@ -212,22 +252,8 @@ impl CertifiedPair {
     }
 
     /// How the dates stand at this time in Unix seconds.
-    ///
-    /// Near the end is the last sixth of the lifetime, but at most 14 days: renewal is due at two
-    /// thirds, so it has failed for a while by then.
     pub fn dates_at(&self, now: i64) -> Dates {
-        const LONGEST_NEAR_END_SECONDS: i64 = 14 * 86_400;
-        let Leaf { not_before, not_after, .. } = self.leaf;
-        let near_end = ((not_after - not_before) / 6).min(LONGEST_NEAR_END_SECONDS);
-        if now < not_before {
-            Dates::NotYetValid
-        } else if now > not_after {
-            Dates::Expired
-        } else if not_after - now < near_end {
-            Dates::NearEnd
-        } else {
-            Dates::Valid
-        }
+        self.leaf.validity.dates_at(now)
     }
 }
 
