@@ -44,6 +44,7 @@
 //!
 //! Records of one code ascend by coupon code id. Ids are never re-used.
 
+mod merge;
 mod walk;
 
 use super::{HASH_LEN, Header, Lineage, SnapshotError};
@@ -51,6 +52,8 @@ use crate::civil_day::Day;
 use crate::code::{FOLD_VERSION, FoldedCode};
 use std::io::{self, Cursor, Read, Seek, Write};
 use walk::PrefixTable;
+
+pub use merge::LevelMerge;
 
 /// Version of the level format.
 pub const FORMAT_VERSION: u16 = 1;
@@ -388,12 +391,10 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
     /// hashes.
     pub fn check_entries(&self) -> Result<(), SnapshotError> {
         use fst::Streamer;
-        let damaged = |reason: String| SnapshotError::Content { file: FILE, reason };
         let mut expected = 0;
         let mut entries = self.fst.stream();
         while let Some((key, first)) = entries.next() {
-            let folded = FoldedCode::fold(key).ok().filter(|code| code.as_bytes() == key);
-            let code = folded.ok_or_else(|| damaged(format!("key {key:?} is not folded")))?;
+            let code = folded_key(key)?;
             if first != expected {
                 return Err(damaged(format!("{code} names record {first}, not {expected}")));
             }
@@ -456,6 +457,16 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
     pub fn size(&self) -> usize {
         self.records.to
     }
+}
+
+fn damaged(reason: String) -> SnapshotError {
+    SnapshotError::Content { file: FILE, reason }
+}
+
+/// The code of a key.
+fn folded_key(key: &[u8]) -> Result<FoldedCode, SnapshotError> {
+    let folded = FoldedCode::fold(key).ok().filter(|code| code.as_bytes() == key);
+    folded.ok_or_else(|| damaged(format!("key {key:?} is not folded")))
 }
 
 /// The version in the first eight bytes of an fst.
