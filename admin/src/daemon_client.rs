@@ -21,6 +21,7 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::edges::link::{EdgeError, EdgeLink};
+use crate::index_folder::MergeRecipe;
 pub(crate) use socket::SocketLink;
 
 /// Deadline of a request without a long poll.
@@ -221,11 +222,17 @@ impl DaemonClient {
     }
 
     /// Makes the daemon load a level before a publication names it. The daemon loads it at low
-    /// priority. An edge fetches it first, after [`DaemonClient::store_ahead`].
+    /// priority. An edge makes it first by the recipe, or fetches it after
+    /// [`DaemonClient::store_ahead`].
     ///
     /// # Errors
     /// When the daemon is not running, refuses the level, or takes longer.
-    pub async fn preload(&self, level: &ObjectName, longest: Duration) -> Result<(), DaemonError> {
+    pub(crate) async fn preload(
+        &self,
+        level: &ObjectName,
+        recipe: Option<&MergeRecipe>,
+        longest: Duration,
+    ) -> Result<(), DaemonError> {
         let path = format!("/preload/{level}");
         match &self.link {
             DaemonLink::Socket(_) => {
@@ -233,7 +240,7 @@ impl DaemonClient {
                 if answer.status() == StatusCode::OK { Ok(()) } else { Err(refused(&answer)) }
             }
             DaemonLink::Edge(edge) => {
-                let order = edge.fetch_order();
+                let order = edge.fetch_order(recipe);
                 let ask = || self.post(&path, order.clone(), TIMEOUT, MAX_JSON_BYTES);
                 edge_preload::ask_until_loaded(ask, longest).await
             }

@@ -142,7 +142,7 @@ async fn start_edges(
 
 /// Whether that many edges serve the published generation.
 fn serves(admin: &Admin, count: usize) -> bool {
-    let generation = admin.publisher().status().generation;
+    let generation = admin.publisher().generation();
     let statuses = admin.nodes().statuses();
     let serving = statuses.iter().filter(|daemon| daemon.served_generation == Some(generation));
     serving.count() == count + 1

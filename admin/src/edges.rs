@@ -16,6 +16,7 @@
 pub mod agent;
 mod asker;
 pub mod bundle;
+mod certificate_watch;
 pub mod edge_state;
 mod head;
 mod hello;

@@ -13,6 +13,8 @@
 //! Deliberately absent: the choice of content and time of a publication.
 
 mod garbage;
+mod mapped_file;
+mod merging;
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -35,6 +37,7 @@ use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, Object
 pub(crate) use garbage::GarbageFiles;
 #[cfg(test)]
 pub(crate) use garbage::MAX_REMOVED_AT_ONCE;
+pub(crate) use merging::{MergeError, MergeRecipe, spawn_low_priority};
 
 /// Name of the index folder in the data folder.
 pub const FOLDER_NAME: &str = "index";
@@ -137,26 +140,27 @@ impl IndexFolder {
         let FinishedLevel { file: Unfinished(path), written } = &level;
         let file = written.file.try_clone().map_err(FolderError::io("open", path))?;
         self.put_object(&name.level_file(), path, file, unsynced)?;
-        Ok((name, self.level(&name)?.codes()))
+        self.check_object(&name, false)?;
+        Ok((name, level.written.codes))
     }
 
-    /// Begins a file for an object that another machine built.
-    pub(crate) fn begin_fetched(&self) -> Result<FetchedObject, FolderError> {
+    /// Begins a file for an object that another machine published.
+    pub(crate) fn begin_fetched(&self) -> Result<ObjectFile, FolderError> {
         let number = OBJECTS_BEGUN.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(format!("fetched-{number}{UNFINISHED}"));
         let file = create(&path).map_err(FolderError::io("create", &path))?;
-        Ok(FetchedObject { file, unfinished: Unfinished(path) })
+        Ok(ObjectFile { file, unfinished: Unfinished(path) })
     }
 
-    /// Gives a fetched object its final name. The caller has compared the bytes with the hash that
-    /// the control plane states; coupond checks the entries.
-    pub(crate) fn put_fetched(
+    /// Gives an object that another machine published its final name. The caller has compared the
+    /// bytes with the hash that the control plane states; coupond checks the entries.
+    pub(crate) fn put_published(
         &self,
         name: &str,
-        fetched: FetchedObject,
+        object: ObjectFile,
         unsynced: &mut Unsynced,
     ) -> Result<(), FolderError> {
-        let FetchedObject { file, unfinished } = fetched;
+        let ObjectFile { file, unfinished } = object;
         self.put_object(name, &unfinished.0, file, unsynced)
     }
 
@@ -166,7 +170,11 @@ impl IndexFolder {
         name: &ObjectName,
         is_catalog: bool,
     ) -> Result<(), FolderError> {
-        if is_catalog { self.catalog(name, None).map(drop) } else { self.level(name).map(drop) }
+        if is_catalog {
+            return self.catalog(name, None).map(drop);
+        }
+        let level = self.mapped_level(name)?;
+        level.check_entries().map_err(|source| self.damaged(&name.level_file(), source))
     }
 
     /// Whether a file of this name is there.
@@ -355,7 +363,7 @@ impl IndexFolder {
 
     fn level(&self, name: &ObjectName) -> Result<Level<Bytes>, FolderError> {
         let file = name.level_file();
-        let refused = |source| FolderError::Object { path: self.path.join(&file), source };
+        let refused = |source| self.damaged(&file, source);
         let level = Level::open(Bytes::from(self.read(&file)?)).map_err(refused)?;
         level.check_entries().map_err(refused)?;
         self.check_name(&file, *level.name() == name.0)?;
@@ -368,7 +376,7 @@ impl IndexFolder {
         known: Option<&CatalogFile>,
     ) -> Result<CatalogFile, FolderError> {
         let file = name.catalog_file();
-        let refused = |source| FolderError::Object { path: self.path.join(&file), source };
+        let refused = |source| self.damaged(&file, source);
         let catalog = CatalogFile::open_after(&self.read(&file)?, known).map_err(refused)?;
         self.check_name(&file, *catalog.name() == name.0)?;
         Ok(catalog)
@@ -379,7 +387,11 @@ impl IndexFolder {
             return Ok(());
         }
         let source = SnapshotError::Mismatch { reason: "its hash is not its name".into() };
-        Err(FolderError::Object { path: self.path.join(file), source })
+        Err(self.damaged(file, source))
+    }
+
+    fn damaged(&self, file: &str, source: SnapshotError) -> FolderError {
+        FolderError::Object { path: self.path.join(file), source }
     }
 
     /// Writes a file under the temporary name of `name`; returns the temporary path.
@@ -484,15 +496,20 @@ impl FinishedLevel {
     pub(crate) fn name(&self) -> ObjectName {
         ObjectName(self.written.name)
     }
+
+    /// The file, for a folder whose index another machine built.
+    pub(crate) fn into_object(self) -> ObjectFile {
+        ObjectFile { file: self.written.file, unfinished: self.file }
+    }
 }
 
-/// A file for the bytes of an object from another machine.
-pub(crate) struct FetchedObject {
+/// A file for the bytes of an object that another machine published.
+pub(crate) struct ObjectFile {
     file: File,
     unfinished: Unfinished,
 }
 
-impl Write for FetchedObject {
+impl Write for ObjectFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }

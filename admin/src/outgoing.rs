@@ -65,8 +65,7 @@ const MAX_ERROR_CHARS: usize = 1024;
 pub(crate) fn tls_config(
     further_roots: impl IntoIterator<Item = CertificateDer<'static>>,
 ) -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let mut roots = usual_roots();
     for root in further_roots {
         roots.add(root)?;
     }
@@ -74,6 +73,13 @@ pub(crate) fn tls_config(
     let config =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The built-in root certificates, and the system's.
+pub(crate) fn usual_roots() -> RootCertStore {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
 }
 
 /// Parses a `Retry-After` header: seconds or an HTTP date.

@@ -9,6 +9,8 @@ use crate::wait_policy::WaitPolicy;
 
 /// Longest gathering: a coupond without an answer for 15 s is silent.
 const MAX_GATHERING_MS: u64 = 10_000;
+/// Most replicas of a stream at NATS.
+const MAX_REPLICAS: usize = 5;
 /// Least room for the published index at NATS.
 const MIN_OBJECT_BYTES: u64 = 16 << 20;
 
@@ -29,6 +31,8 @@ pub struct HubConfig {
     pub click_gathering: Duration,
     /// Most bytes of the published index at NATS.
     pub object_max_bytes: u64,
+    /// Servers of a cluster that keep the published index.
+    pub replicas: usize,
 }
 
 impl Default for HubConfig {
@@ -41,6 +45,7 @@ impl Default for HubConfig {
             publish_interval: Duration::from_millis(250),
             click_gathering: Duration::from_secs(5),
             object_max_bytes: 8 << 30,
+            replicas: 1,
         }
     }
 }
@@ -59,6 +64,7 @@ impl HubConfig {
         );
         let bytes = MIN_OBJECT_BYTES..=bounds::MAX_DISK_BYTES;
         keys.declare_number("hub.object_max_bytes", &mut self.object_max_bytes, bytes);
+        keys.declare_number("hub.replicas", &mut self.replicas, 1..=MAX_REPLICAS);
     }
 
     #[must_use]

@@ -34,6 +34,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::bundle::Bundle;
+use super::certificate_watch::{CertificateWatch, ServerCertificate};
 use super::hello::{EdgeKeys, nats_secret};
 use super::nats::{Nats, NatsSettings, REQUEST_TIMEOUT};
 use super::sealing::Secret;
@@ -78,13 +79,28 @@ struct AgentShared {
     greet: Notify,
     /// What each part reports in the next hello.
     fetch_problem: Mutex<Option<String>>,
+    /// Why the last level with a recipe was fetched.
+    merge_problem: Mutex<Option<String>>,
     lacks_objects: Mutex<Vec<String>>,
+    server_certificate: ServerCertificate,
 }
 
 impl AgentShared {
     /// Whether the keys of the index are there.
     fn has_joined(&self) -> bool {
         !self.fleet_keys.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn show_merge_problem(&self, problem: Option<String>) {
+        *self.merge_problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// What the parts of the agent report.
+    fn problems(&self) -> impl Iterator<Item = String> {
+        let shown = [&self.fetch_problem, &self.merge_problem];
+        shown
+            .into_iter()
+            .filter_map(|shown| shown.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Has the control plane store an object again.
@@ -153,6 +169,8 @@ pub async fn run(config: &AgentConfig, stop: CancellationToken) -> anyhow::Resul
         request_timeout: REQUEST_TIMEOUT,
     };
     let nats = Nats::connect(&settings).await?;
+    let server_certificate = ServerCertificate::default();
+    let certificate_watch = CertificateWatch::new(&settings, server_certificate.clone());
     let for_index = NatsSettings {
         name: format!("edge {}, index", bundle.name),
         request_timeout: PART_TIMEOUT,
@@ -172,7 +190,9 @@ pub async fn run(config: &AgentConfig, stop: CancellationToken) -> anyhow::Resul
         epoch: Epoch::open(&config.index_dir),
         greet: Notify::new(),
         fetch_problem: Mutex::default(),
+        merge_problem: Mutex::default(),
         lacks_objects: Mutex::default(),
+        server_certificate: server_certificate.clone(),
         bundle,
     });
     let handle = FetcherHandle::default();
@@ -182,6 +202,7 @@ pub async fn run(config: &AgentConfig, stop: CancellationToken) -> anyhow::Resul
     let workers = [
         worker::spawn(Greeter::new(Arc::clone(&shared), handle.clone()), stop.clone()),
         worker::spawn(fetcher, stop.clone()),
+        worker::spawn(certificate_watch, stop.clone()),
         worker::spawn(Responder::new(shared, handle, preparer), stop.clone()),
     ];
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use coupon_serve::tls::Validity;
+
+use super::certificate_watch;
 use super::hello::{DaemonHealth, LEASE_TIME};
 use super::lease::HeardAgent;
 use crate::nodes::{DaemonStatus, LEFT_OUT_AFTER};
@@ -108,6 +111,8 @@ pub struct EdgeStatus {
     pub disk_free_bytes: Option<u64>,
     /// The machine's clock minus the clock of coupon-admin, about.
     pub clock_offset_ms: Option<i64>,
+    /// End of the certificate of the NATS server that it reaches, in Unix seconds.
+    pub server_certificate_end: Option<i64>,
     /// What is wrong, each a sentence that says how to mend it.
     pub problems: Vec<String>,
 }
@@ -160,6 +165,8 @@ pub(super) struct EdgeObservation {
     pub(super) daemon: DaemonStatus,
     pub(super) published_generation: u64,
     pub(super) generation_lag: Duration,
+    /// The certificate of the server that the control plane reaches.
+    pub(super) own_certificate: Option<Validity>,
     /// The control plane's clock, in Unix milliseconds.
     pub(super) now_ms: i64,
 }
@@ -194,6 +201,7 @@ impl EdgeObservation {
             postbacks_waiting: health.postbacks_waiting,
             disk_free_bytes: health.disk_free_bytes,
             clock_offset_ms: agent.map(|agent| agent.clock_offset_ms),
+            server_certificate_end: self.server_certificate().map(|dates| dates.not_after),
             problems: self.problems(state),
         }
     }
@@ -250,6 +258,7 @@ impl EdgeObservation {
         if state.is_up() == Some(true) {
             problems.extend(self.backlog());
             problems.extend(self.skew());
+            problems.extend(self.certificate());
         }
         problems
     }
@@ -304,6 +313,17 @@ impl EdgeObservation {
                  (`timedatectl set-ntp true`)"
             )
         })
+    }
+
+    fn server_certificate(&self) -> Option<Validity> {
+        let (not_before, not_after) = self.agent.as_ref()?.hello.server_certificate?;
+        Some(Validity { not_before, not_after })
+    }
+
+    /// The certificate of the control plane's own server is told once, not for each edge.
+    fn certificate(&self) -> Option<String> {
+        let dates = self.server_certificate().filter(|dates| Some(*dates) != self.own_certificate);
+        certificate_watch::problem(dates?, self.now_ms / 1_000)
     }
 }
 
@@ -378,6 +398,7 @@ mod tests {
             },
             published_generation: 7,
             generation_lag: Duration::ZERO,
+            own_certificate: None,
             now_ms: NOW_MS,
         }
     }
@@ -480,6 +501,26 @@ mod tests {
             problem,
             "its clicks of the last 5 min are not all taken in: a block was refused"
         );
+    }
+
+    #[test]
+    fn a_certificate_that_ends_is_told_once() {
+        let day = 86_400;
+        let now = NOW_MS / 1_000;
+        let ending = (now - 80 * day, now + 9 * day);
+        let with = |own_certificate| {
+            after(|edge| {
+                edge.agent.as_mut().unwrap().hello.server_certificate = Some(ending);
+                edge.own_certificate = own_certificate;
+            })
+        };
+        let (state, problem) = with(None);
+        assert_eq!(state, EdgeState::Live);
+        assert!(problem.contains("ends in 9 day(s)"), "{problem}");
+        let (not_before, not_after) = ending;
+        assert_eq!(with(Some(Validity { not_before, not_after })).1, "");
+        let other = Validity { not_before, not_after: now + 80 * day };
+        assert_eq!(with(Some(other)).1, problem);
     }
 
     #[test]

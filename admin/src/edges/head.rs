@@ -18,6 +18,7 @@ use coupon_shared::snapshot::manifest::{Manifest, ManifestError, ObjectName};
 use serde::{Deserialize, Serialize};
 
 use super::sealing::{SealError, Secret, SigningKey, VerifyingKey};
+use crate::index_folder::MergeRecipe;
 
 const KEY_ID_LEN: usize = 4;
 const LENGTH_LEN: usize = 4;
@@ -75,6 +76,8 @@ pub(crate) struct Head {
     /// Number of the control plane's run.
     pub(crate) epoch: u64,
     pub(crate) manifest: Manifest,
+    /// How levels follow from earlier ones, for edges that have these.
+    pub(crate) recipes: Vec<MergeRecipe>,
     /// Small objects with their bytes.
     pub(crate) inline: Vec<(ObjectName, Vec<u8>)>,
 }
@@ -83,6 +86,8 @@ pub(crate) struct Head {
 struct HeadText {
     epoch: u64,
     manifest: String,
+    #[serde(default)]
+    recipes: Vec<MergeRecipe>,
     /// Hex digits and length of each inline object.
     inline: Vec<(String, usize)>,
 }
@@ -97,6 +102,7 @@ impl Head {
         let text = HeadText {
             epoch: self.epoch,
             manifest: self.manifest.to_text(),
+            recipes: self.recipes.clone(),
             inline: self
                 .inline
                 .iter()
@@ -145,7 +151,7 @@ impl Head {
             inline.push((name, object.to_vec()));
             bytes = rest;
         }
-        Ok(Head { epoch: text.epoch, manifest, inline })
+        Ok(Head { epoch: text.epoch, manifest, recipes: text.recipes, inline })
     }
 }
 
@@ -190,7 +196,13 @@ mod tests {
             catalog: name(1),
             levels: vec![name(2), name(3)],
         };
-        Head { epoch: 5, manifest, inline: vec![(name(2), b"level".to_vec()), (name(1), vec![])] }
+        let recipes = vec![MergeRecipe { level: name(3), newest_first: vec![name(4), name(5)] }];
+        Head {
+            epoch: 5,
+            manifest,
+            recipes,
+            inline: vec![(name(2), b"level".to_vec()), (name(1), vec![])],
+        }
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub(crate) struct Hello {
     pub problems: Vec<String>,
     /// Hex digits of objects that were not found at NATS, or damaged: at most as many as an index has.
     pub lacks_objects: Vec<String>,
+    /// First and last second of the certificate of the NATS server that ends first, in Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_certificate: Option<(i64, i64)>,
 }
 
 /// The daemon beside an agent.

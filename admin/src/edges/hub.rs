@@ -6,6 +6,7 @@
 //! - The [`outlet`] stores the published index at NATS.
 //! - Nothing of this happens unless the edges are this control plane's ([`ownership`]).
 
+mod head_stream;
 mod outlet;
 mod ownership;
 
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::asker::Asker;
+use super::certificate_watch::{self, CertificateWatch, ServerCertificate};
 use super::edge_state::{EdgeObservation, EdgeStatus, GenerationLag};
 use super::head::HeadError;
 use super::hello::{DaemonState, Hello, HelloAnswer};
@@ -40,7 +42,8 @@ use crate::publish::PublisherHandle;
 use crate::store::edges::{self, EdgeRow};
 use crate::store::{ReadTx, Store, StoreError};
 use crate::worker::{self, RetryDelays, Worker};
-use outlet::Outlet;
+use head_stream::HeadStream;
+use outlet::{Outlet, OutletSettings};
 use ownership::Claimant;
 
 /// How often the store is asked for new and revoked edges.
@@ -110,6 +113,7 @@ struct HubShared {
     /// Bytes of the objects at NATS, and the most that they may take.
     object_bytes: AtomicU64,
     object_max_bytes: u64,
+    server_certificate: ServerCertificate,
 }
 
 /// An edge in service.
@@ -155,6 +159,10 @@ pub struct HubStatus {
     pub object_bytes: u64,
     /// Most bytes of the index there.
     pub object_max_bytes: u64,
+    /// End of the certificate of the NATS servers that ends first, in Unix seconds.
+    pub server_certificate_end: Option<i64>,
+    /// What to do about this certificate.
+    pub certificate_problem: Option<String>,
     pub edges: Vec<EdgeStatus>,
 }
 
@@ -168,7 +176,8 @@ impl HubStatus {
         let of_edges = self.edges.iter().flat_map(|edge| {
             edge.problems.iter().map(|problem| format!("edge `{}`: {problem}", edge.name))
         });
-        nats.chain(publication).chain(of_edges).collect()
+        let certificate = self.certificate_problem.clone();
+        nats.chain(publication).chain(certificate).chain(of_edges).collect()
     }
 }
 
@@ -185,10 +194,15 @@ impl HubHandle {
     pub fn status(&self) -> HubStatus {
         let shared = &self.shared;
         let failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let published = self.publisher.status().generation;
+        let published = self.publisher.generation();
         let edges = shared.edges();
         let edges = edges.values().map(|edge| self.observe(edge, published).into_status());
+        let certificate = shared.server_certificate.dates();
+        let now = jiff::Timestamp::now().as_second();
         HubStatus {
+            server_certificate_end: certificate.map(|dates| dates.not_after),
+            certificate_problem: certificate
+                .and_then(|dates| certificate_watch::problem(dates, now)),
             nats_error: shared.nats.problem(),
             publication_error: failure,
             is_foreign: shared.control.borrow().problem.is_some(),
@@ -214,6 +228,7 @@ impl HubHandle {
             daemon,
             published_generation,
             generation_lag,
+            own_certificate: self.shared.server_certificate.dates(),
             now_ms: jiff::Timestamp::now().as_millisecond(),
         }
     }
@@ -229,7 +244,7 @@ impl Worker for LagObserver {
 
     async fn step(&mut self) -> Result<(), Infallible> {
         let HubHandle { shared, nodes, publisher } = &self.0;
-        let published = publisher.status().generation;
+        let published = publisher.generation();
         for edge in shared.edges().values_mut() {
             let daemon = nodes.status(&edge.daemon).unwrap_or_default();
             edge.lag.observe(daemon.served_generation, published, Instant::now());
@@ -249,9 +264,11 @@ pub(crate) struct Hub {
     nodes: NodeRegistry,
     folder: IndexFolder,
     control: watch::Sender<Control>,
+    heads: HeadStream,
     claimant: Claimant,
     signing: SigningKey,
     click_gathering: Duration,
+    certificate_watch: CertificateWatch,
 }
 
 impl Hub {
@@ -296,13 +313,28 @@ impl Hub {
             heads_overtaken: AtomicU64::new(0),
             object_bytes: AtomicU64::new(0),
             object_max_bytes: config.object_max_bytes,
+            server_certificate: ServerCertificate::default(),
         });
         let id = ownership::folder_id(store.dir())?;
-        let claimant = Claimant::new(id, nats, subjects, store.clone());
+        let heads = HeadStream { nats, subjects, replicas: config.replicas };
+        let claimant = Claimant::new(id, heads.clone(), store.clone());
         let signing = ownership::signing_key(&keys.secret)?;
         let (store, nodes) = (store.clone(), nodes.clone());
         let click_gathering = config.click_gathering;
-        let hub = Hub { shared, store, nodes, folder, control, claimant, signing, click_gathering };
+        let certificate = shared.server_certificate.clone();
+        let certificate_watch = CertificateWatch::new(&settings, certificate);
+        let hub = Hub {
+            shared,
+            store,
+            nodes,
+            folder,
+            control,
+            heads,
+            claimant,
+            signing,
+            click_gathering,
+            certificate_watch,
+        };
         join_registered(&hub.roster()).await?;
         Ok(hub)
     }
@@ -324,16 +356,21 @@ impl Hub {
         stop: &CancellationToken,
     ) -> HubHandle {
         let (roster, published) = (self.roster(), publisher.clone());
+        let settings = OutletSettings {
+            object_max_bytes: config.object_max_bytes,
+            interval: config.publish_interval,
+        };
         let outlet = Outlet::new(
             Arc::clone(&self.shared),
             publisher,
             self.folder,
             (self.claimant, self.signing),
             self.control,
-            (config.object_max_bytes, config.publish_interval),
+            (self.heads, settings),
         );
         worker::spawn(roster, stop.clone());
         worker::spawn(outlet, stop.clone());
+        worker::spawn(self.certificate_watch, stop.clone());
         let responder =
             HelloResponder { shared: Arc::clone(&self.shared), store: self.store.clone() };
         worker::spawn(responder, stop.clone());

@@ -18,6 +18,7 @@ use super::nats::NatsError;
 use super::objects::{ObjectError, ObjectStore};
 use super::sealing::{SEAL_LEN, Secret};
 use super::subjects::{SessionId, Subjects};
+use crate::index_folder::MergeRecipe;
 use crate::store::edges::EdgeRow;
 
 /// Bytes of an answer besides its body.
@@ -203,9 +204,10 @@ impl EdgeLink {
     }
 
     /// The body of a request to fetch a level that was stored ahead.
-    pub(crate) fn fetch_order(&self) -> Bytes {
+    pub(crate) fn fetch_order(&self, recipe: Option<&MergeRecipe>) -> Bytes {
         let key_id = self.inner.objects.newest_key().map_or(0, |(id, _)| id);
-        Bytes::from(serde_json::to_vec(&FetchOrder { key_id }).unwrap_or_default())
+        let order = FetchOrder { key_id, recipe: recipe.cloned() };
+        Bytes::from(serde_json::to_vec(&order).unwrap_or_default())
     }
 
     /// Sends a request to the edge's coupond and returns the answer.
@@ -214,6 +216,7 @@ impl EdgeLink {
         request: &Request<Bytes>,
         max_bytes: usize,
     ) -> Result<Response<Bytes>, EdgeError> {
+        let turn = self.inner.asker.take_turn().await;
         let (session, origin) = self.session()?;
         let keys = self.keys();
         let message = message::encode_request(&origin, request)
@@ -223,8 +226,9 @@ impl EdgeLink {
         let sealed = sealed.map_err(|error| self.error(error.to_string()))?;
         let subject = self.inner.subjects.questions(self.inner.node, session);
         let max_bytes = max_bytes + MAX_HEAD_BYTES + SEAL_LEN;
-        let answer = self.inner.asker.request(&subject, &sealed, max_bytes).await;
-        let answer = answer.map_err(|error| self.error(ask_problem(&error)))?;
+        let ask_error = |error: AskError| self.error(ask_problem(&error));
+        let expected = turn.send(&subject, &sealed).await.map_err(ask_error)?;
+        let answer = expected.receive(max_bytes).await.map_err(ask_error)?;
         let purpose = message::answer_purpose(session, &origin);
         let answer = keys.asks.open(&purpose, &answer);
         let answer = answer.map_err(|error| self.error(error.to_string()))?;

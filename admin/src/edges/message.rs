@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::subjects::SessionId;
+use crate::index_folder::MergeRecipe;
 
 const LENGTH_LEN: usize = 4;
 /// Prefix of the headers that are carried.
@@ -40,10 +41,13 @@ pub(crate) struct RequestOrigin {
 }
 
 /// The body of a request to fetch a level, before a head names it, and to have coupond load it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FetchOrder {
     /// The key that the level is sealed with at NATS.
     pub(crate) key_id: u32,
+    /// How the level follows from others, for an edge that has them.
+    #[serde(default)]
+    pub(crate) recipe: Option<MergeRecipe>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -3,22 +3,28 @@
 //! NATS is trusted neither with durability nor with secrets: the callers seal messages and check
 //! answers, and the contents of a stream can be made again.
 
+mod server_certificate;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{self, DirectGetErrorKind, DiscardPolicy, Stream};
+use async_nats::jetstream::stream::{
+    self, DirectGetErrorKind, DiscardPolicy, RawMessageErrorKind, Stream,
+};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event, Server, ServerError, StatusCode, Subscriber};
 use bytes::Bytes;
+use coupon_serve::tls::Validity;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 
 use crate::outgoing;
+use server_certificate::{NotedDates, noting_tls};
 
 /// Half-open connections are noticed after two of these.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -34,6 +40,8 @@ pub(super) const MAX_PAYLOAD: usize = 768 << 10;
 
 /// The server's number of an error: its disk or `max_file` is smaller than a stream.
 const NO_ROOM: &str = "10047";
+/// Its numbers where too few servers are there for the replicas of a stream.
+const FEW_SERVERS: [&str; 2] = ["10005", "10074"];
 const UNKNOWN_AUTHORITY: &str = "the server's certificate is signed by none of the known \
      authorities: name theirs in hub.ca_file; an edge gets them with a new bundle (`coupon-admin edges \
      replace`)";
@@ -58,7 +66,10 @@ pub enum NatsError {
         reason: String,
     },
     /// The users of the server may not do this.
-    #[error("the server does not allow this: {0}")]
+    #[error(
+        "the server does not allow this: write its users anew (`coupon-admin edges nats-config`) and \
+         reload it ({0})"
+    )]
     Forbidden(String),
     /// Nobody listens.
     #[error("nobody listens at the other end")]
@@ -79,6 +90,11 @@ fn no_stream<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> Na
             reason.push_str(
                 "; make max_file of its jetstream block larger than hub.object_max_bytes of \
                  coupon-admin.toml, or that one smaller",
+            );
+        } else if FEW_SERVERS.iter().any(|number| reason.contains(number)) {
+            reason.push_str(
+                "; hub.replicas of coupon-admin.toml needs a cluster of at least as many servers \
+                 with JetStream that answer: 1 for a single server",
             );
         }
         NatsError::Failed { action, reason }
@@ -142,6 +158,8 @@ pub(crate) struct StreamSettings {
     pub(crate) name: String,
     pub(crate) subjects: Vec<String>,
     pub(crate) max_bytes: i64,
+    /// Servers of a cluster that keep the stream.
+    pub(crate) replicas: usize,
 }
 
 impl Nats {
@@ -154,12 +172,8 @@ impl Nats {
         let (shown, shown_reason) = (Arc::clone(&problem), Arc::clone(&problem));
         let forbidden = Arc::new(Mutex::new(None));
         let refused = Arc::clone(&forbidden);
-        let mut options = ConnectOptions::new()
-            .name(&settings.name)
-            .custom_inbox_prefix(&settings.inbox_prefix)
+        let options = options(settings, NotedDates::default())?
             .ping_interval(PING_INTERVAL)
-            .request_timeout(Some(settings.request_timeout))
-            .connection_timeout(CONNECTION_TIMEOUT)
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .retry_on_initial_connect()
             .reconnect_delay_callback(pause_before)
@@ -175,10 +189,6 @@ impl Nats {
                 }
                 async {}
             });
-        if !settings.user_seed.is_empty() {
-            options = options.nkey(settings.user_seed.clone());
-        }
-        options = options.tls_client_config(trusting(&settings.ca_pem)?);
         let servers: Vec<async_nats::ServerAddr> = settings
             .servers
             .iter()
@@ -243,17 +253,15 @@ impl Nats {
             Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
                 Err(NatsError::NoListener)
             }
-            // The server tells of a subject that is not allowed, and the request gets no answer.
-            Err(error) => Err(match self.forbidden_since(began) {
-                Some(text) => NatsError::Forbidden(text),
-                None => failed("answer")(error),
-            }),
+            Err(error) => Err(self.refusal_since(began, failed("answer")(error))),
         }
     }
 
-    fn forbidden_since(&self, began: Instant) -> Option<String> {
+    /// The server tells of a subject that is not allowed, and the request gets no answer.
+    fn refusal_since(&self, began: Instant, unanswered: NatsError) -> NatsError {
         let forbidden = self.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
-        forbidden.as_ref().filter(|(_, at)| *at >= began).map(|(text, _)| text.clone())
+        let since = forbidden.as_ref().filter(|(_, at)| *at >= began);
+        since.map_or(unanswered, |(text, _)| NatsError::Forbidden(text.clone()))
     }
 
     /// Creates a missing stream, and sets the bounds.
@@ -268,6 +276,7 @@ impl Nats {
             discard: DiscardPolicy::New,
             discard_new_per_subject: false,
             allow_direct: true,
+            num_replicas: settings.replicas,
             ..stream::Config::default()
         };
         match self.jetstream.get_stream_no_info(&config.name).await {
@@ -299,7 +308,8 @@ impl Nats {
         Ok(stream.cached_info().state.bytes)
     }
 
-    /// The last message of a subject with its sequence; `None` where there is none.
+    /// The last message of a subject with its sequence; `None` where there is none. Of a cluster any
+    /// server answers, which may be a moment behind.
     pub(crate) async fn last(
         &self,
         stream: &str,
@@ -309,6 +319,20 @@ impl Nats {
             Ok(message) => Ok(Some((message.sequence, message.payload))),
             Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("give a stored message")(error)),
+        }
+    }
+
+    /// The same, of the server that orders the messages of the stream. Edges may not ask it.
+    pub(crate) async fn last_at_leader(
+        &self,
+        stream: &str,
+        subject: &str,
+    ) -> Result<Option<(u64, Bytes)>, NatsError> {
+        let began = Instant::now();
+        match self.stream(stream).await?.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => Ok(Some((message.sequence, message.payload))),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(self.refusal_since(began, failed("give a stored message")(error))),
         }
     }
 
@@ -465,12 +489,12 @@ fn show_problem(shown: &Mutex<Option<String>>, problem: Option<String>) {
     *shown = problem;
 }
 
-/// TLS that trusts these authorities alone, or the usual ones where there are none.
-fn trusting(ca_pem: &str) -> Result<ClientConfig, NatsError> {
-    let invalid = |reason: String| NatsError::Settings(format!("the CA certificates: {reason}"));
+/// The authorities of this PEM text, or the usual ones where it is empty.
+fn roots(ca_pem: &str) -> Result<RootCertStore, NatsError> {
     if ca_pem.is_empty() {
-        return outgoing::tls_config([]).map_err(|error| invalid(error.to_string()));
+        return Ok(outgoing::usual_roots());
     }
+    let invalid = |reason: String| NatsError::Settings(format!("the CA certificates: {reason}"));
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
         let certificate = certificate.map_err(|error| invalid(format!("{error:?}")))?;
@@ -479,11 +503,36 @@ fn trusting(ca_pem: &str) -> Result<ClientConfig, NatsError> {
     if roots.is_empty() {
         return Err(invalid("there is none in the PEM text".to_owned()));
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| invalid(error.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    Ok(roots)
+}
+
+/// Options of every connection, which notes the dates of the server's certificate.
+fn options(settings: &NatsSettings, dates: NotedDates) -> Result<ConnectOptions, NatsError> {
+    let options = ConnectOptions::new()
+        .name(&settings.name)
+        .custom_inbox_prefix(&settings.inbox_prefix)
+        .request_timeout(Some(settings.request_timeout))
+        .connection_timeout(CONNECTION_TIMEOUT)
+        .tls_client_config(noting_tls(roots(&settings.ca_pem)?, dates)?);
+    Ok(match settings.user_seed.is_empty() {
+        true => options,
+        false => options.nkey(settings.user_seed.clone()),
+    })
+}
+
+/// The dates of the certificate of the servers that ends first; `None` without a server that speaks TLS
+/// and is reached. A connection keeps the certificate that it began with, so each look makes one.
+pub(crate) async fn certificate_dates(settings: &NatsSettings) -> Option<Validity> {
+    let mut first: Option<Validity> = None;
+    for server in &settings.servers {
+        let dates = NotedDates::default();
+        let Ok(options) = options(settings, dates.clone()) else { continue };
+        // The certificate is noted also where the server refuses the user.
+        drop(options.connect(server).await);
+        let ends = [first, dates.get()].into_iter().flatten();
+        first = ends.min_by_key(|dates| dates.not_after);
+    }
+    first
 }
 
 #[cfg(test)]

@@ -109,12 +109,13 @@ impl ObjectStore {
         self.0.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn open(&self, max_bytes: u64) -> Result<(), ObjectError> {
+    pub(super) async fn open(&self, max_bytes: u64, replicas: usize) -> Result<(), ObjectError> {
         let subjects = self.0.subjects;
         let stream = StreamSettings {
             name: subjects.object_stream(),
             subjects: vec![subjects.all_objects()],
             max_bytes: i64::try_from(max_bytes).unwrap_or(i64::MAX),
+            replicas,
         };
         Ok(self.0.nats.open_stream(stream).await?)
     }

@@ -51,7 +51,7 @@ fn control_plane_rights(subjects: Subjects) -> String {
     let (network, heads) = (subjects.network_id, subjects.head_stream());
     let (objects, inbox) = (subjects.object_stream(), subjects.inbox_prefix(None));
     let streams = [heads, objects].map(|stream| {
-        let api = ["CREATE", "UPDATE", "INFO", "PURGE"]
+        let api = ["CREATE", "UPDATE", "INFO", "PURGE", "MSG.GET"]
             .map(|order| format!("\"$JS.API.STREAM.{order}.{stream}\""))
             .join(", ");
         format!("{api}, \"$JS.API.DIRECT.GET.{stream}\", \"$JS.API.DIRECT.GET.{stream}.>\"")

@@ -221,6 +221,10 @@ fn edges(metrics: &mut MetricSet, hub: &HubStatus) {
     metrics.gauge("hub_object_bytes", "Bytes of the index at NATS", hub.object_bytes);
     let help = "Most bytes of the index at NATS";
     metrics.gauge("hub_object_bytes_limit", help, hub.object_max_bytes);
+    let seconds = |end: Option<i64>| end.and_then(|end| u64::try_from(end).ok());
+    let help = "Unix time at which the certificate of the NATS server ends, 0 for none";
+    let end = seconds(hub.server_certificate_end).unwrap_or(0);
+    metrics.gauge("hub_certificate_end_seconds", help, end);
     let joined: Vec<&EdgeStatus> =
         hub.edges.iter().filter(|edge| edge.state.is_up().is_some()).collect();
     let gauges = |value: fn(&EdgeStatus) -> Option<u64>| {
@@ -238,6 +242,11 @@ fn edges(metrics: &mut MetricSet, hub: &HubStatus) {
     let unlogged = gauges(|edge| edge.clicks_unlogged);
     let help = "Clicks that the coupond of an edge could not keep";
     metrics.counters("edge_clicks_unlogged", help, "node", unlogged);
+    let ends = joined
+        .iter()
+        .filter_map(|edge| Some((edge.name.clone(), seconds(edge.server_certificate_end)?)));
+    let help = "The same, of the server that an edge reaches";
+    metrics.gauges("edge_certificate_end_seconds", help, "node", ends.collect());
     for (name, help, time) in EDGE_TIMES {
         let values = joined
             .iter()

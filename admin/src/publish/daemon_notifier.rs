@@ -23,15 +23,15 @@ const RECHECK: Duration = Duration::from_secs(10);
 pub(super) struct DaemonNotifier {
     daemon: Daemon,
     handle: PublisherHandle,
-    status: watch::Receiver<PublicationStatus>,
+    published: watch::Receiver<PublicationStatus>,
     /// The last generation sent to the daemon.
     notified: u64,
 }
 
 impl DaemonNotifier {
     pub(super) fn new(daemon: Daemon, handle: PublisherHandle) -> DaemonNotifier {
-        let status = handle.status.subscribe();
-        DaemonNotifier { daemon, handle, status, notified: 0 }
+        let published = handle.subscribe();
+        DaemonNotifier { daemon, handle, published, notified: 0 }
     }
 
     /// The generation that the daemon can load.
@@ -91,8 +91,8 @@ impl Worker for DaemonNotifier {
 
     async fn step(&mut self) -> Result<(), String> {
         let (generation, lineage) = {
-            let status = self.handle.status.borrow();
-            (self.announced(&status), status.lineage)
+            let published = self.published.borrow();
+            (self.announced(&published), published.lineage)
         };
         let Some(lineage) = lineage.filter(|_| generation > 0) else { return Ok(()) };
         self.notified = generation;
@@ -106,9 +106,10 @@ impl Worker for DaemonNotifier {
 
     /// Returns earlier after the next publication.
     async fn wait_for_retry(&mut self, delay: Duration) {
-        let (notified, mut status) = (self.notified, self.status.clone());
+        let (notified, mut published) = (self.notified, self.published.clone());
+        let is_new = |published: &PublicationStatus| self.announced(published) > notified;
         // The channel cannot close: `handle` holds its sender.
-        let _ = timeout(delay, status.wait_for(|status| self.announced(status) > notified)).await;
+        let _ = timeout(delay, published.wait_for(is_new)).await;
     }
 }
 

@@ -1,6 +1,5 @@
 //! The handle to the publisher: its status, and waiting until the daemon serves a change.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +17,9 @@ use super::catalog_rows::LeftOut;
 use super::index_cache::IndexCache;
 use super::older_daemon::CatalogForm;
 use super::pause::{PauseRequest, PauseRequests};
-use super::served::{LiveNodes, ServedByDaemon};
+use super::served::{LiveNodes, ServedByDaemon, ServedByDaemons};
 use crate::edit::EditError;
-use crate::index_folder::FolderError;
+use crate::index_folder::{FolderError, MergeRecipe};
 use crate::nodes::{Daemon, NodeRegistry};
 use crate::store::meta::Sequence;
 use crate::wait_policy::WaitPolicy;
@@ -56,39 +55,15 @@ pub struct PublicationStatus {
     /// Whether the daemon, as of its last answer, would refuse a catalog with rules. Edits that need
     /// rules are refused then.
     pub is_daemon_too_old_for_rules: bool,
-    /// The form of catalog that the daemon can serve, as of its last answer.
-    #[serde(skip)]
-    catalog_form: CatalogForm,
     /// Active offers that are closed, because the daemon does not know the rules that bind them:
     /// their visits get the fallback. They open when a newer daemon runs.
     pub offers_closed_for_old_daemon: u64,
-    /// The facts that the daemon's databases of places know, as of its last answer; `None` if it
-    /// never said.
+    /// How published levels follow from earlier ones.
     #[serde(skip)]
-    pub(super) daemon_place_parts: Option<PlaceParts>,
+    recipes: Vec<MergeRecipe>,
     /// The generation that edges can fetch; 0 before the first.
     #[serde(skip)]
     pub(super) put_generation: u64,
-    /// A later generation of this store's lineage at the daemon.
-    #[serde(skip)]
-    pub(super) daemon_ahead: Option<(Lineage, u64)>,
-    /// The same for each daemon, by its position.
-    #[serde(skip)]
-    pub(super) daemons: BTreeMap<usize, ServedByDaemon>,
-}
-
-impl PublicationStatus {
-    pub(super) fn set_catalog_form(&mut self, form: CatalogForm) {
-        self.catalog_form = form;
-        self.is_daemon_too_old_for_rules = form == CatalogForm::WithoutRules;
-    }
-}
-
-#[cfg(test)]
-impl PublicationStatus {
-    pub(super) fn set_daemon_ahead(&mut self, lineage: Lineage, generation: u64) {
-        self.daemon_ahead = Some((lineage, generation));
-    }
 }
 
 /// Why a change is not known to be served. The change is saved, and is published when possible.
@@ -118,7 +93,11 @@ pub enum WaitLiveError {
 #[derive(Clone)]
 pub struct PublisherHandle {
     changed: Arc<Notify>,
-    pub(super) status: watch::Sender<PublicationStatus>,
+    /// Changes with publications alone: each notifier follows it, and there may be a thousand of
+    /// them. The fields that daemons decide are filled in where the status is shown.
+    published: watch::Sender<PublicationStatus>,
+    /// Changes with each answer of a daemon.
+    served: watch::Sender<ServedByDaemons>,
     pub(super) pause_requests: PauseRequests,
     pub(super) nodes: NodeRegistry,
     index: IndexCache,
@@ -136,7 +115,8 @@ impl PublisherHandle {
         PublisherHandle {
             nodes,
             changed: Arc::default(),
-            status: watch::Sender::default(),
+            published: watch::Sender::default(),
+            served: watch::Sender::default(),
             pause_requests: PauseRequests::default(),
             index,
             wait_policy: WaitPolicy::All,
@@ -150,9 +130,9 @@ impl PublisherHandle {
 
     /// Waits for the publication of a later generation than this one.
     pub(crate) async fn wait_for_generation_above(&self, generation: u64) {
-        let mut status = self.status.subscribe();
+        let mut published = self.published.subscribe();
         // The channel cannot close: this handle holds its sender.
-        let _ = status.wait_for(|status| status.generation > generation).await;
+        let _ = published.wait_for(|status| status.generation > generation).await;
     }
 
     /// Reports that edges can fetch a generation.
@@ -176,34 +156,54 @@ impl PublisherHandle {
         longest: Duration,
     ) -> Result<u64, WaitLiveError> {
         self.changed();
-        let mut status = self.status.subscribe();
-        let is_decided = |status: &PublicationStatus| {
-            let is_published = status.sequence >= sequence;
-            status.live(&self.nodes, self.wait_policy, sequence).is_some()
-                || is_published && self.nodes.daemons().is_empty()
+        let is_published = || self.published.borrow().sequence >= sequence;
+        let is_decided = || {
+            self.live_generation(sequence).is_some()
+                || self.nodes.daemons().is_empty() && is_published()
         };
-        let _ = timeout(longest, status.wait_for(is_decided)).await;
+        let _ = timeout(longest, self.wait_until(is_decided)).await;
         // Looked at once more: a daemon may have become silent meanwhile.
-        let reached = self.status.borrow().live(&self.nodes, self.wait_policy, sequence);
-        reached.ok_or_else(|| self.not_live_error(sequence, longest))
+        self.live_generation(sequence).ok_or_else(|| self.not_live_error(sequence, longest))
+    }
+
+    /// The generation that daemons serve with the change; `None` before the change is live.
+    pub(super) fn live_generation(&self, sequence: Sequence) -> Option<u64> {
+        self.served.borrow().live(&self.nodes, self.wait_policy, sequence)
+    }
+
+    /// Waits for a condition on what is published and what the daemons serve.
+    async fn wait_until(&self, is_reached: impl Fn() -> bool) {
+        let (mut published, mut served) = (self.published.subscribe(), self.served.subscribe());
+        while !is_reached() {
+            // The channels cannot close: this handle holds their senders.
+            tokio::select! {
+                _ = published.changed() => {}
+                _ = served.changed() => {}
+            }
+        }
     }
 
     /// Which daemons serve the change; `None` for an only daemon.
     pub(crate) fn live_nodes(&self, sequence: Sequence) -> Option<LiveNodes> {
-        self.status.borrow().live_nodes(&self.nodes, sequence)
+        self.served.borrow().live_nodes(&self.nodes, sequence)
     }
 
     fn not_live_error(&self, sequence: Sequence, longest: Duration) -> WaitLiveError {
-        let status = self.status.borrow();
         let waited = || format!("nothing was heard for {} s; see the log", longest.as_secs());
-        if status.sequence < sequence {
-            let reason = status.last_error.clone().unwrap_or_else(waited);
+        let published = self.published.borrow();
+        if published.sequence < sequence {
+            let reason = published.last_error.clone().unwrap_or_else(waited);
             return WaitLiveError::NotPublished { reason };
         }
         if self.nodes.daemons().is_empty() {
             return WaitLiveError::NoDaemon;
         }
-        WaitLiveError::NotServed { reason: status.daemon_error.clone().unwrap_or_else(waited) }
+        WaitLiveError::NotServed { reason: self.daemon_error().unwrap_or_else(waited) }
+    }
+
+    /// Why daemons do not serve the published index.
+    fn daemon_error(&self) -> Option<String> {
+        self.nodes.join_failures(|status| status.publication_error.as_ref())
     }
 
     /// Checks that the daemon can serve a catalog with rules.
@@ -211,7 +211,7 @@ impl PublisherHandle {
     /// # Errors
     /// When the daemon is too old. A daemon that was never reached stands in the way of nothing.
     pub(crate) fn require_rules(&self) -> Result<(), EditError> {
-        if !self.status.borrow().is_daemon_too_old_for_rules {
+        if self.catalog_form() != CatalogForm::WithoutRules {
             return Ok(());
         }
         let message =
@@ -223,22 +223,35 @@ impl PublisherHandle {
 
     /// The offers that are closed because the daemon does not know their rules.
     pub(crate) fn offers_closed_for_old_daemon(&self) -> u64 {
-        self.status.borrow().offers_closed_for_old_daemon
+        self.published.borrow().offers_closed_for_old_daemon
     }
 
     /// The form of catalog that the daemon can serve.
     pub(super) fn catalog_form(&self) -> CatalogForm {
-        self.status.borrow().catalog_form
+        self.served.borrow().catalog_form()
     }
 
     /// The facts that the daemon's databases of places know; `None` if the daemon never said.
     pub(crate) fn daemon_place_parts(&self) -> Option<PlaceParts> {
-        self.status.borrow().daemon_place_parts
+        self.served.borrow().place_parts()
+    }
+
+    /// The published generation; 0 before the first.
+    pub(crate) fn generation(&self) -> u64 {
+        self.published.borrow().generation
     }
 
     #[must_use]
     pub fn status(&self) -> PublicationStatus {
-        self.status.borrow().clone()
+        let lowest = self.served.borrow().lowest(&self.nodes);
+        let (served_generation, served_sequence) = lowest.unzip();
+        PublicationStatus {
+            served_generation,
+            served_sequence,
+            daemon_error: self.daemon_error(),
+            is_daemon_too_old_for_rules: self.catalog_form() == CatalogForm::WithoutRules,
+            ..self.published.borrow().clone()
+        }
     }
 
     /// Opens the published index, or returns the copy in memory. Blocks while reading files.
@@ -249,9 +262,8 @@ impl PublisherHandle {
         self.index.open()
     }
 
-    #[cfg(test)]
     pub(super) fn subscribe(&self) -> watch::Receiver<PublicationStatus> {
-        self.status.subscribe()
+        self.published.subscribe()
     }
 
     pub(super) fn request_pause(&self, request: PauseRequest) {
@@ -264,15 +276,14 @@ impl PublisherHandle {
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut PublicationStatus)) {
-        self.status.send_modify(change);
+        self.published.send_modify(change);
     }
 
-    /// Works out anew what holds for all daemons whenever one joins or leaves: an edit is live
-    /// without a daemon that left.
+    /// Forgets daemons that leave: an edit is live without them.
     pub(super) fn follow_daemons(&self, stop: CancellationToken) {
         let handle = self.clone();
-        self.nodes.follow(stop, move |_| {
-            handle.update(|status| status.show_daemons(&handle.nodes));
+        self.nodes.follow(stop, move |present| {
+            handle.served.send_modify(|served| served.retain(present));
             // The catalog may have another form without the daemon.
             handle.changed();
         });
@@ -284,27 +295,39 @@ impl PublisherHandle {
         daemon: &Daemon,
         change: impl FnOnce(u64, &mut ServedByDaemon),
     ) {
-        self.status.send_modify(|status| {
+        let published = self.generation();
+        self.served.send_modify(|served| {
             if !self.nodes.is_present(daemon) {
                 return;
             }
-            let served = status.daemons.entry(daemon.index).or_default();
-            change(status.generation, served);
+            let served = served.0.entry(daemon.index).or_default();
+            change(published, served);
             self.nodes.update(daemon, |shown| {
                 shown.served_generation = served.served.as_ref().map(|served| served.generation);
                 shown.publication_error.clone_from(&served.error);
             });
-            status.show_daemons(&self.nodes);
         });
     }
 
     /// Whether a merged level waits for a daemon to load it.
     pub(super) fn is_awaited_to_load(&self, daemon: &Daemon) -> bool {
-        self.status.borrow().is_awaited_to_load(&self.nodes, daemon)
+        self.served.borrow().is_awaited_to_load(&self.nodes, daemon)
     }
 
-    pub(super) fn show_published(&self, manifest: &Manifest, entries: u64, took: Duration) {
+    /// How published levels follow from earlier ones.
+    pub(crate) fn recipes(&self) -> Vec<MergeRecipe> {
+        self.published.borrow().recipes.clone()
+    }
+
+    pub(super) fn show_published(
+        &self,
+        manifest: &Manifest,
+        recipes: &[MergeRecipe],
+        entries: u64,
+        took: Duration,
+    ) {
         self.update(|status| {
+            status.recipes = recipes.to_vec();
             status.generation = manifest.generation;
             status.sequence = manifest.sequence;
             status.lineage = Some(manifest.lineage);
@@ -316,7 +339,18 @@ impl PublisherHandle {
 
     /// The daemon's highest known generation of this lineage, else 0.
     pub(super) fn daemon_generation(&self, lineage: Lineage) -> u64 {
-        let ahead = self.status.borrow().daemon_ahead;
-        ahead.filter(|(of, _)| *of == lineage).map_or(0, |(_, generation)| generation)
+        self.served.borrow().generation_ahead(lineage)
+    }
+}
+
+#[cfg(test)]
+impl PublisherHandle {
+    /// Changes what one daemon serves, which need not have joined.
+    pub(super) fn update_served(&self, change: impl FnOnce(&mut ServedByDaemon)) {
+        self.served.send_modify(|served| change(served.0.entry(0).or_default()));
+    }
+
+    pub(super) async fn wait_for_served(&self, is_reached: impl Fn(&ServedByDaemons) -> bool) {
+        self.wait_until(|| is_reached(&self.served.borrow())).await;
     }
 }

@@ -1,9 +1,10 @@
 //! Merges: levels joined in the background, up to the base of all codes.
 //!
 //! Invariants:
-//! - A merge reads one state of the store, in one read transaction, on a thread and connection of
-//!   its own at the lowest priority. The merge streams, so memory does not grow with the codes
-//!   until the finished file is read back. Edits and publications do not wait for a merge.
+//! - A merge reads the files of its levels, on a thread of its own at the lowest priority. The merge
+//!   streams, so memory does not grow with the codes. Edits and publications do not wait for a merge.
+//! - An edge that has the files makes the merged level itself, from the same recipe. A level whose
+//!   inputs are damaged here is built anew from the store; then edges fetch it.
 //! - The result is a complete, durable and checked file, not named by a manifest yet. The daemons
 //!   preload the file, on edges after fetching it, so the following edits do not wait for loading
 //!   either. Only the publisher puts the merged level into the stack, in a round that publishes all
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use coupon_shared::snapshot::manifest::ObjectName;
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 
 use super::content::{self, LevelContext};
@@ -22,21 +24,25 @@ use super::error::{ContentError, PublishError};
 use super::handle::PublisherHandle;
 use super::level_policy::{LevelInfo, Range};
 use super::preload::preload_everywhere;
-use crate::index_folder::Unsynced;
+use crate::index_folder::{FinishedLevel, MergeError, MergeRecipe, Unsynced, spawn_low_priority};
 use crate::store::Store;
 use crate::store::meta::{self, Sequence};
 
-/// The lowest priority: edits and visitors come first.
-const NICENESS: i32 = 19;
-
 /// Pause after a failed merge.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// A merged level, and how it follows from its inputs; without a recipe it was built from the store.
+#[derive(Debug, Clone)]
+pub(super) struct MergedLevel {
+    pub(super) info: LevelInfo,
+    pub(super) recipe: Option<MergeRecipe>,
+}
 
 /// The only running or finished merge.
 pub(super) struct Merging {
     pub(super) running: Option<Merge>,
     /// Finished, and not published yet.
-    pub(super) merged: Option<LevelInfo>,
+    pub(super) merged: Option<MergedLevel>,
     paused_until: Option<Instant>,
 }
 
@@ -54,7 +60,8 @@ impl Merging {
     /// Files of the merge, not named by a manifest yet.
     pub(super) fn files(&self) -> Vec<String> {
         let running = self.running.as_ref().and_then(Merge::file).cloned();
-        running.into_iter().chain(self.merged.map(|level| level.name.level_file())).collect()
+        let merged = self.merged.as_ref().map(|merged| merged.info.name.level_file());
+        running.into_iter().chain(merged).collect()
     }
 
     /// Takes the result of a finished merge.
@@ -93,18 +100,18 @@ impl Merging {
 /// A running merge. Dropping cancels it.
 pub(super) struct Merge {
     range: Range,
-    done: Receiver<Result<LevelInfo, PublishError>>,
+    done: Receiver<Result<MergedLevel, PublishError>>,
     is_wanted: Arc<AtomicBool>,
     file: Arc<OnceLock<String>>,
 }
 
 impl Merge {
-    /// Starts to merge the levels of `range`. Wakes `publisher` when the merged level is complete
-    /// and enough daemons have preloaded the level, or failed to.
+    /// Starts to merge those of the published levels that lie in `range`. Wakes `publisher` when the
+    /// merged level is complete and enough daemons have preloaded the level, or failed to.
     pub(super) fn start(
         store: Store,
         context: LevelContext,
-        range: Range,
+        (published, range): (&[LevelInfo], Range),
         publisher: PublisherHandle,
     ) -> io::Result<Merge> {
         let (result, merged) = oneshot::channel();
@@ -113,16 +120,17 @@ impl Merge {
         let wanted = Arc::clone(&is_wanted);
         let file = Arc::<OnceLock<String>>::default();
         let named = Arc::clone(&file);
-        let run = move || {
-            lower_priority();
+        let is_within = |level: &&LevelInfo| level.from >= range.from && level.to <= range.to;
+        let newest_first = published.iter().filter(is_within).map(|level| level.name).collect();
+        let job = MergeJob { store, context, range, newest_first };
+        spawn_low_priority("merge", move || {
             // A cancelled merge has no receiver any more.
-            let _ = result.send(merge(&store, &context, range, &wanted, &named));
-        };
-        std::thread::Builder::new().name("merge".into()).spawn(run)?;
+            let _ = result.send(job.run(&wanted, &named));
+        })?;
         tokio::spawn(async move {
             let merged = merged.await.unwrap_or(Err(PublishError::Aborted));
-            if let Ok(LevelInfo { name, .. }) = &merged {
-                preload_everywhere(&publisher, *name).await;
+            if let Ok(MergedLevel { info, recipe }) = &merged {
+                preload_everywhere(&publisher, info.name, recipe.as_ref()).await;
             }
             let _ = finish.send(merged);
             publisher.changed();
@@ -141,7 +149,7 @@ impl Merge {
     }
 
     /// The result; `None` while the merge runs.
-    fn result(&mut self) -> Option<Result<LevelInfo, PublishError>> {
+    fn result(&mut self) -> Option<Result<MergedLevel, PublishError>> {
         match self.done.try_recv() {
             Ok(result) => Some(result),
             Err(TryRecvError::Empty) => None,
@@ -155,7 +163,7 @@ impl Merge {
     /// A merge whose result the test sends.
     pub(super) fn of_a_test(
         range: Range,
-    ) -> (Merge, oneshot::Sender<Result<LevelInfo, PublishError>>) {
+    ) -> (Merge, oneshot::Sender<Result<MergedLevel, PublishError>>) {
         let (result, done) = oneshot::channel();
         (Merge { range, done, is_wanted: Arc::default(), file: Arc::default() }, result)
     }
@@ -167,35 +175,52 @@ impl Drop for Merge {
     }
 }
 
-fn merge(
-    store: &Store,
-    context: &LevelContext,
+/// The work of one merge.
+struct MergeJob {
+    store: Store,
+    context: LevelContext,
     range: Range,
-    is_wanted: &AtomicBool,
-    named: &OnceLock<String>,
-) -> Result<LevelInfo, PublishError> {
-    let begun = Instant::now();
-    let is_wanted = || is_wanted.load(Ordering::Relaxed);
-    let file = store.read_dedicated(|connection| {
-        let lineage = meta::read(connection)?.lineage;
-        content::write_level(connection, range, lineage, context, is_wanted)
-    })?;
-    if !is_wanted() {
-        return Err(ContentError::Cancelled.into());
-    }
-    named.get_or_init(|| file.name().level_file());
-    let mut unsynced = Unsynced::default();
-    let (name, codes) = context.folder.put_level(file, &mut unsynced)?;
-    unsynced.sync(&context.folder)?;
-    let took_ms = begun.elapsed().as_millis();
-    tracing::info!(codes, from = range.from, to = range.to, took_ms, "levels merged");
-    Ok(LevelInfo { name, from: range.from, to: range.to, codes })
+    newest_first: Vec<ObjectName>,
 }
 
-/// Lowers this thread's priority, if the system permits it.
-fn lower_priority() {
-    let thread = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
-        tracing::debug!(%error, "merge runs at normal priority");
+impl MergeJob {
+    fn run(
+        self,
+        is_wanted: &AtomicBool,
+        named: &OnceLock<String>,
+    ) -> Result<MergedLevel, PublishError> {
+        let begun = Instant::now();
+        let is_wanted = || is_wanted.load(Ordering::Relaxed);
+        let folder = &self.context.folder;
+        let (file, is_from_files) = match folder.merge_levels(&self.newest_first, is_wanted) {
+            Ok(file) => (file, true),
+            Err(MergeError::Build(error)) => return Err(ContentError::from(error).into()),
+            Err(MergeError::Cancelled) => return Err(ContentError::Cancelled.into()),
+            Err(error @ (MergeError::Folder(_) | MergeError::Levels(_))) => {
+                tracing::warn!(%error, "levels cannot be merged; merging the codes of the store");
+                (self.merge_in_store(is_wanted)?, false)
+            }
+        };
+        if !is_wanted() {
+            return Err(ContentError::Cancelled.into());
+        }
+        named.get_or_init(|| file.name().level_file());
+        let mut unsynced = Unsynced::default();
+        let (name, codes) = folder.put_level(file, &mut unsynced)?;
+        unsynced.sync(folder)?;
+        let Range { from, to } = self.range;
+        tracing::info!(codes, from, to, took_ms = begun.elapsed().as_millis(), "levels merged");
+        let newest_first = self.newest_first;
+        let recipe = is_from_files.then_some(MergeRecipe { level: name, newest_first });
+        Ok(MergedLevel { info: LevelInfo { name, from, to, codes }, recipe })
+    }
+
+    fn merge_in_store(&self, is_wanted: impl Fn() -> bool) -> Result<FinishedLevel, PublishError> {
+        self.store.read_dedicated(|connection| {
+            let lineage = meta::read(connection)?.lineage;
+            let built =
+                content::write_level(connection, self.range, lineage, &self.context, is_wanted);
+            Ok(built?)
+        })
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::handle::PublisherHandle;
 use crate::daemon_client::DaemonError;
+use crate::index_folder::MergeRecipe;
 use crate::nodes::Daemon;
 use crate::wait_policy::WaitPolicy;
 
@@ -26,9 +27,14 @@ const RECHECK: Duration = Duration::from_secs(1);
 
 /// Has all daemons load a merged level; returns when enough have loaded it or all others have failed,
 /// after 120 s at the latest.
-pub(super) async fn preload_everywhere(publisher: &PublisherHandle, level: ObjectName) {
+pub(super) async fn preload_everywhere(
+    publisher: &PublisherHandle,
+    level: ObjectName,
+    recipe: Option<&MergeRecipe>,
+) {
     let daemons = publisher.nodes.daemons();
-    preload_at(publisher, level, daemons.iter(), LONGEST_LOADING).await;
+    let order = PreloadOrder::new(level, recipe, LONGEST_LOADING);
+    preload_at(publisher, &order, daemons.iter()).await;
 }
 
 /// The same for the daemons of this machine alone: a bulk change, which keeps other edits from the
@@ -36,18 +42,16 @@ pub(super) async fn preload_everywhere(publisher: &PublisherHandle, level: Objec
 pub(super) async fn preload_near(publisher: &PublisherHandle, level: ObjectName) {
     let daemons = publisher.nodes.daemons();
     let near = daemons.iter().filter(|daemon| !daemon.client.is_edge());
-    preload_at(publisher, level, near, LONGEST_LOADING).await;
+    preload_at(publisher, &PreloadOrder::new(level, None, LONGEST_LOADING), near).await;
 }
 
 /// Of several daemons, a silent one and one that failed the last time are not waited for.
 pub(super) async fn preload_at(
     publisher: &PublisherHandle,
-    level: ObjectName,
+    order: &PreloadOrder,
     daemons: impl Iterator<Item = &Daemon>,
-    longest: Duration,
 ) {
     let nodes = &publisher.nodes;
-    let order = PreloadOrder { level, longest, is_stored: Arc::default() };
     let (mut running, mut pending) = (JoinSet::new(), Vec::new());
     for daemon in daemons {
         let is_awaited = publisher.is_awaited_to_load(daemon);
@@ -89,14 +93,25 @@ async fn wait_until_away(publisher: &PublisherHandle, daemon: &Daemon) -> &'stat
 
 /// A level to load, and until when.
 #[derive(Clone)]
-struct PreloadOrder {
+pub(super) struct PreloadOrder {
     level: ObjectName,
+    /// How the level follows from the published ones: edges that have them need no transfer.
+    recipe: Option<Arc<MergeRecipe>>,
     longest: Duration,
     /// Whether edges can fetch the level. One edge stores it for all.
     is_stored: Arc<OnceCell<bool>>,
 }
 
 impl PreloadOrder {
+    pub(super) fn new(
+        level: ObjectName,
+        recipe: Option<&MergeRecipe>,
+        longest: Duration,
+    ) -> PreloadOrder {
+        let recipe = recipe.cloned().map(Arc::new);
+        PreloadOrder { level, recipe, longest, is_stored: Arc::default() }
+    }
+
     /// Has one daemon load the level; returns whether it has.
     async fn run(self, publisher: PublisherHandle, daemon: Daemon) -> bool {
         let began = Instant::now();
@@ -106,7 +121,7 @@ impl PreloadOrder {
         let left = self.longest.saturating_sub(began.elapsed());
         let loading = async {
             tokio::select! {
-                loaded = daemon.client.preload(&self.level, left) => loaded,
+                loaded = daemon.client.preload(&self.level, self.recipe.as_deref(), left) => loaded,
                 reason = wait_until_away(&publisher, &daemon) => {
                     Err(DaemonError::NotPreloaded { reason: reason.to_owned() })
                 }

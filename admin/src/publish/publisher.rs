@@ -20,7 +20,7 @@ use super::pause::{MAX_PRELOAD, PauseRequest, PublishedState};
 use super::preload::preload_near;
 use super::published::{Published, recover_published};
 use super::syncing::{MAX_UNSYNCED, Syncing};
-use crate::index_folder::{FOLDER_NAME, GarbageFiles, IndexFolder, Unsynced};
+use crate::index_folder::{FOLDER_NAME, GarbageFiles, IndexFolder, MergeRecipe, Unsynced};
 use crate::store::meta;
 use crate::store::{ReadTx, Store, StoreError, publication};
 use crate::worker::{RetryDelays, Worker};
@@ -43,6 +43,8 @@ pub(super) struct Publisher {
     /// The unpublished level of a committed bulk change.
     pub(super) prebuilt: Option<LevelInfo>,
     pub(super) merging: Merging,
+    /// How published levels follow from earlier ones.
+    pub(super) recipes: Vec<MergeRecipe>,
     pub(super) syncing: Syncing,
     pub(super) garbage: GarbageFiles,
 }
@@ -103,6 +105,7 @@ impl Publisher {
             offers: Arc::default(),
             prebuilt: None,
             merging: Merging::new(),
+            recipes: Vec::new(),
             syncing: Syncing::default(),
             garbage: GarbageFiles::new(KEEP_UNREFERENCED),
         }
@@ -232,13 +235,15 @@ impl Publisher {
             self.announce(folder, &manifest, unsynced).await?;
             next.is_current_intact = true;
         }
+        self.recipes.extend(self.merging.merged.take().and_then(|merged| merged.recipe));
+        self.recipes.retain(|recipe| manifest.levels.contains(&recipe.level));
         next.manifest = Some(manifest);
         self.published = next;
         // Only now: the status describes the published catalog, never one that is still written.
         if let Some(left_out) = left_out {
             self.report_left_out(left_out);
         }
-        (self.merging.merged, self.prebuilt) = (None, None);
+        self.prebuilt = None;
         self.report_published(begun);
         Ok(())
     }
@@ -275,8 +280,8 @@ impl Publisher {
     /// The published levels, with the merged level substituted for its inputs.
     pub(super) fn with_merged(&self) -> Published {
         let mut published = self.published.clone();
-        if let Some(merged) = self.merging.merged {
-            match level_policy::replace_merged(&published.levels, merged) {
+        if let Some(merged) = &self.merging.merged {
+            match level_policy::replace_merged(&published.levels, merged.info) {
                 Some(levels) => published.levels = levels,
                 None => tracing::debug!("merged level discarded: its inputs were replaced"),
             }
@@ -289,7 +294,8 @@ impl Publisher {
             && let Some(range) = level_policy::due_merge(&self.published.levels)
         {
             let context = self.level_context(folder);
-            let merge = Merge::start(self.store.clone(), context, range, self.handle.clone());
+            let levels = (&*self.published.levels, range);
+            let merge = Merge::start(self.store.clone(), context, levels, self.handle.clone());
             self.merging.begin(merge);
         }
     }
@@ -322,6 +328,6 @@ impl Publisher {
             "index published"
         );
         let entries = self.published.levels.iter().map(|level| level.codes).sum();
-        self.handle.show_published(manifest, entries, took);
+        self.handle.show_published(manifest, &self.recipes, entries, took);
     }
 }

@@ -4,10 +4,11 @@
 //! has been silent for 15 s, is refused, or has just joined, is not counted: one dead daemon among
 //! several must not make every edit wait.
 
+use std::collections::BTreeMap;
+
 use coupon_rules::place::PlaceParts;
 use coupon_shared::snapshot::Lineage;
 
-use super::handle::PublicationStatus;
 use super::older_daemon::CatalogForm;
 use crate::daemon_client::Served;
 use crate::nodes::{Daemon, NodeRegistry};
@@ -40,7 +41,12 @@ pub(crate) struct LiveNodes {
     pub(crate) missing: Vec<String>,
 }
 
-impl PublicationStatus {
+/// The index that each daemon serves, by the daemon's position. Answers of daemons come far more often
+/// than questions, so a question works out by itself what holds for all daemons.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ServedByDaemons(pub(super) BTreeMap<usize, ServedByDaemon>);
+
+impl ServedByDaemons {
     /// Whether edits wait for a daemon. A daemon that joined at run time may need long for its first
     /// index, and is not counted until then.
     fn is_counted(&self, nodes: &NodeRegistry, daemon: &Daemon) -> bool {
@@ -55,7 +61,7 @@ impl PublicationStatus {
     }
 
     fn is_answering(&self, nodes: &NodeRegistry, daemon: &Daemon) -> bool {
-        let has_served = || self.daemons.get(&daemon.index).is_some_and(|it| it.has_served);
+        let has_served = || self.0.get(&daemon.index).is_some_and(|it| it.has_served);
         !nodes.is_silent(daemon)
             && !nodes.is_refused(daemon)
             && (daemon.is_configured || has_served())
@@ -93,26 +99,37 @@ impl PublicationStatus {
     }
 
     fn served_by(&self, daemon: &Daemon) -> Option<&Served> {
-        self.daemons.get(&daemon.index).and_then(|daemon| daemon.served.as_ref())
+        self.0.get(&daemon.index).and_then(|daemon| daemon.served.as_ref())
     }
 
-    /// Works out anew what holds for all daemons.
-    pub(super) fn show_daemons(&mut self, nodes: &NodeRegistry) {
+    /// Forgets daemons that have left.
+    pub(super) fn retain(&mut self, present: &[Daemon]) {
+        self.0.retain(|index, _| present.binary_search_by_key(index, |it| it.index).is_ok());
+    }
+
+    /// The lowest generation, with its last change, that a counted daemon serves; `None` if one
+    /// serves nothing.
+    pub(super) fn lowest(&self, nodes: &NodeRegistry) -> Option<(u64, Sequence)> {
         let daemons = nodes.daemons();
-        self.daemons
-            .retain(|index, _| daemons.binary_search_by_key(index, |daemon| daemon.index).is_ok());
         let counted = daemons.iter().filter(|daemon| self.is_counted(nodes, daemon));
         let served: Option<Vec<&Served>> = counted.map(|daemon| self.served_by(daemon)).collect();
-        let lowest = served.unwrap_or_default().into_iter().min_by_key(|served| served.generation);
-        let lowest = lowest.map(|served| (served.generation, served.sequence));
-        (self.served_generation, self.served_sequence) = lowest.unzip();
-        let ahead = self.daemons.values().filter_map(|daemon| daemon.ahead);
-        self.daemon_ahead = ahead.max_by_key(|(_, generation)| *generation);
-        let known = self.daemons.values().filter_map(|daemon| daemon.place_parts);
-        self.daemon_place_parts = known.reduce(PlaceParts::common);
-        // One catalog for all daemons: the form of the oldest.
-        let forms = self.daemons.values().map(|daemon| daemon.catalog_form);
-        self.set_catalog_form(forms.min().unwrap_or_default());
-        self.daemon_error = nodes.join_failures(|status| status.publication_error.as_ref());
+        let lowest = served?.into_iter().min_by_key(|served| served.generation);
+        lowest.map(|served| (served.generation, served.sequence))
+    }
+
+    /// The highest generation of this lineage that is later than any published one; 0 without one.
+    pub(super) fn generation_ahead(&self, lineage: Lineage) -> u64 {
+        let ahead = self.0.values().filter_map(|daemon| daemon.ahead);
+        ahead.filter(|(of, _)| *of == lineage).map(|(_, generation)| generation).max().unwrap_or(0)
+    }
+
+    /// The facts that the databases of places of all daemons know; `None` if no daemon ever said.
+    pub(super) fn place_parts(&self) -> Option<PlaceParts> {
+        self.0.values().filter_map(|daemon| daemon.place_parts).reduce(PlaceParts::common)
+    }
+
+    /// The form of the one catalog for all daemons: the form for the oldest.
+    pub(super) fn catalog_form(&self) -> CatalogForm {
+        self.0.values().map(|daemon| daemon.catalog_form).min().unwrap_or_default()
     }
 }

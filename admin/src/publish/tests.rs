@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use super::content::{self, LevelContext};
 use super::level_policy::LevelInfo;
 use super::older_daemon::CatalogForm;
-use super::preload::preload_at;
+use super::preload::{PreloadOrder, preload_at};
 use super::publisher::KEEP_UNREFERENCED;
 use super::syncing::MAX_UNSYNCED;
 use super::*;
@@ -304,7 +304,7 @@ async fn an_older_daemon_gets_offers_with_rules_closed_until_a_newer_one_runs() 
     let set_age = |network: &Network, is_old: bool| {
         let handle = &network.publisher.handle;
         let form = if is_old { CatalogForm::WithoutRules } else { CatalogForm::Whole };
-        handle.update(|status| status.set_catalog_form(form));
+        handle.update_served(|served| served.catalog_form = form);
     };
     let closed = |network: &Network| network.publisher.handle.status().offers_closed_for_old_daemon;
     assert_eq!((network.visit("winter25"), closed(&network)), (Some(Reason::Redirected), 0));
@@ -339,7 +339,7 @@ async fn an_older_daemon_gets_urls_without_macros_that_it_does_not_know() {
     let whole = network.publish().await;
     let set_form = |network: &Network, form| {
         let handle = &network.publisher.handle;
-        handle.update(|status| status.set_catalog_form(form));
+        handle.update_served(|served| served.catalog_form = form);
     };
     let urls = |network: &Network| {
         let index = network.index();
@@ -401,7 +401,7 @@ async fn urls_of_offers_are_published_for_daemons_that_know_them() {
         assert_eq!(target(&network, uid), destination, "{uid}");
     }
     let handle = &network.publisher.handle;
-    handle.update(|status| status.set_catalog_form(CatalogForm::WithoutOfferUrls));
+    handle.update_served(|served| served.catalog_form = CatalogForm::WithoutOfferUrls);
     network.publish().await;
     assert_eq!(target(&network, 1), format!("https://s.example/?u={appended}"));
 }
@@ -614,7 +614,7 @@ async fn a_daemon_that_is_ahead_is_overtaken() {
     let mut network = Network::new().await;
     network.publish().await;
     let lineage = network.manifest().lineage;
-    network.publisher.handle.update(|status| status.set_daemon_ahead(lineage, 60));
+    network.publisher.handle.update_served(|served| served.ahead = Some((lineage, 60)));
     assert_eq!(network.publish().await.generation, 61);
     assert_eq!(network.publish().await.generation, 61);
 }
@@ -762,9 +762,7 @@ async fn an_edit_is_live_when_every_daemon_that_answers_serves_it() {
     assert_eq!(handle.wait_live(1).await.unwrap(), 1);
     let all = LiveNodes { live: 2, all: 2, missing: vec![] };
     // A daemon that was never heard is not waited for.
-    let mut status = handle.subscribe();
-    let serve_it = |status: &PublicationStatus| status.live_nodes(&nodes, 1) == Some(all.clone());
-    drop(status.wait_for(serve_it).await.unwrap());
+    handle.wait_for_served(|served| served.live_nodes(&nodes, 1) == Some(all.clone())).await;
     b.hands.lock().unwrap().is_frozen = true;
     network.code("winter25", Some(1)).await;
     // A daemon that has just answered is waited for.
@@ -790,7 +788,8 @@ fn handle(network: &Network, nodes: &NodeRegistry) -> PublisherHandle {
 
 async fn preload(handle: &PublisherHandle, longest_ms: u64) {
     let daemons = handle.nodes.daemons();
-    preload_at(handle, LEVEL, daemons.iter(), Duration::from_millis(longest_ms)).await;
+    let order = PreloadOrder::new(LEVEL, None, Duration::from_millis(longest_ms));
+    preload_at(handle, &order, daemons.iter()).await;
 }
 
 /// No daemon is silent until the guard is dropped.
@@ -888,9 +887,7 @@ async fn an_edit_waits_for_a_daemon_that_joined_until_it_is_retired() {
     assert_eq!(handle.live_nodes(2), Some(missing));
     edge.hands.lock().unwrap().is_without_index = false;
     let both = LiveNodes { live: 2, all: 2, missing: vec![] };
-    let mut status = handle.subscribe();
-    let serve_it = |status: &PublicationStatus| status.live_nodes(&nodes, 2) == Some(both.clone());
-    drop(status.wait_for(serve_it).await.unwrap());
+    handle.wait_for_served(|served| served.live_nodes(&nodes, 2) == Some(both.clone())).await;
     // The first daemon has no name in the configuration.
     near.hands.lock().unwrap().is_frozen = true;
     network.code("winter25", Some(1)).await;
@@ -909,7 +906,7 @@ async fn an_edit_waits_for_a_daemon_that_joined_until_it_is_retired() {
     let retiring = async {
         // The other daemon serves it meanwhile.
         tokio::time::sleep(Duration::from_millis(900)).await;
-        let live = status.borrow().live(&nodes, WaitPolicy::All, 4);
+        let live = handle.live_generation(4);
         nodes.retire(&joined);
         live
     };

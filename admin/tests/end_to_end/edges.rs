@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -127,8 +128,13 @@ fn run_agent(network: &Network, bundle: &str, place: &str) -> Program {
         .env("COUPON_EDGE_BUNDLE", network.path(&format!("{bundle}.bundle")))
         .env("COUPON_EDGE_DAEMON_SOCKET", network.path(&format!("run-{place}/coupond.sock")))
         .env("COUPON_EDGE_INDEX_DIR", network.path(&format!("index-{place}")))
-        .env("COUPON_EDGE_LOG_FILTER", "warn");
-    Program::start(&mut command)
+        .env("COUPON_EDGE_LOG_FILTER", "warn,coupon_admin::edges::agent=info");
+    let log = File::options().create(true).append(true).open(agent_log(network, place));
+    Program::start(command.stderr(log.unwrap()))
+}
+
+fn agent_log(network: &Network, place: &str) -> PathBuf {
+    network.path(&format!("agent-{place}.log"))
 }
 
 fn start_admin(network: &Network, nats: SocketAddr) -> Program {
@@ -395,6 +401,7 @@ fn operators_see_a_silent_edge_and_a_live_one(fleet: &Fleet) {
         "hub_cas_lost_total 0",
         "hub_object_bytes ",
         "hub_object_bytes_limit 8589934592",
+        "hub_certificate_end_seconds 0",
     ] {
         let line = format!("\ncoupon_admin_{line}");
         assert!(metrics.contains(&line), "no {line} in {metrics}");
@@ -685,7 +692,14 @@ fn a_merged_level_is_at_the_edges_before_it_is_published_and_a_frozen_edge_delay
     let published = written(&fleet.network.path("admin/index/CURRENT"));
     let at_edge = fleet.network.path("index-a").join(&base);
     assert!(std::fs::metadata(&at_edge).unwrap().len() > 600_000, "it does not come with the head");
-    assert!(written(&at_edge) < published, "fetched only when it was published");
+    assert!(written(&at_edge) < published, "brought only when it was published");
+    let level = base.trim_start_matches("level-").trim_end_matches(".lvl");
+    let merges = |place: &str| {
+        let log = std::fs::read_to_string(agent_log(&fleet.network, place)).unwrap();
+        let is_merge = |line: &&str| line.contains("level merged from the levels here");
+        log.lines().filter(is_merge).filter(|line| line.contains(level)).count()
+    };
+    assert_eq!(merges("a"), 1, "it has the levels below, so nothing is fetched");
     let preload_error = |name: &str| {
         let daemons = status(&fleet.network)["daemons"].clone();
         let daemons = daemons.as_array().unwrap().clone();
@@ -702,6 +716,7 @@ fn a_merged_level_is_at_the_edges_before_it_is_published_and_a_frozen_edge_delay
     for edge in [&fleet.a, &fleet.b] {
         assert_eq!(edge.visit("/import059999").status, 302, "{}", edge.name);
     }
+    assert_eq!(merges("b"), 0, "it was away when the level below was published");
     // It is asked for the next merged level, and counts again.
     fleet.import(&codes, "NEXT", 10_000);
     fleet.wait_for_base(70_001);

@@ -161,6 +161,8 @@ fn assert_alerts_and_dashboards_use(scraped: &str) {
         "coupon_admin_hub_cas_lost_total",
         "coupon_admin_hub_object_bytes",
         "coupon_admin_hub_object_bytes_limit",
+        "coupon_admin_hub_certificate_end_seconds",
+        "coupon_admin_edge_certificate_end_seconds",
     ]);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/monitoring");
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();

@@ -90,6 +90,7 @@ impl Daemon {
 #[derive(Debug, Deserialize)]
 struct Edges {
     nats_error: Option<String>,
+    certificate_problem: Option<String>,
     publication_error: Option<String>,
     edges: Vec<Edge>,
 }
@@ -278,6 +279,9 @@ impl Edges {
         } else if let Some(error) = &self.publication_error {
             let sentence = format!("Edges do not get the latest changes: {error}");
             problems.push(Problem::bad(sentence, "It is tried again by itself."));
+        }
+        if let Some(problem) = &self.certificate_problem {
+            problems.push(Problem::warning(format!("Edges: {problem}."), "", ""));
         }
         for Edge { name, problems: of_edge, .. } in &self.edges {
             for problem in of_edge {
@@ -585,7 +589,7 @@ mod tests {
                 "postback_error": null, "publication_error": null,
             }],
             "edges": {
-                "nats_error": null, "publication_error": null,
+                "nats_error": null, "publication_error": null, "certificate_problem": null,
                 "edges": [{"name": "fra1", "state": "live", "problems": []}],
             },
         })
@@ -617,6 +621,7 @@ mod tests {
             ("/intake/last_error", json!("x"), "bad"),
             ("/daemons/0/conflict", json!("x"), "bad"),
             ("/edges/nats_error", json!("x"), "bad"),
+            ("/edges/certificate_problem", json!("x"), "warning"),
             ("/edges/publication_error", json!("x"), "bad"),
             ("/edges/edges/0/problems", json!(["x"]), "warning"),
             ("/intake/missing", json!(1), "warning"),

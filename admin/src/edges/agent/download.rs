@@ -7,9 +7,10 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use coupon_shared::snapshot::manifest::ObjectName;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
@@ -20,7 +21,7 @@ use super::AgentShared;
 use crate::edges::head::{Description, IndexObject, part_purpose};
 use crate::edges::nats::NatsError;
 use crate::edges::sealing::{SealError, SealingKey, Secret};
-use crate::index_folder::{FetchedObject, FolderError, IndexFolder};
+use crate::index_folder::{FolderError, IndexFolder, ObjectFile};
 
 /// Most parts under way: over 50 ms of round trip they still fill a line.
 const MOST_AHEAD: usize = 16;
@@ -31,6 +32,8 @@ const SLOW: Duration = Duration::from_secs(2);
 /// How long a part is asked for again, while the connection is lost or the server is away.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long a server of a cluster may be behind the others.
+const LATE_REPLICA: Duration = Duration::from_secs(2);
 
 /// Why an object is not there.
 #[derive(Debug, thiserror::Error)]
@@ -55,12 +58,26 @@ pub(super) enum DownloadError {
 pub(super) struct Progress {
     written: AtomicU64,
     bytes: AtomicU64,
+    is_merging: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn begin_merge(&self) {
+        self.is_merging.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn end_merge(&self) {
+        self.is_merging.store(false, Ordering::Relaxed);
+    }
 }
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [written, bytes] = [&self.written, &self.bytes].map(|it| it.load(Ordering::Relaxed));
         match bytes {
+            _ if self.is_merging.load(Ordering::Relaxed) => {
+                f.write_str("the edge is merging the level from its own levels")
+            }
             0 => f.write_str("the edge begins to fetch the level"),
             _ if written < bytes => {
                 write!(f, "the edge is still fetching the level: {written} of {bytes} bytes")
@@ -77,7 +94,7 @@ pub(super) async fn fetch(
     object: IndexObject,
     (key_id, key): (u32, Secret),
     progress: &Arc<Progress>,
-) -> Result<FetchedObject, DownloadError> {
+) -> Result<ObjectFile, DownloadError> {
     let name = object.name;
     let source = ObjectParts { shared, name, key_id, key: key.sealing_key() };
     let lacking = |reason: String| DownloadError::Lacking { name, reason };
@@ -105,7 +122,7 @@ pub(super) fn write_inline(
     folder: &IndexFolder,
     name: ObjectName,
     bytes: &[u8],
-) -> Result<FetchedObject, DownloadError> {
+) -> Result<ObjectFile, DownloadError> {
     let mut file = folder.begin_fetched()?;
     file.write_all(bytes).map_err(|source| DownloadError::Write { name, source })?;
     Ok(file)
@@ -150,13 +167,26 @@ impl ObjectParts<'_> {
     }
 
     async fn part(&self, part: u32) -> Result<Vec<u8>, DownloadError> {
-        let subjects = self.shared.subjects;
-        let subject = subjects.object_part(self.key_id, &self.name, part);
-        let stored = self.shared.index_nats.last(&subjects.object_stream(), subject).await?;
         let lacking = |reason: String| DownloadError::Lacking { name: self.name, reason };
-        let (_, sealed) = stored.ok_or_else(|| lacking(format!("part {part} is missing")))?;
+        let sealed = self.stored_part(part).await?;
+        let sealed = sealed.ok_or_else(|| lacking(format!("part {part} is missing")))?;
         let opened = self.key.open(&part_purpose(&self.name, part), &sealed);
         opened.map_err(|error: SealError| lacking(format!("part {part}: {error}")))
+    }
+
+    /// `None` if the part is not there after a while: one server of a cluster may be a moment behind.
+    async fn stored_part(&self, part: u32) -> Result<Option<Bytes>, NatsError> {
+        let subjects = self.shared.subjects;
+        let stream = subjects.object_stream();
+        let began = Instant::now();
+        loop {
+            let subject = subjects.object_part(self.key_id, &self.name, part);
+            match self.shared.index_nats.last(&stream, subject).await? {
+                Some((_, sealed)) => return Ok(Some(sealed)),
+                None if began.elapsed() < LATE_REPLICA => sleep(PAUSE).await,
+                None => return Ok(None),
+            }
+        }
     }
 }
 
@@ -184,9 +214,9 @@ impl Window {
 /// Decompresses, hashes and writes.
 fn write(
     parts: PartReader,
-    mut file: FetchedObject,
+    mut file: ObjectFile,
     progress: &Progress,
-) -> io::Result<(FetchedObject, u64, String)> {
+) -> io::Result<(ObjectFile, u64, String)> {
     let mut decoder = zstd::Decoder::new(parts)?;
     let (mut hash, mut bytes) = (blake3::Hasher::new(), 0);
     let mut buffer = vec![0; 256 << 10];
@@ -250,7 +280,8 @@ mod tests {
     #[test]
     fn progress_is_told_in_bytes() {
         let progress = |written, bytes| {
-            Progress { written: AtomicU64::new(written), bytes: AtomicU64::new(bytes) }.to_string()
+            let [written, bytes] = [written, bytes].map(AtomicU64::new);
+            Progress { written, bytes, is_merging: AtomicBool::new(false) }.to_string()
         };
         assert!(progress(0, 0).contains("begins"));
         assert!(progress(12, 340).contains("12 of 340 bytes"));

@@ -244,10 +244,11 @@ impl Fetcher {
         unsynced: &mut Unsynced,
     ) -> Result<(), FetchError> {
         let inline = head.inline.iter().find(|(name, _)| *name == object.name);
+        let recipe = head.recipes.iter().find(|recipe| recipe.level == object.name);
         let progress = Arc::<Progress>::default();
         let origin = match inline {
             Some((_, bytes)) => ObjectOrigin::Inline(bytes),
-            None => ObjectOrigin::Nats { key_id, progress: &progress },
+            None => ObjectOrigin::Nats { key_id, recipe, progress: &progress },
         };
         Ok(self.objects.bring(object, origin, unsynced).await?)
     }

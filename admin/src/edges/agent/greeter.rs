@@ -133,9 +133,7 @@ impl Greeter {
             Ok(read) => read,
             Err(error) => (None, vec![error.to_string()]),
         };
-        let of_fetcher = shared.fetch_problem.lock().unwrap_or_else(PoisonError::into_inner);
-        problems.extend(of_fetcher.clone());
-        drop(of_fetcher);
+        problems.extend(shared.problems());
         let mut lacking = shared.lacks_objects.lock().unwrap_or_else(PoisonError::into_inner);
         Hello {
             session: shared.session.to_string(),
@@ -149,6 +147,10 @@ impl Greeter {
             daemon,
             problems,
             lacks_objects: std::mem::take(&mut *lacking),
+            server_certificate: shared
+                .server_certificate
+                .dates()
+                .map(|dates| (dates.not_before, dates.not_after)),
         }
     }
 

@@ -1,17 +1,23 @@
-//! The objects in the index folder: each is fetched by one task at a time, checked, and kept while it
+//! The objects in the index folder: each is brought by one task at a time, checked, and kept while it
 //! is needed.
+//!
+//! A merged level is made from its inputs where they are here: a base of all codes needs no transfer.
 
 use std::collections::{HashSet, VecDeque};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coupon_shared::snapshot::manifest::ObjectName;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::AgentShared;
 use super::download::{self, DownloadError, Progress};
 use crate::edges::head::IndexObject;
-use crate::index_folder::{FetchedObject, FolderError, IndexFolder, Unsynced};
+use crate::index_folder::{
+    FinishedLevel, FolderError, IndexFolder, MergeError, MergeRecipe, ObjectFile, Unsynced,
+    spawn_low_priority,
+};
 
 /// How long a level stays that was fetched ahead of its head. The control plane waits for two minutes
 /// before it names the level.
@@ -24,8 +30,8 @@ const MAX_AHEAD: usize = 2;
 pub(super) enum ObjectOrigin<'a> {
     /// The bytes came with the head.
     Inline(&'a [u8]),
-    /// NATS, sealed with this key.
-    Nats { key_id: u32, progress: &'a Arc<Progress> },
+    /// NATS, sealed with this key; or the levels of the recipe, if they are here.
+    Nats { key_id: u32, recipe: Option<&'a MergeRecipe>, progress: &'a Arc<Progress> },
 }
 
 /// The objects in the index folder.
@@ -90,7 +96,7 @@ impl FolderObjects {
         Ok(is_whole)
     }
 
-    /// Fetches an object unless its whole file is there. Waits for another task that fetches it.
+    /// Brings an object unless its whole file is there. Waits for another task that brings it.
     pub(super) async fn bring(
         &self,
         object: IndexObject,
@@ -101,18 +107,16 @@ impl FolderObjects {
         self.bring_in_turn(object, origin, unsynced).await
     }
 
-    /// Fetches a level that no head names yet, makes it durable, and keeps it for a while.
+    /// Brings a level that no head names yet, makes it durable, and keeps it for a while.
     pub(super) async fn bring_ahead(
         &self,
         level: ObjectName,
-        key_id: u32,
-        progress: &Arc<Progress>,
+        origin: ObjectOrigin<'_>,
     ) -> Result<(), DownloadError> {
         let _turn = self.take_turn(level).await;
         self.state().ahead.keep(level.level_file());
         let object = IndexObject { name: level, is_catalog: false };
         let mut unsynced = Unsynced::default();
-        let origin = ObjectOrigin::Nats { key_id, progress };
         self.bring_in_turn(object, origin, &mut unsynced).await?;
         // In the turn: a head that names the file takes it for durable.
         let folder = self.folder.clone();
@@ -128,9 +132,12 @@ impl FolderObjects {
         if self.has_whole(object).await? {
             return Ok(());
         }
-        let fetched = self.fetch(object, origin).await?;
+        let brought = match self.merge(object, origin).await? {
+            Some(merged) => merged,
+            None => self.fetch(object, origin).await?,
+        };
         let file = object.file();
-        self.folder.put_fetched(&file, fetched, unsynced)?;
+        self.folder.put_published(&file, brought, unsynced)?;
         self.state().checked.insert(file);
         Ok(())
     }
@@ -139,15 +146,63 @@ impl FolderObjects {
         &self,
         object: IndexObject,
         origin: ObjectOrigin<'_>,
-    ) -> Result<FetchedObject, DownloadError> {
+    ) -> Result<ObjectFile, DownloadError> {
         match origin {
             ObjectOrigin::Inline(bytes) => download::write_inline(&self.folder, object.name, bytes),
-            ObjectOrigin::Nats { key_id, progress } => {
+            ObjectOrigin::Nats { key_id, progress, recipe: _ } => {
                 let unknown = DownloadError::UnknownKey { name: object.name, id: key_id };
                 let key = self.shared.fleet_key(key_id).ok_or(unknown)?;
                 download::fetch(&self.shared, &self.folder, object, (key_id, key), progress).await
             }
         }
+    }
+
+    /// Makes a level by its recipe; `None` if an input is missing, or another level comes out.
+    async fn merge(
+        &self,
+        object: IndexObject,
+        origin: ObjectOrigin<'_>,
+    ) -> Result<Option<ObjectFile>, DownloadError> {
+        let ObjectOrigin::Nats { recipe: Some(recipe), progress, .. } = origin else {
+            return Ok(None);
+        };
+        for input in &recipe.newest_first {
+            if !self.has_whole(IndexObject { name: *input, is_catalog: false }).await? {
+                return Ok(None);
+            }
+        }
+        let began = Instant::now();
+        progress.begin_merge();
+        let merged = self.merge_files(recipe.newest_first.clone()).await;
+        let merged = merged.and_then(|merged| match merged.name() == object.name {
+            true => Ok(merged.into_object()),
+            false => Err(UselessMerge::OtherLevel(object.name)),
+        });
+        progress.end_merge();
+        let took_ms = began.elapsed().as_millis();
+        let level = &object.name;
+        match &merged {
+            Ok(_) => tracing::info!(%level, took_ms, "level merged from the levels here"),
+            Err(error) => {
+                tracing::error!(%level, %error, "level is fetched instead of merged");
+                // A damaged input is found when it is read back.
+                recipe.newest_first.iter().for_each(|input| self.distrust(*input));
+            }
+        }
+        self.shared.show_merge_problem(merged.as_ref().err().map(UselessMerge::to_string));
+        Ok(merged.ok())
+    }
+
+    async fn merge_files(
+        &self,
+        newest_first: Vec<ObjectName>,
+    ) -> Result<FinishedLevel, UselessMerge> {
+        let (sender, merged) = oneshot::channel();
+        let folder = self.folder.clone();
+        // Nobody waits any more after a stop; the result then removes its file.
+        let run = move || drop(sender.send(folder.merge_levels(&newest_first, || true)));
+        spawn_low_priority("merge", run).map_err(UselessMerge::Thread)?;
+        Ok(merged.await.map_err(|_panicked| UselessMerge::Aborted)??)
     }
 
     async fn take_turn(&self, name: ObjectName) -> FetchTurn<'_> {
@@ -172,7 +227,23 @@ impl FolderObjects {
     }
 }
 
-/// The right to fetch one object.
+/// Why a level was not made by its recipe.
+#[derive(Debug, thiserror::Error)]
+enum UselessMerge {
+    #[error(transparent)]
+    Failed(#[from] MergeError),
+    #[error(
+        "level {0} does not follow from the levels that the control plane names for it, and was \
+         fetched whole: use coupon-admin of one release here and there"
+    )]
+    OtherLevel(ObjectName),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    #[error("the merge was broken off")]
+    Aborted,
+}
+
+/// The right to bring one object.
 struct FetchTurn<'a> {
     fetching: &'a watch::Sender<HashSet<ObjectName>>,
     name: ObjectName,

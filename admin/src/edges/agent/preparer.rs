@@ -1,4 +1,4 @@
-//! Fetches a level before a head names it, and has coupond load it.
+//! Brings a level before a head names it, and has coupond load it.
 //!
 //! The transfer may take minutes, so no request waits for its end: an answer tells how far it is, and
 //! the control plane asks again. One level is prepared at a time. The rest of the index is fetched
@@ -16,7 +16,8 @@ use tokio::time::timeout;
 use super::AgentShared;
 use super::daemon::{explain, pass_on};
 use super::download::{DownloadError, Progress};
-use super::objects::FolderObjects;
+use super::objects::{FolderObjects, ObjectOrigin};
+use crate::edges::message::FetchOrder;
 
 /// How long a request waits for the end.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
@@ -48,8 +49,8 @@ impl Preparer {
 
     /// Begins to prepare a level that is sealed with this key at NATS, unless it is under way. Returns
     /// coupond's answer, or how far the level is.
-    pub(super) async fn prepare(&self, level: ObjectName, key_id: u32) -> Response<Bytes> {
-        let Some(mut preparation) = self.join_or_begin(level, key_id) else {
+    pub(super) async fn prepare(&self, level: ObjectName, order: FetchOrder) -> Response<Bytes> {
+        let Some(mut preparation) = self.join_or_begin(level, order) else {
             let busy = "the edge is still fetching another level";
             return explain(StatusCode::SERVICE_UNAVAILABLE, busy);
         };
@@ -64,7 +65,7 @@ impl Preparer {
     }
 
     /// `None` while another level is under way.
-    fn join_or_begin(&self, level: ObjectName, key_id: u32) -> Option<Preparation> {
+    fn join_or_begin(&self, level: ObjectName, order: FetchOrder) -> Option<Preparation> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some(last) if last.level == level => return Some(last.clone()),
@@ -76,7 +77,7 @@ impl Preparer {
         let (shared, objects) = (Arc::clone(&self.shared), Arc::clone(&self.objects));
         let fetched = Arc::clone(&progress);
         tokio::spawn(async move {
-            let answer = fetch_and_load(&shared, &objects, level, key_id, &fetched).await;
+            let answer = bring_and_load(&shared, &objects, level, &order, &fetched).await;
             sender.send_replace(Some(answer));
         });
         let preparation = Preparation { level, progress, answer };
@@ -91,14 +92,16 @@ impl Preparer {
     }
 }
 
-async fn fetch_and_load(
+async fn bring_and_load(
     shared: &AgentShared,
     objects: &FolderObjects,
     level: ObjectName,
-    key_id: u32,
+    order: &FetchOrder,
     progress: &Arc<Progress>,
 ) -> Response<Bytes> {
-    if let Err(error) = objects.bring_ahead(level, key_id, progress).await {
+    let FetchOrder { key_id, recipe } = order;
+    let origin = ObjectOrigin::Nats { key_id: *key_id, recipe: recipe.as_ref(), progress };
+    if let Err(error) = objects.bring_ahead(level, origin).await {
         tracing::warn!(%level, %error, "level not fetched before its publication");
         if let DownloadError::Lacking { name, .. } = &error {
             shared.report_lacking(name);

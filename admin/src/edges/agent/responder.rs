@@ -18,7 +18,7 @@ use super::daemon::{explain, pass_on};
 use super::fetcher::FetcherHandle;
 use super::preparer::Preparer;
 use super::replay_window::FollowedRun;
-use crate::edges::message::{self, FetchOrder, RequestOrigin, answer_purpose, request_purpose};
+use crate::edges::message::{self, RequestOrigin, answer_purpose, request_purpose};
 use crate::edges::nats::{NatsError, Received};
 use crate::edges::pieces::{self, Joining, MAX_MESSAGE_BYTES};
 use crate::worker::{RetryDelays, Worker};
@@ -152,7 +152,7 @@ impl Answering {
     async fn dispatch(&self, mut request: Request<Bytes>) -> Response<Bytes> {
         if let Some(level) = level_to_preload(request.method(), request.uri().path()) {
             return match serde_json::from_slice(request.body()) {
-                Ok(FetchOrder { key_id }) => self.preparer.prepare(level, key_id).await,
+                Ok(order) => self.preparer.prepare(level, order).await,
                 Err(error) => explain(StatusCode::BAD_REQUEST, &error.to_string()),
             };
         }

@@ -10,10 +10,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
+use coupon_shared::civil_day::Day;
+use coupon_shared::code::FoldedCode;
+use coupon_shared::snapshot::Lineage;
+use coupon_shared::snapshot::level::{CodeRecord, LevelMeta};
+
+use super::objects::ObjectOrigin;
 use super::*;
 use crate::daemon_client::fake_daemon::FakeDaemon;
+use crate::edges::message::FetchOrder;
 use crate::edges::nats::tests::{SUBJECTS, Server, secret};
 use crate::edges::objects::ObjectStore;
+use crate::index_folder::{MergeRecipe, Unsynced};
 
 const NODE: u16 = 7;
 const KEY_ID: u32 = 3;
@@ -53,7 +61,7 @@ impl TestBed {
         let folder = IndexFolder::at(folders[0].path().into());
         let objects = ObjectStore::new(control_plane.clone(), SUBJECTS, folder);
         objects.set_fleet_keys(vec![(KEY_ID, secret(9))]);
-        objects.open(64 << 20).await.unwrap();
+        objects.open(64 << 20, 1).await.unwrap();
         let daemon = FakeDaemon::start();
         let shared = agent(nats, &daemon, folders[1].path());
         let folder = IndexFolder::open(folders[1].path().into()).unwrap();
@@ -89,12 +97,59 @@ impl TestBed {
 
     /// Asks until there is an answer.
     async fn prepare(&self, level: ObjectName, key_id: u32) -> Response<Bytes> {
+        self.prepare_by(level, FetchOrder { key_id, recipe: None }).await
+    }
+
+    async fn prepare_by(&self, level: ObjectName, order: FetchOrder) -> Response<Bytes> {
         loop {
-            let answer = self.preparer.prepare(level, key_id).await;
+            let answer = self.preparer.prepare(level, order.clone()).await;
             if answer.status() != StatusCode::ACCEPTED {
                 return answer;
             }
         }
+    }
+
+    /// Writes three neighbouring levels into both folders, and their merged level into the control
+    /// plane's; returns the recipe.
+    fn write_merge(&self) -> MergeRecipe {
+        let [control_plane, edge] =
+            self.folders.each_ref().map(|folder| IndexFolder::at(folder.path().into()));
+        let write = |from: u64, codes: std::ops::Range<u32>, rows: &[CodeRecord]| {
+            let names = [&control_plane, &edge].map(|folder| {
+                let mut level = folder.begin_level(level_meta(from)).unwrap();
+                for code in codes.clone() {
+                    let code = format!("code{code:05}");
+                    level.push(&FoldedCode::fold(code.as_bytes()).unwrap(), rows).unwrap();
+                }
+                let level = level.finish().unwrap();
+                folder.put_level(level, &mut Unsynced::default()).unwrap().0
+            });
+            assert_eq!(names[0], names[1]);
+            names[0]
+        };
+        let row = |offer_id| CodeRecord {
+            code_id: 1,
+            offer_id,
+            partner_id: 0,
+            active: true,
+            first_day: Day::FIRST,
+            last_day: Day::LAST,
+        };
+        let base = write(0, 0..50_000, &[row(1)]);
+        let newest_first = vec![write(2, 30..90, &[]), write(1, 80..60_000, &[row(2)]), base];
+        let merged = control_plane.merge_levels(&newest_first, || true).unwrap();
+        let (level, codes) = control_plane.put_level(merged, &mut Unsynced::default()).unwrap();
+        assert_eq!(codes, 60_000 - 60, "the deleted ones are gone from a base");
+        MergeRecipe { level, newest_first }
+    }
+}
+
+fn level_meta(from: u64) -> LevelMeta {
+    LevelMeta {
+        network_id: 1,
+        lineage: Lineage([5; 16]),
+        sequence_from: from,
+        sequence_to: from + 1,
     }
 }
 
@@ -148,7 +203,9 @@ fn agent(nats: Nats, daemon: &FakeDaemon, folder: &Path) -> Arc<AgentShared> {
         epoch: Epoch::open(folder),
         greet: Notify::new(),
         fetch_problem: Mutex::default(),
+        merge_problem: Mutex::default(),
         lacks_objects: Mutex::default(),
+        server_certificate: ServerCertificate::default(),
         bundle,
     })
 }
@@ -217,12 +274,12 @@ async fn a_head_waits_for_the_level_that_is_fetched_ahead_of_it() {
     let bytes = bed.write_level(LEVEL, 3 << 20);
     bed.objects.put_ahead(LEVEL).await.unwrap();
     let progress = Arc::default();
-    let ahead = bed.edge_objects.bring_ahead(LEVEL, KEY_ID, &progress);
+    let from_nats = |key_id| ObjectOrigin::Nats { key_id, recipe: None, progress: &progress };
+    let ahead = bed.edge_objects.bring_ahead(LEVEL, from_nats(KEY_ID));
     let object = crate::edges::head::IndexObject { name: LEVEL, is_catalog: false };
     // With another key it could not be fetched again.
-    let origin = objects::ObjectOrigin::Nats { key_id: 0, progress: &progress };
-    let mut unsynced = crate::index_folder::Unsynced::default();
-    let of_head = bed.edge_objects.bring(object, origin, &mut unsynced);
+    let mut unsynced = Unsynced::default();
+    let of_head = bed.edge_objects.bring(object, from_nats(0), &mut unsynced);
     let (ahead, of_head) = tokio::join!(ahead, of_head);
     ahead.unwrap();
     of_head.unwrap();
@@ -235,7 +292,64 @@ async fn a_level_that_takes_longer_than_one_request_comes_over_a_thin_line() {
     let bytes = bed.write_level(LEVEL, 4 << 20);
     bed.objects.put_ahead(LEVEL).await.unwrap();
     let began = std::time::Instant::now();
-    bed.edge_objects.bring_ahead(LEVEL, KEY_ID, &Arc::default()).await.unwrap();
+    let progress = Arc::default();
+    let origin = ObjectOrigin::Nats { key_id: KEY_ID, recipe: None, progress: &progress };
+    bed.edge_objects.bring_ahead(LEVEL, origin).await.unwrap();
     assert!(began.elapsed() > crate::edges::nats::REQUEST_TIMEOUT, "{:?}", began.elapsed());
     assert_eq!(std::fs::read(bed.at_edge(LEVEL)).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_merged_level_is_made_from_the_levels_here_without_a_transfer() {
+    let Some(bed) = TestBed::start().await else { return };
+    let recipe = bed.write_merge();
+    let level = recipe.level;
+    // Nothing is stored at NATS.
+    let order = FetchOrder { key_id: KEY_ID, recipe: Some(recipe) };
+    let answer = bed.prepare_by(level, order).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    let whole = std::fs::read(bed.folders[0].path().join(level.level_file())).unwrap();
+    assert_eq!(std::fs::read(bed.at_edge(level)).unwrap(), whole);
+    assert_eq!(bed.daemon.hands.lock().unwrap().preloaded, [level.to_string()]);
+    assert_eq!(bed.shared.problems().count(), 0);
+}
+
+#[tokio::test]
+async fn a_merged_level_is_fetched_where_an_input_is_missing_or_damaged() {
+    let Some(bed) = TestBed::start().await else { return };
+    let recipe = bed.write_merge();
+    let (level, input) = (recipe.level, bed.at_edge(recipe.newest_first[1]));
+    let order = FetchOrder { key_id: KEY_ID, recipe: Some(recipe) };
+    let mut bytes = std::fs::read(&input).unwrap();
+    bytes[5_000] ^= 1;
+    std::fs::write(&input, bytes).unwrap();
+    let unreachable = bed.prepare_by(level, order.clone()).await;
+    assert_eq!(unreachable.status(), StatusCode::INSUFFICIENT_STORAGE, "{unreachable:?}");
+    assert!(!input.exists(), "a damaged file is fetched anew when a head names it");
+    bed.objects.put_ahead(level).await.unwrap();
+    let answer = bed.prepare_by(level, order).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    assert!(bed.at_edge(level).exists());
+}
+
+#[tokio::test]
+async fn a_wrong_recipe_is_reported_and_its_level_is_fetched() {
+    let Some(bed) = TestBed::start().await else { return };
+    let recipe = bed.write_merge();
+    let level = recipe.level;
+    bed.objects.put_ahead(level).await.unwrap();
+    let whole = std::fs::read(bed.folders[0].path().join(level.level_file())).unwrap();
+    let [newest, middle, base] = recipe.newest_first[..] else { panic!() };
+    for wrong in [vec![middle, base], vec![newest, base], vec![]] {
+        let recipe = MergeRecipe { level, newest_first: wrong };
+        let order = FetchOrder { key_id: KEY_ID, recipe: Some(recipe) };
+        let answer = bed.prepare_by(level, order).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+        assert_eq!(std::fs::read(bed.at_edge(level)).unwrap(), whole);
+        assert_eq!(bed.shared.problems().count(), 1, "{:?}", bed.shared.merge_problem);
+        bed.edge_objects.remove(vec![level.level_file()]).await.unwrap();
+    }
+    let order = FetchOrder { key_id: KEY_ID, recipe: Some(recipe) };
+    assert_eq!(bed.prepare_by(level, order).await.status(), StatusCode::OK);
+    assert_eq!(bed.shared.problems().count(), 0, "mended");
 }

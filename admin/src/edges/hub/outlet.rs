@@ -14,11 +14,12 @@ use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::head_stream::HeadStream;
 use super::ownership::Claimant;
 use super::{HubError, HubShared};
 use crate::edges::head::{self, Head, IndexObject, MAX_INLINE_BYTES};
 use crate::edges::link::Control;
-use crate::edges::nats::{NatsError, StreamSettings};
+use crate::edges::nats::NatsError;
 use crate::edges::objects::KeyId;
 use crate::edges::sealing::{Secret, SigningKey};
 use crate::index_folder::IndexFolder;
@@ -27,8 +28,6 @@ use crate::worker::{RetryDelays, Worker};
 
 /// How often the stored head is compared with the own one.
 const RECHECK: Duration = Duration::from_secs(10);
-/// Room of the head's stream.
-const HEAD_STREAM_BYTES: i64 = 16 << 20;
 
 pub(super) struct Outlet {
     shared: Arc<HubShared>,
@@ -37,8 +36,8 @@ pub(super) struct Outlet {
     claimant: Claimant,
     signing: SigningKey,
     control: watch::Sender<Control>,
-    object_max_bytes: u64,
-    interval: Duration,
+    heads: HeadStream,
+    settings: OutletSettings,
     work: watch::Receiver<u64>,
     /// Whether the objects at NATS were listed since the last difference.
     is_listed: bool,
@@ -46,6 +45,13 @@ pub(super) struct Outlet {
     put: Option<StoredHead>,
     /// When the size of the objects was read.
     measured: Option<Instant>,
+}
+
+/// How the index is stored at NATS, and how often.
+pub(super) struct OutletSettings {
+    pub(super) object_max_bytes: u64,
+    /// Least time between two heads.
+    pub(super) interval: Duration,
 }
 
 #[derive(Clone)]
@@ -71,7 +77,7 @@ impl Worker for Outlet {
         }
         published?;
         // Edits that come in quick succession reach the edges together.
-        tokio::time::sleep(self.interval.saturating_sub(began.elapsed())).await;
+        tokio::time::sleep(self.settings.interval.saturating_sub(began.elapsed())).await;
         Ok(())
     }
 
@@ -106,7 +112,7 @@ impl Outlet {
         folder: IndexFolder,
         (claimant, signing): (Claimant, SigningKey),
         control: watch::Sender<Control>,
-        (object_max_bytes, interval): (u64, Duration),
+        (heads, settings): (HeadStream, OutletSettings),
     ) -> Outlet {
         Outlet {
             work: shared.work.subscribe(),
@@ -116,8 +122,8 @@ impl Outlet {
             claimant,
             signing,
             control,
-            object_max_bytes,
-            interval,
+            heads,
+            settings,
             is_listed: false,
             put: None,
             measured: None,
@@ -170,14 +176,9 @@ impl Outlet {
     }
 
     async fn open_streams(&self) -> Result<(), HubError> {
-        let subjects = self.shared.subjects;
-        let heads = StreamSettings {
-            name: subjects.head_stream(),
-            subjects: vec![subjects.head(), subjects.owner()],
-            max_bytes: HEAD_STREAM_BYTES,
-        };
-        self.shared.nats.open_stream(heads).await?;
-        Ok(self.shared.objects.open(self.object_max_bytes).await?)
+        self.heads.open().await?;
+        let (bytes, replicas) = (self.settings.object_max_bytes, self.heads.replicas);
+        Ok(self.shared.objects.open(bytes, replicas).await?)
     }
 
     /// Claims the edges, or checks that they are still this control plane's; returns the epoch.
@@ -194,8 +195,7 @@ impl Outlet {
 
     /// Compares the stored head with the own one; returns its sequence, 0 without a head.
     async fn compare_head(&mut self) -> Result<u64, HubError> {
-        let subjects = self.shared.subjects;
-        let stored = self.shared.nats.last(&subjects.head_stream(), subjects.head()).await?;
+        let stored = self.heads.last(self.shared.subjects.head()).await?;
         let stored = stored.map_or(0, |(sequence, _)| sequence);
         if self.put.as_ref().is_some_and(|put| put.sequence != stored) {
             // Lost, set back or replaced.
@@ -232,7 +232,9 @@ impl Outlet {
                 self.shared.objects.put(object, key).await?;
             }
         }
-        let head = Head { epoch, manifest: manifest.clone(), inline };
+        let mut recipes = self.publisher.recipes();
+        recipes.retain(|recipe| manifest.levels.contains(&recipe.level));
+        let head = Head { epoch, manifest: manifest.clone(), recipes, inline };
         let stored = Bytes::from(head.encode(&self.signing, (key.0, &key.1))?);
         let subject = self.shared.subjects.head();
         let sequence = self.shared.nats.replace(subject, stored.clone(), last).await?;

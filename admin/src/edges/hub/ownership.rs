@@ -14,10 +14,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::HubError;
+use super::head_stream::HeadStream;
 use crate::edges::hello::machine_name;
-use crate::edges::nats::Nats;
 use crate::edges::sealing::{Secret, SigningKey};
-use crate::edges::subjects::Subjects;
 use crate::private_file;
 use crate::store::edges::{self, ControlPlane, Ownership};
 use crate::store::{Store, StoreError, WriteTx};
@@ -35,8 +34,7 @@ struct Owner {
 /// This control plane as a possible owner.
 pub(super) struct Claimant {
     id: String,
-    nats: Nats,
-    subjects: Subjects,
+    heads: HeadStream,
     store: Store,
     /// The epoch of the claim; `None` until it is made.
     claimed: Option<u64>,
@@ -70,8 +68,8 @@ fn folder_number(data_dir: &Path) -> std::io::Result<String> {
 }
 
 impl Claimant {
-    pub(super) fn new(id: String, nats: Nats, subjects: Subjects, store: Store) -> Claimant {
-        Claimant { id, nats, subjects, store, claimed: None }
+    pub(super) fn new(id: String, heads: HeadStream, store: Store) -> Claimant {
+        Claimant { id, heads, store, claimed: None }
     }
 
     /// Claims the edges, or checks that they are still this control plane's; returns the epoch, which
@@ -84,8 +82,8 @@ impl Claimant {
         signing: &SigningKey,
         followed: u64,
     ) -> Result<u64, HubError> {
-        let stream = self.subjects.head_stream();
-        let stored = self.nats.last(&stream, self.subjects.owner()).await?;
+        let subject = self.heads.subjects.owner();
+        let stored = self.heads.last(subject.clone()).await?;
         let (sequence, owner) = match &stored {
             Some((sequence, signed)) => (*sequence, read_owner(signing, signed)),
             None => (0, None),
@@ -105,7 +103,7 @@ impl Claimant {
         let epoch = self.begin_epoch(least).await?;
         let claim = Owner { id: self.id.clone(), epoch, host: machine_name() };
         let claim = signing.sign(serde_json::to_vec(&claim).unwrap_or_default());
-        self.nats.replace(self.subjects.owner(), Bytes::from(claim), sequence).await?;
+        self.heads.nats.replace(subject, Bytes::from(claim), sequence).await?;
         self.claimed = Some(epoch);
         Ok(epoch)
     }

@@ -15,6 +15,8 @@ use crate::store::edges::{ControlPlane, EdgeRow, Ownership};
 
 pub(in crate::edges) const SUBJECTS: Subjects = Subjects { network_id: 1 };
 
+const CONFIG: &str = "nats.conf";
+
 /// A nats-server with the users of a control plane and of the edges 7 and 8.
 pub(in crate::edges) struct Server {
     folder: TempDir,
@@ -64,19 +66,25 @@ impl Server {
              include \"users.conf\"\n{options}\n",
             folder.path().display().to_string()
         );
-        let config = folder.path().join("nats.conf");
-        std::fs::write(&config, text).unwrap();
+        std::fs::write(folder.path().join(CONFIG), text).unwrap();
         prepare(folder.path());
-        let process = Command::new("nats-server")
-            .current_dir(folder.path())
-            .arg("-c")
-            .arg(&config)
-            .arg("-l")
-            .arg(folder.path().join("nats.log"))
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        let process = run(folder.path());
         Some(Server { folder, process })
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn signal(&self, name: &str) {
+        let process = self.process.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &process]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    fn run_again(&mut self) {
+        self.process = run(self.folder.path());
     }
 
     /// The address, from the file that the server writes when it listens.
@@ -107,6 +115,15 @@ impl Server {
     }
 }
 
+fn run(folder: &Path) -> Child {
+    Command::new("nats-server")
+        .current_dir(folder)
+        .args(["-c", CONFIG, "-l", "nats.log"])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 fn settings(server: String, node: Option<u16>) -> NatsSettings {
     let user = match node {
         None => control_plane_user(&secret(1)),
@@ -127,12 +144,13 @@ fn heads() -> StreamSettings {
         name: SUBJECTS.head_stream(),
         subjects: vec![SUBJECTS.head(), SUBJECTS.owner()],
         max_bytes: 1 << 20,
+        replicas: 1,
     }
 }
 
 fn objects() -> StreamSettings {
     let subjects = vec![SUBJECTS.all_objects()];
-    StreamSettings { name: SUBJECTS.object_stream(), subjects, max_bytes: 1 << 20 }
+    StreamSettings { name: SUBJECTS.object_stream(), subjects, max_bytes: 1 << 20, replicas: 1 }
 }
 
 /// Returns once the server has taken everything that was sent before: it answers in order.
@@ -160,10 +178,12 @@ async fn the_server_does_what_the_calls_say() {
     }
     let (stream, head) = (SUBJECTS.head_stream(), SUBJECTS.head());
     assert_eq!(hub.last(&stream, head.clone()).await.unwrap(), None);
+    assert_eq!(hub.last_at_leader(&stream, &head).await.unwrap(), None);
     let first = hub.replace(head.clone(), text("one"), 0).await.unwrap();
     let second = hub.replace(head.clone(), text("two"), first).await.unwrap();
     let late = hub.replace(head.clone(), text("three"), first).await;
     assert!(matches!(late, Err(NatsError::Overtaken)), "{late:?}");
+    assert_eq!(hub.last_at_leader(&stream, &head).await.unwrap(), Some((second, text("two"))));
     assert_eq!(edge.last(&stream, head).await.unwrap(), Some((second, text("two"))));
 
     let stream = SUBJECTS.object_stream();
@@ -281,6 +301,66 @@ async fn a_server_without_room_for_a_stream_says_what_to_set() {
     let large = StreamSettings { max_bytes: 1 << 60, ..heads() };
     let error = nats.open_stream(large).await.unwrap_err().to_string();
     assert!(error.contains("hub.object_max_bytes"), "{error}");
+    let in_a_cluster = StreamSettings { replicas: 3, ..heads() };
+    let error = nats.open_stream(in_a_cluster).await.unwrap_err().to_string();
+    assert!(error.contains("hub.replicas"), "{error}");
+}
+
+/// Three servers that keep streams together.
+async fn cluster() -> Option<Vec<Server>> {
+    let routes: Vec<u16> = {
+        let listeners = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+    };
+    let urls: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+    let urls = urls.join(", ");
+    let mut servers = Vec::new();
+    for port in routes {
+        let options = format!(
+            "server_name: s{port}\ncluster {{ name: c, listen: \"127.0.0.1:{port}\", \
+             no_advertise: true, routes: [{urls}] }}"
+        );
+        servers.push(Server::start_with(&options, |_| {})?);
+    }
+    Some(servers)
+}
+
+/// Calls again until it works: servers elect a leader first.
+async fn patiently<T>(call: impl AsyncFn() -> Result<T, NatsError>) -> T {
+    let began = Instant::now();
+    loop {
+        match call().await {
+            Ok(done) => return done,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(60), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn any_one_server_of_a_cluster_may_fail() {
+    let Some(mut servers) = cluster().await else { return };
+    let mut addresses = Vec::new();
+    for server in &servers {
+        addresses.push(server.address().await);
+    }
+    let settings = NatsSettings { servers: addresses, ..settings(String::new(), None) };
+    let hub = Nats::connect(&settings).await.unwrap();
+    let kept = || StreamSettings { replicas: 3, ..heads() };
+    patiently(async || hub.open_stream(kept()).await).await;
+    let (stream, head) = (SUBJECTS.head_stream(), SUBJECTS.head());
+    let mut sequence = hub.replace(head.clone(), text("head"), 0).await.unwrap();
+    for server in servers.iter_mut().take(2) {
+        server.kill();
+        let before = patiently(async || hub.last_at_leader(&stream, &head).await).await;
+        assert_eq!(before, Some((sequence, text("head"))));
+        sequence =
+            patiently(async || hub.replace(head.clone(), text("head"), sequence).await).await;
+        server.run_again();
+        server.address().await;
+    }
+    let at_a_replica = patiently(async || hub.last(&stream, head.clone()).await).await;
+    assert_eq!(at_a_replica, Some((sequence, text("head"))));
 }
 
 /// A certificate for `localhost` until this year, and the key, as a server reads them; returns the PEM
@@ -345,4 +425,36 @@ async fn a_failed_attempt_to_connect_says_what_to_mend() {
     while !nats.problem().is_some_and(|problem| problem.contains("refused")) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test]
+async fn the_dates_of_a_certificate_are_seen_also_of_a_renewed_one() {
+    let mut authority = String::new();
+    let prepare = |folder: &Path| authority = write_certificate(folder, "own", 3999);
+    let Some(server) = Server::start_with(TLS, prepare) else { return };
+    let address = server.address().await.replace("127.0.0.1", "localhost");
+    let address = address.replace("nats://", "tls://");
+    let settings = NatsSettings { ca_pem: authority, ..settings(address.clone(), Some(7)) };
+    let _connection = Nats::connect(&settings).await.unwrap();
+    let year = |end: i64| jiff::Timestamp::from_second(end).unwrap().to_string();
+    let end = certificate_dates(&settings).await.unwrap().not_after;
+    assert!(year(end).starts_with("3999-01-01"), "{}", year(end));
+    // Of several servers the first end counts, and one that is away says nothing.
+    let away = NatsSettings { servers: vec!["tls://localhost:1".to_owned(), address], ..settings };
+    assert_eq!(certificate_dates(&away).await.unwrap().not_after, end);
+    let ca_pem = write_certificate(server.folder.path(), "own", 4000);
+    server.signal("HUP");
+    let renewed = NatsSettings { ca_pem, ..away };
+    let began = Instant::now();
+    loop {
+        let dates = certificate_dates(&renewed).await;
+        match dates.filter(|dates| dates.not_after > end) {
+            Some(dates) => break assert!(year(dates.not_after).starts_with("4000-01-01")),
+            None => assert!(began.elapsed() < Duration::from_secs(20), "{dates:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let plain = Server::start().unwrap();
+    let plain = NatsSettings { servers: vec![plain.address().await], ..renewed };
+    assert_eq!(certificate_dates(&plain).await, None);
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use coupon_shared::snapshot::level::CodeRecord;
 
 use super::super::level_policy::Range;
-use super::super::merge::Merge;
+use super::super::merge::{Merge, MergedLevel};
 use super::prebuilt::immediate;
 use super::*;
+use crate::index_folder::MergeRecipe;
 use crate::store::publication;
 
 impl Network {
@@ -30,7 +31,8 @@ impl Network {
 
     fn begin(&mut self, range: Range, context: LevelContext) {
         let handle = self.publisher.handle.clone();
-        let merge = Merge::start(self.store.clone(), context, range, handle);
+        let levels = (&*self.publisher.published.levels, range);
+        let merge = Merge::start(self.store.clone(), context, levels, handle);
         self.publisher.merging.begin(merge);
     }
 
@@ -129,6 +131,59 @@ async fn what_has_become_an_eighth_of_the_base_is_merged_with_it() {
     network.assert_published((0..9_200).map(name)).await;
 }
 
+/// The file of a base as the store's codes give it.
+async fn base_of_the_store(network: &Network, to: Sequence) -> ObjectName {
+    let context = network.publisher.level_context(network.publisher.folder.as_ref().unwrap());
+    let read = network.store.read(move |connection| {
+        let lineage = meta::read(connection)?.lineage;
+        content::write_level(connection, Range { from: 0, to }, lineage, &context, || true)
+    });
+    read.await.unwrap().name()
+}
+
+#[tokio::test]
+async fn a_merge_of_files_gives_the_file_that_the_store_would_give() {
+    let mut network = Network::new().await;
+    network.import(0..3_000, 1).await;
+    network.publish_until_merged().await;
+    network.change("n000003", "time_deleted = 7").await;
+    network.change("n000004", "code = 'Moved', folded = 'moved'").await;
+    network.publish().await;
+    network.import(3_000..4_100, 2).await;
+    network.publish().await;
+    let inputs = network.publisher.published.levels.clone();
+    let merged = network.publish_until_merged().await;
+    assert_eq!(network.codes_by_level(), [4_100 - 2 + 1], "one deleted, one moved");
+    assert_eq!(merged.levels, [base_of_the_store(&network, merged.sequence).await]);
+    let newest_first = inputs.iter().map(|level| level.name).collect();
+    let recipe = MergeRecipe { level: merged.levels[0], newest_first };
+    assert_eq!(network.publisher.handle.recipes(), [recipe]);
+    // The recipe is of no use without its level.
+    network.import(10_000..20_000, 1).await;
+    network.publish_until_merged().await;
+    let levels: Vec<_> =
+        network.publisher.handle.recipes().iter().map(|recipe| recipe.level).collect();
+    assert!(!levels.contains(&merged.levels[0]), "{levels:?}");
+}
+
+#[tokio::test]
+async fn codes_are_read_from_the_store_where_an_input_of_a_merge_is_damaged() {
+    let mut network = Network::new().await;
+    network.import(0..3_000, 1).await;
+    let to = network.publish_until_merged().await.sequence;
+    let base = network.index_dir().join(network.manifest().levels[0].level_file());
+    network.code("winter25", Some(1)).await;
+    network.publish().await;
+    let whole = std::fs::read(&base).unwrap();
+    std::fs::write(&base, &whole[..whole.len() - 1]).unwrap();
+    network.begin_base(to);
+    network.merge_done().await;
+    let merged = network.publisher.merging.merged.clone().unwrap();
+    assert_eq!((merged.info.codes, merged.recipe), (3_001, None));
+    network.publish().await;
+    network.assert_published((0..3_000).map(name)).await;
+}
+
 #[tokio::test]
 async fn edits_while_a_merge_reads_are_in_the_levels_above_it() {
     for (edits_before, edits_after) in [(true, false), (false, true), (true, true)] {
@@ -192,8 +247,8 @@ async fn levels_published_while_a_merge_reads_stay_as_they_are() {
     let meanwhile = network.publish().await;
     assert_eq!(network.codes_by_level(), [1, 3_000]);
     // What it makes: the same codes once more, which is another file because of its range.
-    let merged = LevelInfo { to, ..network.publisher.published.levels[1] };
-    done.send(Ok(merged)).ok().unwrap();
+    let info = LevelInfo { to, ..network.publisher.published.levels[1] };
+    done.send(Ok(MergedLevel { info, recipe: None })).ok().unwrap();
     let after = network.publish().await;
     assert_eq!(after.levels, meanwhile.levels);
     assert_eq!(after.generation, meanwhile.generation, "nothing differs, nothing is announced");
