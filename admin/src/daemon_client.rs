@@ -21,12 +21,15 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::edges::link::{EdgeError, EdgeLink};
+use crate::foreign_text::printable;
 use crate::index_folder::MergeRecipe;
 pub(crate) use socket::SocketLink;
 
 /// Deadline of a request without a long poll.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_JSON_BYTES: usize = 1 << 20;
+/// Longest reason of a refusal.
+const MAX_REASON_CHARS: usize = 1_000;
 /// The last block of a response may exceed the requested size by this much.
 const FEED_SLACK_BYTES: usize = 4 << 20;
 
@@ -461,8 +464,8 @@ fn error_text(body: &[u8]) -> String {
         error: String,
     }
     match serde_json::from_slice::<Refusal>(body) {
-        Ok(refusal) => refusal.error,
-        Err(_) => String::from_utf8_lossy(body).chars().take(200).collect(),
+        Ok(refusal) => printable(&refusal.error, MAX_REASON_CHARS),
+        Err(_) => printable(&String::from_utf8_lossy(body), 200),
     }
 }
 

@@ -93,9 +93,14 @@ impl Disk {
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        let disk = rustix::fs::statvfs(&*self.dir).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+        free_bytes(&self.dir)
     }
+}
+
+/// Bytes that this program may still write to a folder's disk; `None` if the system does not say.
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 impl From<LowDiskSpace> for io::Error {

@@ -34,6 +34,7 @@ use coupon_shared::snapshot::level::{
 };
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, ObjectName, PREVIOUS};
 
+use crate::disk;
 pub(crate) use garbage::GarbageFiles;
 #[cfg(test)]
 pub(crate) use garbage::MAX_REMOVED_AT_ONCE;
@@ -180,6 +181,16 @@ impl IndexFolder {
     /// Whether a file of this name is there.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.path.join(name).exists()
+    }
+
+    /// Bytes of a file; `None` if it is missing.
+    pub(crate) fn file_len(&self, name: &str) -> Option<u64> {
+        fs::metadata(self.path.join(name)).ok().map(|metadata| metadata.len())
+    }
+
+    /// Free bytes of the disk; `None` if the system does not say.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        disk::free_bytes(&self.path)
     }
 
     /// The path of a file in the folder.

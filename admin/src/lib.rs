@@ -41,6 +41,7 @@ pub mod attribution;
 pub mod store;
 
 mod client_network;
+mod foreign_text;
 pub mod wait_policy;
 mod worker;
 

@@ -17,6 +17,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::settings::Settings;
+use crate::foreign_text::printable;
 use crate::outgoing::{error_text, parse_retry_after, tls_config};
 
 /// Most bytes of an answer; a certificate chain has about 10 KiB.
@@ -167,7 +168,7 @@ fn problem_detail(body: &[u8]) -> String {
 
 /// A text of a server, without control characters and of bounded length.
 pub(super) fn shortened(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(MAX_DETAIL_CHARS).collect()
+    printable(text, MAX_DETAIL_CHARS)
 }
 
 fn read_roots(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {

@@ -1,12 +1,9 @@
 //! Sends requests to edges and collects the pieces of their answers.
-//!
-//! Requests are made ready and sent one at a time. A publication makes one for each edge at once, and
-//! an edit that comes then must wait for a few of them, not for all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, mpsc};
+use tokio::sync::mpsc;
 
 use super::nats::{Messages, Nats, NatsError, Received};
 use super::pieces::{self, Joining, PieceError};
@@ -29,13 +26,6 @@ pub(crate) struct Asker {
     nats: Nats,
     inbox: Arc<str>,
     waiting: Waiting,
-    sending: Arc<AsyncMutex<()>>,
-}
-
-/// The right to make a request ready and to send it.
-pub(crate) struct SendTurn<'a> {
-    asker: &'a Asker,
-    _lock: AsyncMutexGuard<'a, ()>,
 }
 
 type Waiting = Arc<Mutex<HashMap<String, mpsc::Sender<Received>>>>;
@@ -47,27 +37,34 @@ impl Asker {
         let answers = nats.subscribe(format!("{inbox}.*")).await?;
         let waiting = Waiting::default();
         tokio::spawn(hand_out(answers, Arc::clone(&waiting)));
-        Ok(Asker { nats, inbox, waiting, sending: Arc::default() })
+        Ok(Asker { nats, inbox, waiting })
     }
 
-    pub(crate) async fn take_turn(&self) -> SendTurn<'_> {
-        SendTurn { asker: self, _lock: self.sending.lock().await }
-    }
-}
-
-impl<'a> SendTurn<'a> {
-    /// Sends a message; ends the turn.
-    pub(crate) async fn send(
-        self,
+    /// Sends a message and returns the answer. Without an answer it waits for ever: the caller has
+    /// a deadline.
+    pub(crate) async fn request(
+        &self,
         subject: &str,
         message: &[u8],
-    ) -> Result<ExpectedAnswer<'a>, AskError> {
-        let expected = ExpectedAnswer::new(self.asker);
-        for piece in pieces::split(message)? {
-            let (subject, reply) = (subject.to_owned(), expected.subject.clone());
-            self.asker.nats.publish_with_reply(subject, reply, piece).await?;
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, AskError> {
+        let pieces = pieces::split(message)?;
+        let mut waiting = Expected::new(self);
+        for piece in pieces {
+            let reply = waiting.subject.clone();
+            self.nats.publish_with_reply(subject.to_owned(), reply, piece).await?;
         }
-        Ok(expected)
+        let mut joining = Joining::default();
+        while let Some(Received { payload, is_without_listener, .. }) = waiting.pieces.recv().await
+        {
+            if is_without_listener {
+                return Err(NatsError::NoListener.into());
+            }
+            if let Some(answer) = joining.add(&payload, max_bytes)? {
+                return Ok(answer);
+            }
+        }
+        Err(NatsError::Disconnected("the connection was closed".to_owned()).into())
     }
 }
 
@@ -82,39 +79,25 @@ async fn hand_out(mut answers: Messages, waiting: Waiting) {
     }
 }
 
-/// The answer to a request; forgotten with the request, also at a deadline.
-pub(crate) struct ExpectedAnswer<'a> {
+/// A request that waits for its answer; forgotten with the request, also at a deadline.
+struct Expected<'a> {
     asker: &'a Asker,
     subject: String,
     pieces: mpsc::Receiver<Received>,
 }
 
-impl<'a> ExpectedAnswer<'a> {
-    fn new(asker: &'a Asker) -> ExpectedAnswer<'a> {
+impl<'a> Expected<'a> {
+    fn new(asker: &'a Asker) -> Expected<'a> {
         let own = asker.nats.new_inbox();
         let token = own.rsplit('.').next().unwrap_or_default();
         let subject = format!("{}.{token}", asker.inbox);
         let (sender, pieces) = mpsc::channel(MAX_WAITING_PIECES);
         asker.waiting().insert(subject.clone(), sender);
-        ExpectedAnswer { asker, subject, pieces }
-    }
-
-    /// Waits for the answer, without one for ever: the caller has a deadline.
-    pub(crate) async fn receive(mut self, max_bytes: usize) -> Result<Vec<u8>, AskError> {
-        let mut joining = Joining::default();
-        while let Some(Received { payload, is_without_listener, .. }) = self.pieces.recv().await {
-            if is_without_listener {
-                return Err(NatsError::NoListener.into());
-            }
-            if let Some(answer) = joining.add(&payload, max_bytes)? {
-                return Ok(answer);
-            }
-        }
-        Err(NatsError::Disconnected("the connection was closed".to_owned()).into())
+        Expected { asker, subject, pieces }
     }
 }
 
-impl Drop for ExpectedAnswer<'_> {
+impl Drop for Expected<'_> {
     fn drop(&mut self) {
         self.asker.waiting().remove(&self.subject);
     }

@@ -183,6 +183,7 @@ pub(crate) fn part_purpose(object: &ObjectName, part: u32) -> String {
 #[cfg(test)]
 mod tests {
     use coupon_shared::snapshot::Lineage;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -237,5 +238,38 @@ mod tests {
         assert_eq!(opened, Err(HeadError::ForeignSignature));
         let text = HeadError::ForeignSignature.to_string();
         assert!(text.contains("edges replace NAME"), "{text}");
+    }
+
+    #[test]
+    fn a_head_of_an_earlier_release_has_no_recipes() {
+        let text = HeadText { epoch: 5, manifest: String::new(), recipes: vec![], inline: vec![] };
+        let mut json = serde_json::to_value(&text).unwrap();
+        json.as_object_mut().unwrap().remove("recipes");
+        let read: HeadText = serde_json::from_value(json).unwrap();
+        assert_eq!((read.epoch, read.recipes), (5, vec![]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_signed_head_makes_a_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let key = Secret::from_bytes([2; 32]);
+            let signing = Secret::from_bytes([1; 32]).signing_key().unwrap();
+            let whole = head().encode(&signing, (7, &key)).unwrap();
+            let compressed = key.sealing_key().open(HEAD_PURPOSE, &whole[KEY_ID_LEN..]).unwrap();
+            let signed = zstd::decode_all(&compressed[..]).unwrap();
+            let mut changed = signing.public().verify(&signed).unwrap().to_vec();
+            for (at, to) in changes {
+                *at.get_mut(&mut changed) = to;
+            }
+            for head in [bytes, changed] {
+                let compressed = zstd::encode_all(&signing.sign(head)[..], 1).unwrap();
+                let mut stored = Vec::from(7_u32.to_le_bytes());
+                stored.extend(key.sealing_key().seal(HEAD_PURPOSE, &compressed).unwrap());
+                let _ = Head::open(&stored, signing.public(), 1, |_| Some(key.clone()));
+            }
+        }
     }
 }

@@ -4,15 +4,23 @@
 use std::time::Duration;
 
 use coupon_shared::node_identity::StoreId;
+use coupon_shared::transaction_id::MAX_NODES;
 use serde::{Deserialize, Serialize};
 
 use super::sealing::{SealError, SealingKey, Secret};
 use super::subjects::SessionId;
+use crate::foreign_text::printable;
 
 /// How often an agent says hello.
 pub(crate) const HELLO_INTERVAL: Duration = Duration::from_secs(5);
 /// An agent is silent after three missed hellos; then another one may take its place.
 pub(crate) const LEASE_TIME: Duration = Duration::from_secs(15);
+
+/// Most problems in a hello, and their lengths: the control plane shows them in lists.
+const MAX_PROBLEMS: usize = 16;
+const MAX_PROBLEM_CHARS: usize = 1_000;
+/// Longest name of a machine or version.
+const MAX_NAME_CHARS: usize = 100;
 
 /// State of an agent and its coupond.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +124,10 @@ impl EdgeKeys {
         self.hellos.seal("hello", &serde_json::to_vec(hello).unwrap_or_default())
     }
 
+    /// Opens a hello. Its texts are shown to operators, and a taken machine may write anything there.
     pub(crate) fn open_hello(&self, sealed: &[u8]) -> Option<Hello> {
-        serde_json::from_slice(&self.hellos.open("hello", sealed).ok()?).ok()
+        let hello: Hello = serde_json::from_slice(&self.hellos.open("hello", sealed).ok()?).ok()?;
+        Some(hello.within_bounds())
     }
 
     pub(crate) fn seal_answer(
@@ -149,6 +159,21 @@ pub(crate) fn machine_name() -> String {
 }
 
 impl Hello {
+    fn within_bounds(mut self) -> Hello {
+        let shorten = |text: &mut String| *text = printable(text, MAX_NAME_CHARS);
+        [&mut self.host, &mut self.version, &mut self.place].into_iter().for_each(shorten);
+        if let Some(daemon) = &mut self.daemon {
+            daemon.former_nodes.truncate(MAX_NODES.into());
+            let health = daemon.health.as_mut();
+            health.and_then(|health| health.version.as_mut()).into_iter().for_each(shorten);
+        }
+        self.problems.truncate(MAX_PROBLEMS);
+        for problem in &mut self.problems {
+            *problem = printable(problem, MAX_PROBLEM_CHARS);
+        }
+        self
+    }
+
     pub(crate) fn session_id(&self) -> Option<SessionId> {
         let is_hex =
             self.session.len() == 32 && self.session.bytes().all(|b| b.is_ascii_hexdigit());
@@ -159,6 +184,7 @@ impl Hello {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -191,6 +217,23 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_a_hello_are_bounded_and_printable() {
+        let keys = EdgeKeys::new(&Secret::from_bytes([1; 32]));
+        let health = DaemonHealth { version: Some("2\u{1b}".into()), ..DaemonHealth::default() };
+        let daemon = DaemonState { health: Some(health), ..DaemonState::default() };
+        let hello = Hello {
+            host: "h\u{7}".repeat(500),
+            daemon: Some(daemon),
+            problems: vec!["p\n".repeat(5_000); 40],
+            ..Hello::default()
+        };
+        let opened = keys.open_hello(&keys.seal_hello(&hello).unwrap()).unwrap();
+        assert_eq!(opened.host, "h".repeat(MAX_NAME_CHARS));
+        assert_eq!(opened.problems, vec!["p".repeat(MAX_PROBLEM_CHARS); MAX_PROBLEMS]);
+        assert_eq!(opened.daemon.unwrap().health.unwrap().version.as_deref(), Some("2"));
+    }
+
+    #[test]
     fn hellos_and_answers_open_for_their_edge_alone() {
         let keys = EdgeKeys::new(&Secret::from_bytes([1; 32]));
         let session = SessionId([0xa1; 16]);
@@ -206,5 +249,15 @@ mod tests {
         assert_eq!(keys.open_answer(&next, &sealed), None, "of an earlier hello");
         assert_eq!(keys.open_hello(&sealed), None, "an answer is no hello");
         assert_eq!(Hello { session: "+1".into(), ..hello }.session_id(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn sealed_texts_that_are_no_hello_are_refused(text in ".*") {
+            let keys = EdgeKeys::new(&Secret::from_bytes([1; 32]));
+            let sealed = keys.hellos.seal("hello", text.as_bytes()).unwrap();
+            prop_assert_eq!(keys.open_hello(&sealed), None);
+            prop_assert_eq!(keys.open_hello(text.as_bytes()), None);
+        }
     }
 }

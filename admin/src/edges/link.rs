@@ -216,7 +216,6 @@ impl EdgeLink {
         request: &Request<Bytes>,
         max_bytes: usize,
     ) -> Result<Response<Bytes>, EdgeError> {
-        let turn = self.inner.asker.take_turn().await;
         let (session, origin) = self.session()?;
         let keys = self.keys();
         let message = message::encode_request(&origin, request)
@@ -226,9 +225,8 @@ impl EdgeLink {
         let sealed = sealed.map_err(|error| self.error(error.to_string()))?;
         let subject = self.inner.subjects.questions(self.inner.node, session);
         let max_bytes = max_bytes + MAX_HEAD_BYTES + SEAL_LEN;
-        let ask_error = |error: AskError| self.error(ask_problem(&error));
-        let expected = turn.send(&subject, &sealed).await.map_err(ask_error)?;
-        let answer = expected.receive(max_bytes).await.map_err(ask_error)?;
+        let answer = self.inner.asker.request(&subject, &sealed, max_bytes).await;
+        let answer = answer.map_err(|error| self.error(ask_problem(&error)))?;
         let purpose = message::answer_purpose(session, &origin);
         let answer = keys.asks.open(&purpose, &answer);
         let answer = answer.map_err(|error| self.error(error.to_string()))?;

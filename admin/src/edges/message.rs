@@ -142,6 +142,7 @@ fn split<H: DeserializeOwned>(message: &[u8]) -> Result<(H, &[u8]), MessageError
 #[cfg(test)]
 mod tests {
     use coupon_shared::node_identity::EXPECTED_STORE_HEADER;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -176,5 +177,25 @@ mod tests {
         }
         assert!(decode_request(&[255; 40]).is_err());
         assert!(decode_answer(&message).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_makes_a_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let request = Request::get("/ready").body(Bytes::from(bytes.clone())).unwrap();
+            let origin = RequestOrigin { epoch: 3, run: "ab".into(), number: 1 };
+            let mut message = encode_request(&origin, &request).unwrap();
+            for (at, to) in changes {
+                *at.get_mut(&mut message) = to;
+            }
+            for message in [bytes, message] {
+                let _ = decode_request(&message);
+                let _ = decode_answer(&message);
+                let _ = serde_json::from_slice::<FetchOrder>(&message);
+            }
+        }
     }
 }

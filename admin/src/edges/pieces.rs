@@ -81,6 +81,8 @@ impl Joining {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn join(pieces: &[Bytes]) -> Result<Option<Vec<u8>>, PieceError> {
@@ -115,5 +117,19 @@ mod tests {
         assert_eq!(join(&[Bytes::from_static(&[0, 0, 0, 0])]), Err(PieceError::Lost));
         let too_long = Err(PieceError::TooLong { got: MAX_PIECE_BYTES });
         assert_eq!(Joining::default().add(&pieces[0], 7), too_long);
+    }
+
+    proptest! {
+        #[test]
+        fn any_pieces_are_bounded_and_make_no_panic(
+            pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..9)
+        ) {
+            let mut joining = Joining::default();
+            for piece in pieces {
+                if let Ok(Some(message)) = joining.add(&piece, 12) {
+                    prop_assert!(message.len() <= 12);
+                }
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use reqwest::{Client, Method, Response, StatusCode, redirect};
 use serde_json::Value;
 use url::Url;
 
+use crate::foreign_text::printable;
 use crate::outgoing::{error_text, parse_retry_after, tls_config};
 
 const KEY_HEADER: &str = "X-Eflow-API-Key";
@@ -275,8 +276,7 @@ impl SourceClient {
     /// A server's text, bounded and without the key, which a server may repeat.
     fn redacted(&self, text: &str) -> String {
         let key = self.key.to_str().unwrap_or_default();
-        let text = text.replace(key, "(key)");
-        text.chars().filter(|letter| !letter.is_control()).take(MAX_SHOWN_CHARS).collect()
+        printable(&text.replace(key, "(key)"), MAX_SHOWN_CHARS)
     }
 }
 

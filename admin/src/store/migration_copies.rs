@@ -19,6 +19,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{FILE_NAME, StoreError, copy};
+use crate::disk::free_bytes;
 use crate::private_file::{TemporaryFolder, give_to_owner_of, sync_folder_of};
 
 /// Name of the copies' folder in the data folder.
@@ -140,11 +141,7 @@ fn schema_of(name: &OsStr) -> Option<i64> {
 
 fn check_room(folder: &Path, bytes: u64) -> Result<(), String> {
     // If the system does not say, the copy itself will fail.
-    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if free >= bytes {
-        return Ok(());
-    }
+    let Some(free) = free_bytes(folder).filter(|free| *free < bytes) else { return Ok(()) };
     Err(format!("{free} bytes are free on the disk of {}", folder.display()))
 }
 

@@ -1,12 +1,12 @@
 //! A level's records under valid hashes, behind an index of three codes: refused, or every code can
-//! be looked up.
+//! be looked up and the level can be merged.
 #![no_main]
 
 use std::sync::LazyLock;
 
 use coupon_shared::code::FoldedCode;
-use coupon_shared::snapshot::Lineage;
-use coupon_shared::snapshot::level::{HEADER_LEN, Level, LevelBuilder, LevelMeta};
+use coupon_shared::snapshot::level::{HEADER_LEN, Level, LevelBuilder, LevelMerge, LevelMeta};
+use coupon_shared::snapshot::{Lineage, SnapshotError};
 use libfuzzer_sys::fuzz_target;
 
 const CODES: [&[u8]; 3] = [b"insta1", b"thebestdeal2012", b"winter25"];
@@ -38,4 +38,12 @@ fuzz_target!(|records: &[u8]| {
         let rows = rows.expect("it stands in the index").iter().count();
         assert!(!is_whole || rows <= records.len() / 16);
     }
+    let levels = [level];
+    let merge = LevelMerge::new(&levels).expect("one level has no neighbours");
+    let mut codes = 0;
+    let visited = merge.visit(|_, rows| {
+        codes += usize::from(!rows.is_empty());
+        Ok::<_, SnapshotError>(())
+    });
+    assert!(visited.is_ok() && codes <= CODES.len());
 });

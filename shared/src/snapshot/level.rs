@@ -147,10 +147,20 @@ pub enum BuildError {
     Rows { code: FoldedCode },
     /// The fst builder failed.
     #[error("cannot build the index: {0}")]
-    Fst(#[from] fst::Error),
+    Fst(fst::Error),
     /// The level could not be written.
     #[error("cannot write the level: {0}")]
     Write(#[from] io::Error),
+}
+
+impl From<fst::Error> for BuildError {
+    fn from(error: fst::Error) -> BuildError {
+        match error {
+            // Its text would not tell which error.
+            fst::Error::Io(error) => BuildError::Write(error),
+            error => BuildError::Fst(error),
+        }
+    }
 }
 
 /// Builds a level from codes in ascending order, in bounded memory for any number of codes.

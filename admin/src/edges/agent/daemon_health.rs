@@ -6,8 +6,9 @@ use hyper::Response;
 use serde::Deserialize;
 
 use crate::edges::hello::{DaemonHealth, DaemonState};
+use crate::foreign_text::printable;
 
-/// Bounds of the problems in a hello: the control plane shows them in lists.
+/// Most problems of coupond in a hello, and their length.
 const MAX_PROBLEMS: usize = 8;
 const MAX_PROBLEM_CHARS: usize = 400;
 
@@ -67,10 +68,9 @@ pub(super) fn read(
         );
     }
     let of_daemon = health.problems.iter().take(MAX_PROBLEMS);
-    problems.extend(of_daemon.map(|problem| {
-        let text: String = problem.chars().take(MAX_PROBLEM_CHARS).collect();
-        format!("coupond: {text}")
-    }));
+    problems.extend(
+        of_daemon.map(|problem| format!("coupond: {}", printable(problem, MAX_PROBLEM_CHARS))),
+    );
     let state = stamp.map(|stamp| DaemonState {
         node: stamp.identity.node,
         store: stamp.identity.store.to_string(),

@@ -49,6 +49,12 @@ pub(super) enum DownloadError {
     Folder(#[from] FolderError),
     #[error("object {name} cannot be written: {source}")]
     Write { name: ObjectName, source: io::Error },
+    #[error(
+        "object {name} needs {} MiB, and the disk of index_dir has {} MiB free: free some space there",
+        bytes.div_ceil(1 << 20),
+        free >> 20
+    )]
+    NoRoom { name: ObjectName, bytes: u64, free: u64 },
     #[error("the work was broken off")]
     Aborted,
 }
@@ -101,6 +107,10 @@ pub(super) async fn fetch(
     let description: Description = serde_json::from_slice(&source.patient_part(0).await?.0)
         .map_err(|error| lacking(error.to_string()))?;
     progress.bytes.store(description.bytes, Ordering::Relaxed);
+    // A level that cannot be written would travel again and again.
+    if let Some(free) = folder.free_bytes().filter(|free| *free < description.bytes) {
+        return Err(DownloadError::NoRoom { name, bytes: description.bytes, free });
+    }
     let (sender, arrived) = mpsc::channel(1);
     let file = folder.begin_fetched()?;
     let written = Arc::clone(progress);

@@ -95,6 +95,8 @@ pub(super) struct Fetcher {
     syncing: Option<tokio::task::JoinHandle<Result<(), FolderError>>>,
     /// Whether the files of `CURRENT` are known to be durable.
     is_durable: bool,
+    /// The manifest whose files are being brought.
+    following: Option<Manifest>,
     garbage: GarbageFiles,
 }
 
@@ -109,8 +111,10 @@ impl Worker for Fetcher {
         let fetched = self.follow(&head).await;
         let problem = fetched.as_ref().err().map(FetchError::to_string);
         self.handle.done.send_replace((number, problem));
+        // Also after a failure: a full disk may be full of old files.
+        let removed = self.remove_unreferenced().await;
         fetched?;
-        self.remove_unreferenced().await
+        removed
     }
 
     async fn wait_for_work(&mut self) {
@@ -151,6 +155,7 @@ impl Fetcher {
             handle,
             syncing: None,
             is_durable: false,
+            following: None,
             garbage: GarbageFiles::new(KEEP_UNREFERENCED),
         }
     }
@@ -216,6 +221,7 @@ impl Fetcher {
 
     async fn take_over(&mut self, head: Head, key_id: u32) -> Result<(), FetchError> {
         self.finish_sync().await?;
+        self.following = Some(head.manifest.clone());
         let mut unsynced = Unsynced::default();
         for object in head::objects(&head.manifest) {
             self.take_object(&head, object, key_id, &mut unsynced).await?;
@@ -230,6 +236,7 @@ impl Fetcher {
             Ok(unsynced)
         })
         .await?;
+        self.following = None;
         let folder = self.folder.clone();
         self.syncing = Some(tokio::task::spawn_blocking(move || unsynced.sync(&folder)));
         tracing::debug!(generation, "index fetched");
@@ -273,7 +280,11 @@ impl Fetcher {
             found => found,
         })
         .await?;
-        let removed = self.garbage.take_scan(self.objects.removable(found));
+        let mut removable = self.objects.removable(found);
+        for object in self.following.iter().flat_map(head::objects) {
+            removable.remove(&object.file());
+        }
+        let removed = self.garbage.take_scan(removable);
         Ok(self.objects.remove(removed).await?)
     }
 }
@@ -281,4 +292,12 @@ impl Fetcher {
 /// Whether an index is as late as a published one of the same store.
 fn is_as_late(current: &Manifest, published: &Manifest) -> bool {
     current.lineage == published.lineage && current.generation >= published.generation
+}
+
+#[cfg(test)]
+impl Fetcher {
+    /// Lets the files that are unreferenced now be old at the next look.
+    pub(super) fn age_garbage(&mut self) {
+        self.garbage.scanned = std::time::Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+    }
 }

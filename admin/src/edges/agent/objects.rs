@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use coupon_shared::snapshot::manifest::ObjectName;
 use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use super::AgentShared;
 use super::download::{self, DownloadError, Progress};
@@ -22,6 +23,9 @@ use crate::index_folder::{
 /// How long a level stays that was fetched ahead of its head. The control plane waits for two minutes
 /// before it names the level.
 const KEEP_AHEAD: Duration = Duration::from_secs(10 * 60);
+/// How long a merge may take. Visitors come first on a busy machine, and edits must not wait longer for
+/// the level than it takes to fetch it.
+const LONGEST_MERGE: Duration = Duration::from_secs(30);
 /// Most levels that stay ahead of their heads; a later one replaces the oldest.
 const MAX_AHEAD: usize = 2;
 
@@ -166,21 +170,27 @@ impl FolderObjects {
         let ObjectOrigin::Nats { recipe: Some(recipe), progress, .. } = origin else {
             return Ok(None);
         };
-        for input in &recipe.newest_first {
-            if !self.has_whole(IndexObject { name: *input, is_catalog: false }).await? {
-                return Ok(None);
-            }
+        if !self.has_inputs(recipe).await? || !self.has_room(recipe) {
+            return Ok(None);
         }
         let began = Instant::now();
         progress.begin_merge();
-        let merged = self.merge_files(recipe.newest_first.clone()).await;
-        let merged = merged.and_then(|merged| match merged.name() == object.name {
-            true => Ok(merged.into_object()),
-            false => Err(UselessMerge::OtherLevel(object.name)),
-        });
+        let merging = self.merge_files(recipe.newest_first.clone());
+        let merged = timeout(LONGEST_MERGE, merging).await;
         progress.end_merge();
-        let took_ms = began.elapsed().as_millis();
         let level = &object.name;
+        let Ok(merged) = merged else {
+            tracing::info!(%level, "level is fetched: this machine has no time to merge it");
+            return Ok(None);
+        };
+        let merged = match merged {
+            Ok(merged) if merged.name() == object.name => Ok(merged.into_object()),
+            Ok(_) | Err(UselessMerge::Failed(MergeError::Levels(_))) => {
+                Err(UselessMerge::OtherLevel(object.name))
+            }
+            Err(error) => Err(error),
+        };
+        let took_ms = began.elapsed().as_millis();
         match &merged {
             Ok(_) => tracing::info!(%level, took_ms, "level merged from the levels here"),
             Err(error) => {
@@ -189,8 +199,31 @@ impl FolderObjects {
                 recipe.newest_first.iter().for_each(|input| self.distrust(*input));
             }
         }
-        self.shared.show_merge_problem(merged.as_ref().err().map(UselessMerge::to_string));
+        // Other failures are mended by the transfer, or come again with it.
+        let wrong = merged.as_ref().err().filter(|it| matches!(it, UselessMerge::OtherLevel(_)));
+        self.shared.show_merge_problem(wrong.map(UselessMerge::to_string));
         Ok(merged.ok())
+    }
+
+    /// Whether all inputs are here. Waits for inputs that are being fetched: on a thin line the level
+    /// of an import is still on its way when its merge is done.
+    async fn has_inputs(&self, recipe: &MergeRecipe) -> Result<bool, DownloadError> {
+        for input in recipe.newest_first.iter().filter(|input| **input != recipe.level) {
+            let _turn = self.take_turn(*input).await;
+            if !self.has_whole(IndexObject { name: *input, is_catalog: false }).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the disk has room for a merge: for the level, and for its records, which are written
+    /// apart first.
+    fn has_room(&self, recipe: &MergeRecipe) -> bool {
+        let lengths = recipe.newest_first.iter();
+        let lengths = lengths.filter_map(|input| self.folder.file_len(&input.level_file()));
+        let needed = lengths.sum::<u64>().saturating_mul(2);
+        self.folder.free_bytes().is_none_or(|free| free >= needed)
     }
 
     async fn merge_files(
@@ -199,9 +232,12 @@ impl FolderObjects {
     ) -> Result<FinishedLevel, UselessMerge> {
         let (sender, merged) = oneshot::channel();
         let folder = self.folder.clone();
-        // Nobody waits any more after a stop; the result then removes its file.
-        let run = move || drop(sender.send(folder.merge_levels(&newest_first, || true)));
-        spawn_low_priority("merge", run).map_err(UselessMerge::Thread)?;
+        spawn_low_priority("merge", move || {
+            let merged = folder.merge_levels(&newest_first, || !sender.is_closed());
+            // Where nobody waits any more, the result removes its file.
+            let _ = sender.send(merged);
+        })
+        .map_err(UselessMerge::Thread)?;
         Ok(merged.await.map_err(|_panicked| UselessMerge::Aborted)??)
     }
 

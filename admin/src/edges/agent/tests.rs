@@ -14,14 +14,17 @@ use coupon_shared::civil_day::Day;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::level::{CodeRecord, LevelMeta};
+use coupon_shared::snapshot::manifest::Manifest;
 
 use super::objects::ObjectOrigin;
 use super::*;
 use crate::daemon_client::fake_daemon::FakeDaemon;
+use crate::edges::head::{Description, Head, IndexObject, part_purpose};
 use crate::edges::message::FetchOrder;
 use crate::edges::nats::tests::{SUBJECTS, Server, secret};
 use crate::edges::objects::ObjectStore;
 use crate::index_folder::{MergeRecipe, Unsynced};
+use crate::worker::Worker as _;
 
 const NODE: u16 = 7;
 const KEY_ID: u32 = 3;
@@ -276,7 +279,7 @@ async fn a_head_waits_for_the_level_that_is_fetched_ahead_of_it() {
     let progress = Arc::default();
     let from_nats = |key_id| ObjectOrigin::Nats { key_id, recipe: None, progress: &progress };
     let ahead = bed.edge_objects.bring_ahead(LEVEL, from_nats(KEY_ID));
-    let object = crate::edges::head::IndexObject { name: LEVEL, is_catalog: false };
+    let object = IndexObject { name: LEVEL, is_catalog: false };
     // With another key it could not be fetched again.
     let mut unsynced = Unsynced::default();
     let of_head = bed.edge_objects.bring(object, from_nats(0), &mut unsynced);
@@ -352,4 +355,73 @@ async fn a_wrong_recipe_is_reported_and_its_level_is_fetched() {
     let order = FetchOrder { key_id: KEY_ID, recipe: Some(recipe) };
     assert_eq!(bed.prepare_by(level, order).await.status(), StatusCode::OK);
     assert_eq!(bed.shared.problems().count(), 0, "mended");
+}
+
+#[tokio::test]
+async fn a_merge_waits_for_an_input_that_is_on_its_way() {
+    let Some(bed) = TestBed::on_a_line(1 << 20).await else { return };
+    let recipe = bed.write_merge();
+    let (level, input) = (recipe.level, recipe.newest_first[1]);
+    std::fs::remove_file(bed.at_edge(input)).unwrap();
+    assert!(bed.objects.put_ahead(input).await.unwrap());
+    let object = IndexObject { name: input, is_catalog: false };
+    let (progress, mut unsynced) = (Arc::default(), Unsynced::default());
+    let origin = ObjectOrigin::Nats { key_id: KEY_ID, recipe: None, progress: &progress };
+    let fetching = bed.edge_objects.bring(object, origin, &mut unsynced);
+    let order = FetchOrder { key_id: KEY_ID, recipe: Some(recipe) };
+    let (fetched, answer) = tokio::join!(fetching, bed.prepare_by(level, order));
+    fetched.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    assert!(bed.at_edge(level).exists(), "merged: NATS does not have it");
+}
+
+#[tokio::test]
+async fn a_level_that_finds_no_room_is_not_transferred() {
+    let Some(bed) = TestBed::start().await else { return };
+    let description = Description { parts: 9, bytes: 1 << 60, hash: String::new() };
+    let description = serde_json::to_vec(&description).unwrap();
+    let sealed = secret(9).sealing_key().seal(&part_purpose(&LEVEL, 0), &description).unwrap();
+    let part = SUBJECTS.object_part(KEY_ID, &LEVEL, 0);
+    bed.control_plane.put(part, Bytes::from(sealed)).await.unwrap();
+    let answer = bed.prepare(LEVEL, KEY_ID).await;
+    assert_eq!(answer.status(), StatusCode::INSUFFICIENT_STORAGE);
+    let text = String::from_utf8_lossy(answer.body()).into_owned();
+    assert!(text.contains("free some space"), "{text}");
+    assert_eq!(*bed.shared.lacks_objects.lock().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn old_files_go_also_while_a_head_cannot_be_followed_and_its_own_files_stay() {
+    let Some(bed) = TestBed::start().await else { return };
+    let base = *bed.write_merge().newest_first.last().unwrap();
+    let folder = IndexFolder::at(bed.folders[1].path().into());
+    let manifest = |generation, levels| Manifest {
+        network_id: 1,
+        lineage: Lineage([5; 16]),
+        generation,
+        sequence: 1,
+        catalog: ObjectName([0xcc; 32]),
+        levels,
+    };
+    let current = manifest(1, vec![ObjectName([2; 32])]);
+    folder.announce(&current, false, &mut Unsynced::default()).unwrap();
+    let old = bed.at_edge(ObjectName([1; 32]));
+    std::fs::write(&old, b"old").unwrap();
+    // The head has a level that is nowhere.
+    let named = manifest(2, vec![LEVEL, base]);
+    let head = Head { epoch: 1, manifest: named, recipes: vec![], inline: vec![] };
+    let signing = secret(1).signing_key().unwrap();
+    let stored = Bytes::from(head.encode(&signing, (KEY_ID, &secret(9))).unwrap());
+    let handle = FetcherHandle::default();
+    let (shared, objects) = (Arc::clone(&bed.shared), Arc::clone(&bed.edge_objects));
+    let mut fetcher = Fetcher::new(shared, folder, objects, handle.clone());
+    for _ in 0..3 {
+        assert!(old.exists());
+        let offering = handle.fetch(stored.clone(), Duration::from_secs(20));
+        let (offered, step) = tokio::join!(offering, fetcher.step());
+        assert!(offered.is_err() && step.is_err());
+        fetcher.age_garbage();
+    }
+    assert!(!old.exists());
+    assert!(bed.at_edge(base).exists(), "it would be fetched again");
 }
