@@ -32,6 +32,7 @@ pub use coupon_config::{ConfigError, ConfigSources, MetricsConfig};
 pub(crate) use daemons::check_name as check_daemon_name;
 pub use daemons::{DaemonConfig, MAX_DAEMONS};
 pub use hub::HubConfig;
+pub(crate) use hub::{HUB_DOMAIN, check_region};
 
 /// The port of the listener for monitors, on the loopback address.
 pub const METRICS_PORT: u16 = 9690;

@@ -79,6 +79,8 @@ mod privacy;
 mod prometheus;
 #[path = "end_to_end/publication_faults.rs"]
 mod publication_faults;
+#[path = "end_to_end/regions.rs"]
+mod regions;
 #[path = "end_to_end/restore_faults.rs"]
 mod restore_faults;
 #[path = "end_to_end/sdk.rs"]

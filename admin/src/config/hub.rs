@@ -11,6 +11,10 @@ use crate::wait_policy::WaitPolicy;
 const MAX_GATHERING_MS: u64 = 10_000;
 /// Most replicas of a stream at NATS.
 const MAX_REPLICAS: usize = 5;
+/// Longest name of a region.
+const MAX_REGION_LEN: usize = 32;
+/// JetStream domain of the servers with the published index, where regions have copies.
+pub(crate) const HUB_DOMAIN: &str = "hub";
 /// Least room for the published index at NATS.
 const MIN_OBJECT_BYTES: u64 = 16 << 20;
 
@@ -33,6 +37,8 @@ pub struct HubConfig {
     pub object_max_bytes: u64,
     /// Servers of a cluster that keep the published index.
     pub replicas: usize,
+    /// JetStream domains of leaf nodes with a copy of the published index.
+    pub regions: Vec<String>,
 }
 
 impl Default for HubConfig {
@@ -46,6 +52,7 @@ impl Default for HubConfig {
             click_gathering: Duration::from_secs(5),
             object_max_bytes: 8 << 30,
             replicas: 1,
+            regions: Vec::new(),
         }
     }
 }
@@ -65,6 +72,7 @@ impl HubConfig {
         let bytes = MIN_OBJECT_BYTES..=bounds::MAX_DISK_BYTES;
         keys.declare_number("hub.object_max_bytes", &mut self.object_max_bytes, bytes);
         keys.declare_number("hub.replicas", &mut self.replicas, 1..=MAX_REPLICAS);
+        keys.declare_texts("hub.regions", &mut self.regions, check_region);
     }
 
     #[must_use]
@@ -86,6 +94,21 @@ fn check_server(text: &str) -> Result<(), String> {
         Some(host) if !host.is_empty() && !host.contains(['/', '@', ' ']) => Ok(()),
         _ => Err(format!(
             "must be an address such as tls://hub.example.com:4222 or nats://127.0.0.1:4222, not \
+             {text:?}"
+        )),
+    }
+}
+
+/// Checks the name of a region, which is a JetStream domain.
+pub(crate) fn check_region(text: &str) -> Result<(), String> {
+    let is_usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    match text {
+        HUB_DOMAIN => Err(format!(
+            "must not be {HUB_DOMAIN:?}, the JetStream domain of the servers with the published index"
+        )),
+        text if (1..=MAX_REGION_LEN).contains(&text.len()) && text.bytes().all(is_usual) => Ok(()),
+        _ => Err(format!(
+            "must be the JetStream domain of a leaf node, 1 to {MAX_REGION_LEN} of a-z, 0-9 and -, not \
              {text:?}"
         )),
     }

@@ -167,6 +167,7 @@ impl DemoEdges {
                 bundle: bundle_file,
                 daemon_socket: daemon.runtime.join("coupond.sock"),
                 index_dir: daemon.index.clone(),
+                region: String::new(),
                 log: LogConfig { filter: "warn".into(), ..Config::default().log },
             };
             let (stop, name) = (stop.clone(), bundle.name.clone());

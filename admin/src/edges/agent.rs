@@ -16,6 +16,7 @@ mod fetcher;
 mod greeter;
 mod objects;
 mod preparer;
+mod region;
 mod replay_window;
 mod responder;
 
@@ -39,6 +40,7 @@ use super::hello::{EdgeKeys, nats_secret};
 use super::nats::{Nats, NatsSettings, REQUEST_TIMEOUT};
 use super::sealing::Secret;
 use super::subjects::{SessionId, Subjects};
+use crate::config::HUB_DOMAIN;
 use crate::daemon_client::SocketLink;
 use crate::index_folder::IndexFolder;
 use crate::private_file;
@@ -47,6 +49,7 @@ use fetcher::{Fetcher, FetcherHandle};
 use greeter::Greeter;
 use objects::FolderObjects;
 use preparer::Preparer;
+use region::RegionCopy;
 use responder::Responder;
 
 pub use config::AgentConfig;
@@ -69,6 +72,8 @@ struct AgentShared {
     nats: Nats,
     /// A connection for parts of the index: the other one must not wait for them.
     index_nats: Nats,
+    /// The copy of the index in the region of this edge.
+    region: Option<RegionCopy>,
     daemon: SocketLink,
     keys: EdgeKeys,
     /// Keys of the index, by id.
@@ -101,6 +106,7 @@ impl AgentShared {
         shown
             .into_iter()
             .filter_map(|shown| shown.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .chain(self.region.as_ref().and_then(RegionCopy::problem))
     }
 
     /// Has the control plane store an object again.
@@ -168,7 +174,7 @@ pub async fn run(config: &AgentConfig, stop: CancellationToken) -> anyhow::Resul
         name: format!("edge {}", bundle.name),
         request_timeout: REQUEST_TIMEOUT,
     };
-    let nats = Nats::connect(&settings).await?;
+    let nats = in_domain_of_hub(config, Nats::connect(&settings).await?);
     let server_certificate = ServerCertificate::default();
     let certificate_watch = CertificateWatch::new(&settings, server_certificate.clone());
     let for_index = NatsSettings {
@@ -176,7 +182,9 @@ pub async fn run(config: &AgentConfig, stop: CancellationToken) -> anyhow::Resul
         request_timeout: PART_TIMEOUT,
         ..settings
     };
-    let index_nats = Nats::connect(&for_index).await?;
+    let index_nats = in_domain_of_hub(config, Nats::connect(&for_index).await?);
+    let region = (!config.region.is_empty())
+        .then(|| RegionCopy::new(&config.region, &index_nats, subjects.object_stream()));
     let shared = Arc::new(AgentShared {
         session: SessionId::random()?,
         place: place_id(&config.index_dir)?,
@@ -184,6 +192,7 @@ pub async fn run(config: &AgentConfig, stop: CancellationToken) -> anyhow::Resul
         subjects,
         nats,
         index_nats,
+        region,
         daemon: SocketLink::new(&config.daemon_socket),
         keys: EdgeKeys::new(&bundle.secret),
         fleet_keys: Mutex::default(),
@@ -192,7 +201,7 @@ pub async fn run(config: &AgentConfig, stop: CancellationToken) -> anyhow::Resul
         fetch_problem: Mutex::default(),
         merge_problem: Mutex::default(),
         lacks_objects: Mutex::default(),
-        server_certificate: server_certificate.clone(),
+        server_certificate,
         bundle,
     });
     let handle = FetcherHandle::default();
@@ -214,6 +223,11 @@ pub async fn run(config: &AgentConfig, stop: CancellationToken) -> anyhow::Resul
         let _ = worker.await;
     }
     Ok(())
+}
+
+/// An edge of a region may be connected to a leaf node with a domain of its own.
+fn in_domain_of_hub(config: &AgentConfig, nats: Nats) -> Nats {
+    if config.region.is_empty() { nats } else { nats.in_domain(HUB_DOMAIN) }
 }
 
 /// Keeps a second agent from the same index folder.

@@ -7,6 +7,7 @@
 //! - Nothing of this happens unless the edges are this control plane's ([`ownership`]).
 
 mod head_stream;
+mod mirrors;
 mod outlet;
 mod ownership;
 
@@ -43,6 +44,8 @@ use crate::store::edges::{self, EdgeRow};
 use crate::store::{ReadTx, Store, StoreError};
 use crate::worker::{self, RetryDelays, Worker};
 use head_stream::HeadStream;
+use mirrors::Mirrors;
+pub use mirrors::RegionStatus;
 use outlet::{Outlet, OutletSettings};
 use ownership::Claimant;
 
@@ -114,6 +117,7 @@ struct HubShared {
     object_bytes: AtomicU64,
     object_max_bytes: u64,
     server_certificate: ServerCertificate,
+    regions: Mutex<Vec<RegionStatus>>,
 }
 
 /// An edge in service.
@@ -163,6 +167,8 @@ pub struct HubStatus {
     pub server_certificate_end: Option<i64>,
     /// What to do about this certificate.
     pub certificate_problem: Option<String>,
+    /// The copies of the published index in regions.
+    pub regions: Vec<RegionStatus>,
     pub edges: Vec<EdgeStatus>,
 }
 
@@ -177,7 +183,10 @@ impl HubStatus {
             edge.problems.iter().map(|problem| format!("edge `{}`: {problem}", edge.name))
         });
         let certificate = self.certificate_problem.clone();
-        nats.chain(publication).chain(certificate).chain(of_edges).collect()
+        let of_regions = self.regions.iter().filter_map(|region| {
+            Some(format!("region `{}`: {}", region.name, region.problem.as_ref()?))
+        });
+        nats.chain(publication).chain(certificate).chain(of_regions).chain(of_edges).collect()
     }
 }
 
@@ -209,6 +218,7 @@ impl HubHandle {
             heads_overtaken: shared.heads_overtaken.load(Ordering::Relaxed),
             object_bytes: shared.object_bytes.load(Ordering::Relaxed),
             object_max_bytes: shared.object_max_bytes,
+            regions: shared.regions.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             edges: edges.collect(),
         }
     }
@@ -314,6 +324,7 @@ impl Hub {
             object_bytes: AtomicU64::new(0),
             object_max_bytes: config.object_max_bytes,
             server_certificate: ServerCertificate::default(),
+            regions: Mutex::default(),
         });
         let id = ownership::folder_id(store.dir())?;
         let heads = HeadStream { nats, subjects, replicas: config.replicas };
@@ -371,6 +382,11 @@ impl Hub {
         worker::spawn(roster, stop.clone());
         worker::spawn(outlet, stop.clone());
         worker::spawn(self.certificate_watch, stop.clone());
+        if !config.regions.is_empty() {
+            let shared = Arc::clone(&self.shared);
+            let mirrors = Mirrors::new(shared, &config.regions, config.object_max_bytes);
+            worker::spawn(mirrors, stop.clone());
+        }
         let responder =
             HelloResponder { shared: Arc::clone(&self.shared), store: self.store.clone() };
         worker::spawn(responder, stop.clone());

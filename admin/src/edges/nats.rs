@@ -3,6 +3,7 @@
 //! NATS is trusted neither with durability nor with secrets: the callers seal messages and check
 //! answers, and the contents of a stream can be made again.
 
+mod mirror;
 mod server_certificate;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::outgoing;
+pub(crate) use mirror::{MirrorSettings, StreamState};
 use server_certificate::{NotedDates, noting_tls};
 
 /// Half-open connections are noticed after two of these.
@@ -74,6 +76,9 @@ pub enum NatsError {
     /// Nobody listens.
     #[error("nobody listens at the other end")]
     NoListener,
+    /// No server with the stream answers.
+    #[error("no NATS server with JetStream and the published index answers")]
+    NoStream,
     /// A later message has been stored under the same subject.
     #[error("a later message is stored under this subject")]
     Overtaken,
@@ -317,8 +322,13 @@ impl Nats {
     ) -> Result<Option<(u64, Bytes)>, NatsError> {
         match self.stream(stream).await?.direct_get_last_for_subject(subject).await {
             Ok(message) => Ok(Some((message.sequence, message.payload))),
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("give a stored message")(error)),
+            Err(error) => match error.kind() {
+                DirectGetErrorKind::NotFound => Ok(None),
+                DirectGetErrorKind::ErrorResponse(StatusCode::NO_RESPONDERS, _) => {
+                    Err(NatsError::NoStream)
+                }
+                _ => Err(failed("give a stored message")(error)),
+            },
         }
     }
 

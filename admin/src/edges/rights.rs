@@ -57,9 +57,14 @@ fn control_plane_rights(subjects: Subjects) -> String {
         format!("{api}, \"$JS.API.DIRECT.GET.{stream}\", \"$JS.API.DIRECT.GET.{stream}.>\"")
     });
     let streams = streams.join(",\n        ");
+    // The copies in regions, whose servers have domains of their own.
+    let copies = ["CREATE", "INFO", "DELETE"]
+        .map(|order| format!("\"$JS.*.API.STREAM.{order}.{}\"", subjects.object_stream()))
+        .join(", ");
     format!(
         "      publish: [\"coupon.{network}.>\",\n        \
-         {streams}]\n      \
+         {streams},\n        \
+         {copies}]\n      \
          subscribe: [\"coupon.{network}.hello.*\", \"{inbox}.>\"]\n"
     )
 }

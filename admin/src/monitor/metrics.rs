@@ -10,7 +10,7 @@ use super::AdminMonitor;
 use crate::api::SystemStatus;
 use crate::conversions::postback_ingest::PostbackStatus;
 use crate::edges::edge_state::{EdgeState, EdgeStatus};
-use crate::edges::hub::HubStatus;
+use crate::edges::hub::{HubStatus, RegionStatus};
 use crate::nodes::DaemonStatus;
 use crate::publish::PublicationStatus;
 
@@ -211,6 +211,21 @@ const EDGE_TIMES: [EdgeTime; 3] = [
     }),
 ];
 
+/// Copies of the index at leaf nodes.
+fn regions(metrics: &mut MetricSet, regions: &[RegionStatus]) {
+    let each = |value: fn(&RegionStatus) -> Option<u64>| {
+        let values =
+            regions.iter().filter_map(|region| Some((region.name.clone(), value(region)?)));
+        values.collect::<Vec<_>>()
+    };
+    let up = each(|region| Some(region.problem.is_none().into()));
+    let help = "Whether a region has a copy of the index; /health says why not";
+    metrics.gauges("hub_region_up", help, "region", up);
+    let help = "Parts of the index that the copy of a region lacks";
+    let behind = each(|region| region.parts_behind);
+    metrics.gauges("hub_region_parts_behind", help, "region", behind);
+}
+
 /// Couponds on other machines. An edge has metrics once it has joined.
 fn edges(metrics: &mut MetricSet, hub: &HubStatus) {
     metrics.gauge("hub_connected", "Whether NATS is reached", hub.nats_error.is_none().into());
@@ -225,6 +240,7 @@ fn edges(metrics: &mut MetricSet, hub: &HubStatus) {
     let help = "Unix time at which the certificate of the NATS server ends, 0 for none";
     let end = seconds(hub.server_certificate_end).unwrap_or(0);
     metrics.gauge("hub_certificate_end_seconds", help, end);
+    regions(metrics, &hub.regions);
     let joined: Vec<&EdgeStatus> =
         hub.edges.iter().filter(|edge| edge.state.is_up().is_some()).collect();
     let gauges = |value: fn(&EdgeStatus) -> Option<u64>| {

@@ -14,7 +14,7 @@ use crate::http::{self, Answer};
 use crate::programs::{Codes, Network, Program, admin_program, is_installed, signal, wait_for};
 
 /// A nats-server with a store of its own.
-struct NatsServer {
+pub(crate) struct NatsServer {
     address: SocketAddr,
     config: PathBuf,
     store: PathBuf,
@@ -37,7 +37,7 @@ impl NatsServer {
         NatsServer { address, config, store, program }
     }
 
-    fn run(config: &Path, address: SocketAddr) -> Program {
+    pub(crate) fn run(config: &Path, address: SocketAddr) -> Program {
         let log = config.with_extension("log");
         let mut command = Command::new("nats-server");
         let program = Program::start(command.arg("-c").arg(config).arg("-l").arg(log));
@@ -59,11 +59,20 @@ impl NatsServer {
 
 /// Runs `coupon-admin edges`; returns its output.
 fn edges(network: &Network, nats: SocketAddr, arguments: &[&str]) -> String {
+    edges_with(network, &[("COUPON_ADMIN_HUB_SERVERS", &format!("nats://{nats}"))], arguments)
+}
+
+/// The same with these settings.
+pub(crate) fn edges_with(
+    network: &Network,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> String {
     let output = Command::new(admin_program())
         .arg("edges")
         .args(arguments)
         .env("COUPON_ADMIN_DATA_DIR", network.path("admin"))
-        .env("COUPON_ADMIN_HUB_SERVERS", format!("nats://{nats}"))
+        .envs(variables.iter().copied())
         .env("COUPON_ADMIN_METRICS_LISTEN", monitors(network).to_string())
         .output()
         .unwrap();
@@ -72,7 +81,7 @@ fn edges(network: &Network, nats: SocketAddr, arguments: &[&str]) -> String {
 }
 
 /// The address at which monitors ask the admin of a network.
-fn monitors(network: &Network) -> SocketAddr {
+pub(crate) fn monitors(network: &Network) -> SocketAddr {
     let file = network.path("monitors");
     if !file.exists() {
         std::fs::write(&file, network.free_address().to_string()).unwrap();
@@ -81,7 +90,7 @@ fn monitors(network: &Network) -> SocketAddr {
 }
 
 /// A coupond and its agent.
-struct Edge {
+pub(crate) struct Edge {
     name: &'static str,
     visitors: SocketAddr,
     daemon: Program,
@@ -90,9 +99,14 @@ struct Edge {
 
 impl Edge {
     fn start(network: &Network, name: &'static str, node: u16) -> Edge {
+        Edge::start_in(network, name, node, "")
+    }
+
+    /// Starts an edge of a region.
+    pub(crate) fn start_in(network: &Network, name: &'static str, node: u16, region: &str) -> Edge {
         let visitors = network.free_address();
         let daemon = Edge::run_daemon(network, name, visitors, node);
-        let agent = run_agent(network, name, name);
+        let agent = run_agent_in(network, name, name, region);
         wait_for("an edge to listen", || std::net::TcpStream::connect(visitors).ok());
         Edge { name, visitors, daemon, agent }
     }
@@ -108,12 +122,12 @@ impl Edge {
         Program::start(&mut command)
     }
 
-    fn visit(&self, target: &str) -> Answer {
+    pub(crate) fn visit(&self, target: &str) -> Answer {
         http::visit(self.visitors, "GET", target).unwrap()
     }
 
     /// Visits the code; returns the transaction id.
-    fn click(&self) -> String {
+    pub(crate) fn click(&self) -> String {
         let visit = self.visit("/winter25");
         assert_eq!(visit.status, 302, "{}: {visit:?}", self.name);
         visit.location().split(['=', '&']).nth(1).unwrap().to_owned()
@@ -122,18 +136,23 @@ impl Edge {
 
 /// Starts an agent with an edge's bundle and an index folder.
 fn run_agent(network: &Network, bundle: &str, place: &str) -> Program {
+    run_agent_in(network, bundle, place, "")
+}
+
+fn run_agent_in(network: &Network, bundle: &str, place: &str, region: &str) -> Program {
     let mut command = Command::new(admin_program());
     command
         .arg("edge")
         .env("COUPON_EDGE_BUNDLE", network.path(&format!("{bundle}.bundle")))
         .env("COUPON_EDGE_DAEMON_SOCKET", network.path(&format!("run-{place}/coupond.sock")))
         .env("COUPON_EDGE_INDEX_DIR", network.path(&format!("index-{place}")))
+        .env("COUPON_EDGE_REGION", region)
         .env("COUPON_EDGE_LOG_FILTER", "warn,coupon_admin::edges::agent=info");
     let log = File::options().create(true).append(true).open(agent_log(network, place));
     Program::start(command.stderr(log.unwrap()))
 }
 
-fn agent_log(network: &Network, place: &str) -> PathBuf {
+pub(crate) fn agent_log(network: &Network, place: &str) -> PathBuf {
     network.path(&format!("agent-{place}.log"))
 }
 
@@ -151,7 +170,7 @@ fn add(network: &Network, nats: SocketAddr, name: &str) {
     edges(network, nats, &["add", name, "--out", bundle.to_str().unwrap()]);
 }
 
-fn status(network: &Network) -> Value {
+pub(crate) fn status(network: &Network) -> Value {
     network.call("GET", "status", None).json()
 }
 
@@ -163,7 +182,7 @@ fn edge_status(network: &Network, name: &str) -> Value {
 }
 
 /// The state of one edge in the list of the API.
-fn listed(network: &Network, name: &str) -> Value {
+pub(crate) fn listed(network: &Network, name: &str) -> Value {
     let edges = network.call("GET", "edges", None).json()["edges"].clone();
     let edges = edges.as_array().unwrap().clone();
     edges.into_iter().find(|edge| edge["name"] == name).unwrap_or_default()
@@ -177,7 +196,7 @@ fn wait_for_state(network: &Network, name: &str, state: &str) -> Value {
     })
 }
 
-fn wait_for_edges(network: &Network, count: usize) {
+pub(crate) fn wait_for_edges(network: &Network, count: usize) {
     wait_for("all edges to serve", || {
         let status = status(network);
         let generation = status["publication"]["generation"].as_u64().filter(|g| *g > 0)?;
@@ -257,7 +276,7 @@ impl Fleet {
 }
 
 /// Files of the levels that the manifest of an index folder names.
-fn named_levels(folder: &Path) -> Vec<String> {
+pub(crate) fn named_levels(folder: &Path) -> Vec<String> {
     let manifest = std::fs::read_to_string(folder.join("CURRENT")).unwrap();
     let levels = manifest.lines().filter_map(|line| line.strip_prefix("level "));
     levels.map(|name| format!("level-{name}.lvl")).collect()

@@ -162,6 +162,8 @@ fn assert_alerts_and_dashboards_use(scraped: &str) {
         "coupon_admin_hub_object_bytes",
         "coupon_admin_hub_object_bytes_limit",
         "coupon_admin_hub_certificate_end_seconds",
+        "coupon_admin_hub_region_up",
+        "coupon_admin_hub_region_parts_behind",
         "coupon_admin_edge_certificate_end_seconds",
     ]);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/monitoring");

@@ -86,11 +86,19 @@ impl Daemon {
     }
 }
 
+/// A region with a copy of the published index.
+#[derive(Debug, Deserialize)]
+struct Region {
+    name: String,
+    problem: Option<String>,
+}
+
 /// Couponds on other machines.
 #[derive(Debug, Deserialize)]
 struct Edges {
     nats_error: Option<String>,
     certificate_problem: Option<String>,
+    regions: Vec<Region>,
     publication_error: Option<String>,
     edges: Vec<Edge>,
 }
@@ -282,6 +290,11 @@ impl Edges {
         }
         if let Some(problem) = &self.certificate_problem {
             problems.push(Problem::warning(format!("Edges: {problem}."), "", ""));
+        }
+        for Region { name, problem } in &self.regions {
+            if let Some(problem) = problem {
+                problems.push(Problem::warning(format!("Region {name}: {problem}."), "", ""));
+            }
         }
         for Edge { name, problems: of_edge, .. } in &self.edges {
             for problem in of_edge {
@@ -590,6 +603,7 @@ mod tests {
             }],
             "edges": {
                 "nats_error": null, "publication_error": null, "certificate_problem": null,
+                "regions": [{"name": "fra", "problem": null}],
                 "edges": [{"name": "fra1", "state": "live", "problems": []}],
             },
         })
@@ -623,6 +637,7 @@ mod tests {
             ("/edges/nats_error", json!("x"), "bad"),
             ("/edges/certificate_problem", json!("x"), "warning"),
             ("/edges/publication_error", json!("x"), "bad"),
+            ("/edges/regions/0/problem", json!("x"), "warning"),
             ("/edges/edges/0/problems", json!(["x"]), "warning"),
             ("/intake/missing", json!(1), "warning"),
             ("/postbacks/last_error", json!("x"), "bad"),

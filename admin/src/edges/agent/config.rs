@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use coupon_config::{ConfigError, ConfigSources, Configuration, Keys};
 use coupon_watch::LogFormat;
 
-use crate::config::LogConfig;
+use crate::config::{LogConfig, check_region};
 
 /// Settings of `coupon-admin edge`; everything else is in the bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct AgentConfig {
     pub daemon_socket: PathBuf,
     /// coupond's index folder.
     pub index_dir: PathBuf,
+    /// The region whose copy of the index is used; empty for the hub's.
+    pub region: String,
     /// The program's own log.
     pub log: LogConfig,
 }
@@ -27,6 +29,7 @@ impl Default for AgentConfig {
             bundle: PathBuf::from("/etc/coupon/edge.bundle"),
             daemon_socket: PathBuf::from("/run/coupond/coupond.sock"),
             index_dir: PathBuf::from("/var/lib/coupon-edge/index"),
+            region: String::new(),
             log: LogConfig { filter: "info".into(), format: LogFormat::Text },
         }
     }
@@ -39,6 +42,7 @@ impl Configuration for AgentConfig {
         keys.declare_path("bundle", &mut self.bundle);
         keys.declare_path("daemon_socket", &mut self.daemon_socket);
         keys.declare_path("index_dir", &mut self.index_dir);
+        keys.declare_text("region", &mut self.region, check_region);
         keys.declare_log_filter("log.filter", &mut self.log.filter);
         keys.declare_choice("log.format", &mut self.log.format);
     }

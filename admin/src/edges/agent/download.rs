@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::AgentShared;
+use super::region::{CopyReader, RegionCopy};
 use crate::edges::head::{Description, IndexObject, part_purpose};
 use crate::edges::nats::NatsError;
 use crate::edges::sealing::{SealError, SealingKey, Secret};
@@ -102,9 +103,31 @@ pub(super) async fn fetch(
     progress: &Arc<Progress>,
 ) -> Result<ObjectFile, DownloadError> {
     let name = object.name;
-    let source = ObjectParts { shared, name, key_id, key: key.sealing_key() };
+    let copy = shared.region.as_ref().map(RegionCopy::reader);
+    let mut source = ObjectParts { shared, name, key_id, key: key.sealing_key(), copy };
+    let fetched = fetch_by(&source, folder, progress).await;
+    let parts_of_region = source.copy.take().map_or(0, CopyReader::finish);
+    match fetched {
+        Err(DownloadError::Lacking { .. } | DownloadError::Write { .. }) if parts_of_region > 0 => {
+            tracing::warn!(object = %name, "parts of the region make no whole object: the hub is asked");
+            fetch_by(&source, folder, progress).await
+        }
+        fetched => {
+            tracing::info!(object = %name, parts_of_region, "object of the index fetched");
+            fetched
+        }
+    }
+}
+
+async fn fetch_by(
+    source: &ObjectParts<'_>,
+    folder: &IndexFolder,
+    progress: &Arc<Progress>,
+) -> Result<ObjectFile, DownloadError> {
+    let name = source.name;
     let lacking = |reason: String| DownloadError::Lacking { name, reason };
-    let description: Description = serde_json::from_slice(&source.patient_part(0).await?.0)
+    // Stored last, so the hub is asked: its copy in a region would come last.
+    let description: Description = serde_json::from_slice(&source.part_of_hub(0).await?)
         .map_err(|error| lacking(error.to_string()))?;
     progress.bytes.store(description.bytes, Ordering::Relaxed);
     // A level that cannot be written would travel again and again.
@@ -143,6 +166,8 @@ struct ObjectParts<'a> {
     name: ObjectName,
     key_id: u32,
     key: SealingKey,
+    /// The copy in the edge's region.
+    copy: Option<CopyReader<'a>>,
 }
 
 impl ObjectParts<'_> {
@@ -152,7 +177,7 @@ impl ObjectParts<'_> {
         let mut under_way = FuturesOrdered::new();
         loop {
             let free = window.parts.saturating_sub(under_way.len());
-            under_way.extend(next.by_ref().take(free).map(|part| self.patient_part(part)));
+            under_way.extend(next.by_ref().take(free).map(|part| self.part(part)));
             let Some(arrived) = under_way.next().await else { return Ok(()) };
             let (part, took) = arrived?;
             window.adapt(took);
@@ -163,35 +188,49 @@ impl ObjectParts<'_> {
         }
     }
 
-    /// Returns a part, and how long its last request took.
-    async fn patient_part(&self, part: u32) -> Result<(Vec<u8>, Duration), DownloadError> {
+    /// Returns a part, and how long it took.
+    async fn part(&self, part: u32) -> Result<(Vec<u8>, Duration), DownloadError> {
+        let began = Instant::now();
+        let opened = match self.part_of_region(part).await {
+            Some(opened) => opened,
+            None => self.part_of_hub(part).await?,
+        };
+        Ok((opened, began.elapsed()))
+    }
+
+    async fn part_of_region(&self, part: u32) -> Option<Vec<u8>> {
+        let subject = self.shared.subjects.object_part(self.key_id, &self.name, part);
+        self.copy.as_ref()?.part(&subject, |sealed| self.open(part, sealed)).await
+    }
+
+    async fn part_of_hub(&self, part: u32) -> Result<Vec<u8>, DownloadError> {
+        let lacking = |reason: String| DownloadError::Lacking { name: self.name, reason };
         let began = Instant::now();
         loop {
-            let asked = Instant::now();
-            match self.part(part).await {
-                Ok(opened) => return Ok((opened, asked.elapsed())),
-                Err(DownloadError::Nats(_)) if began.elapsed() < PATIENCE => sleep(PAUSE).await,
-                Err(error) => return Err(error),
+            match self.stored_part(part).await {
+                Ok(Some(sealed)) => return self.open(part, &sealed).map_err(lacking),
+                Ok(None) => return Err(lacking(format!("part {part} is missing"))),
+                Err(_) if began.elapsed() < PATIENCE => sleep(PAUSE).await,
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
-    async fn part(&self, part: u32) -> Result<Vec<u8>, DownloadError> {
-        let lacking = |reason: String| DownloadError::Lacking { name: self.name, reason };
-        let sealed = self.stored_part(part).await?;
-        let sealed = sealed.ok_or_else(|| lacking(format!("part {part} is missing")))?;
-        let opened = self.key.open(&part_purpose(&self.name, part), &sealed);
-        opened.map_err(|error: SealError| lacking(format!("part {part}: {error}")))
+    fn open(&self, part: u32, sealed: &Bytes) -> Result<Vec<u8>, String> {
+        let opened = self.key.open(&part_purpose(&self.name, part), sealed);
+        opened.map_err(|error: SealError| format!("part {part}: {error}"))
     }
 
     /// `None` if the part is not there after a while: one server of a cluster may be a moment behind.
     async fn stored_part(&self, part: u32) -> Result<Option<Bytes>, NatsError> {
         let subjects = self.shared.subjects;
         let stream = subjects.object_stream();
+        // Behind a leaf node nobody tells that a stream is missing, so a short request waits shorter.
+        let nats = if part == 0 { &self.shared.nats } else { &self.shared.index_nats };
         let began = Instant::now();
         loop {
             let subject = subjects.object_part(self.key_id, &self.name, part);
-            match self.shared.index_nats.last(&stream, subject).await? {
+            match nats.last(&stream, subject).await? {
                 Some((_, sealed)) => return Ok(Some(sealed)),
                 None if began.elapsed() < LATE_REPLICA => sleep(PAUSE).await,
                 None => return Ok(None),

@@ -199,6 +199,7 @@ fn agent(nats: Nats, daemon: &FakeDaemon, folder: &Path) -> Arc<AgentShared> {
         started: 0,
         subjects: SUBJECTS,
         index_nats: nats.clone(),
+        region: None,
         nats,
         daemon: SocketLink::new(&daemon.socket),
         keys: EdgeKeys::new(&bundle.secret),
