@@ -219,6 +219,7 @@ impl Configuration for Config {
         let is_own = self.daemon_socket != Path::new(DAEMON_SOCKET);
         let only = is_own.then_some(self.daemon_socket.as_path());
         conflicts.extend(daemons::conflicts(&self.daemons, only));
+        conflicts.extend(self.hub.conflicts());
         conflicts
     }
 }

@@ -1,5 +1,6 @@
 //! The connection to NATS, over which couponds on other machines are reached.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,6 +74,12 @@ impl HubConfig {
         keys.declare_number("hub.object_max_bytes", &mut self.object_max_bytes, bytes);
         keys.declare_number("hub.replicas", &mut self.replicas, 1..=MAX_REPLICAS);
         keys.declare_texts("hub.regions", &mut self.regions, check_region);
+    }
+
+    pub(super) fn conflicts(&self) -> Option<String> {
+        let mut named = BTreeSet::new();
+        let twice = self.regions.iter().find(|region| !named.insert(*region));
+        twice.map(|region| format!("hub.regions: {region} is named twice"))
     }
 
     #[must_use]

@@ -143,6 +143,21 @@ fn a_hub_may_have_no_daemon_on_its_machine() {
 }
 
 #[test]
+fn a_region_is_the_domain_of_a_leaf_node_and_named_once() {
+    let regions = |text: &str| load(&format!("[hub]\nregions = {text}"), &[]);
+    assert_eq!(regions("['fra', 'sin-2']").unwrap().hub.regions, ["fra", "sin-2"]);
+    for (text, named) in [
+        ("['hub']", "must not be \"hub\""),
+        ("['Fra']", "must be the JetStream domain"),
+        ("['a.b']", "must be the JetStream domain"),
+        ("['fra', 'sin', 'fra']", "fra is named twice"),
+    ] {
+        let error = regions(text).unwrap_err().to_string();
+        assert!(error.contains("hub.regions") && error.contains(named), "{text}: {error}");
+    }
+}
+
+#[test]
 fn daemons_that_cannot_be_told_apart_are_refused() {
     let entry = |name: &str, socket: &str| {
         format!("[[daemons]]\nname = '{name}'\nsocket = '/run/{socket}.sock'\n")
