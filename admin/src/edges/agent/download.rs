@@ -113,7 +113,9 @@ pub(super) async fn fetch(
             fetch_by(&source, folder, progress).await
         }
         fetched => {
-            tracing::info!(object = %name, parts_of_region, "object of the index fetched");
+            if fetched.is_ok() {
+                tracing::info!(object = %name, parts_of_region, "object of the index fetched");
+            }
             fetched
         }
     }

@@ -72,9 +72,7 @@ impl Mirrors {
                     parts_behind: copy.as_ref().map(|copy| copy.behind),
                     problem: copy.and_then(|copy| region.progress.problem(&copy, now)),
                 },
-                Err(error) => {
-                    RegionStatus { problem: Some(explain(&name, &error)), name, parts_behind: None }
-                }
+                Err(problem) => RegionStatus { name, parts_behind: None, problem: Some(problem) },
             });
         }
         found
@@ -110,11 +108,15 @@ impl Region {
         &self,
         shared: &HubShared,
         max_bytes: i64,
-    ) -> Result<Option<StreamState>, NatsError> {
+    ) -> Result<Option<StreamState>, String> {
         let stream = shared.subjects.object_stream();
+        let explained = |error: NatsError| explain(&self.name, &error);
         // The copy first: it is not ahead of its original then.
-        let copy = self.nats.stream_state(&stream).await?;
-        let Some(original) = shared.nats.stream_state(&stream).await? else { return Ok(None) };
+        let copy = self.nats.stream_state(&stream).await.map_err(explained)?;
+        let original = shared.nats.in_domain(HUB_DOMAIN).stream_state(&stream).await;
+        let Some(original) = original.map_err(|error| explain_hub(&error))? else {
+            return Ok(None);
+        };
         let description = format!("copy of the stream of {}", original.created);
         match copy {
             Some(copy)
@@ -122,16 +124,26 @@ impl Region {
                     && copy.max_bytes == max_bytes
                     && copy.last_sequence <= original.last_sequence =>
             {
-                return Ok(Some(copy));
+                return Ok(Some(copy.with_first_lag(&original)));
             }
-            Some(_) => self.nats.remove_stream(&stream).await?,
+            Some(_) => self.nats.remove_stream(&stream).await.map_err(explained)?,
             None => {}
         }
         let origin_domain = HUB_DOMAIN.to_owned();
         let settings = MirrorSettings { stream, origin_domain, max_bytes, description };
-        self.nats.make_mirror(settings).await?;
+        self.nats.make_mirror(settings).await.map_err(explained)?;
         tracing::info!(region = self.name, "copy of the index begun in a region");
         Ok(None)
+    }
+}
+
+impl StreamState {
+    /// The server counts nothing that a copy lacks before the copy has reached its original.
+    fn with_first_lag(mut self, original: &StreamState) -> StreamState {
+        if self.last_sequence == 0 {
+            self.behind = original.last_sequence;
+        }
+        self
     }
 }
 
@@ -164,6 +176,17 @@ fn explain(name: &str, error: &NatsError) -> String {
     }
 }
 
+/// Edges of regions ask for the hub by its domain.
+fn explain_hub(error: &NatsError) -> String {
+    match error {
+        NatsError::NoStream => format!(
+            "the servers of hub.servers have no `jetstream {{ domain: {HUB_DOMAIN} }}`, by which edges of \
+             regions find the index: set it, and restart them"
+        ),
+        error => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,8 +210,16 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_never_had_anything_lacks_everything() {
+        assert_eq!(copy(0, 0).with_first_lag(&copy(9, 0)).behind, 9);
+        assert_eq!(copy(7, 2).with_first_lag(&copy(9, 0)).behind, 2, "as the server says");
+    }
+
+    #[test]
     fn an_absent_leaf_node_is_named_with_its_mend() {
         let text = explain("fra", &NatsError::NoStream);
         assert!(text.contains("domain: fra") && text.contains("leaf node"), "{text}");
+        let text = explain_hub(&NatsError::NoStream);
+        assert!(text.contains("domain: hub") && text.contains("hub.servers"), "{text}");
     }
 }

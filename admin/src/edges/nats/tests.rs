@@ -458,3 +458,15 @@ async fn the_dates_of_a_certificate_are_seen_also_of_a_renewed_one() {
     let plain = NatsSettings { servers: vec![plain.address().await], ..renewed };
     assert_eq!(certificate_dates(&plain).await, None);
 }
+
+#[tokio::test]
+async fn a_missing_stream_and_a_missing_domain_are_told_apart() {
+    let Some(server) = Server::start() else { return };
+    let (nats, stream) = (server.connect(None).await, SUBJECTS.object_stream());
+    assert_eq!(nats.stream_state(&stream).await.unwrap(), None);
+    let elsewhere = nats.in_domain("hub").stream_state(&stream).await;
+    assert!(matches!(elsewhere, Err(NatsError::NoStream)), "{elsewhere:?}");
+    let edge = server.connect(Some(7)).await;
+    let part = edge.in_domain("fra").last(&stream, "coupon.1.obj.1.a.1".to_owned()).await;
+    assert!(matches!(part, Err(NatsError::NoStream)), "{part:?}");
+}
