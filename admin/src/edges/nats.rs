@@ -306,13 +306,6 @@ impl Nats {
         stream.map_err(failed("find a stream"))
     }
 
-    /// Bytes that a stream takes at the server.
-    pub(crate) async fn stream_bytes(&self, name: &str) -> Result<u64, NatsError> {
-        self.check_connected()?;
-        let stream = self.jetstream.get_stream(name).await.map_err(failed("show a stream"))?;
-        Ok(stream.cached_info().state.bytes)
-    }
-
     /// The last message of a subject with its sequence; `None` where there is none. Of a cluster any
     /// server answers, which may be a moment behind.
     pub(crate) async fn last(

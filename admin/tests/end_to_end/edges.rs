@@ -242,12 +242,7 @@ impl Fleet {
 
     /// Imports codes by another process, as one level that is too large to come with a head.
     fn import(&self, codes: &Codes, prefix: &str, rows: u32) {
-        let mut file = String::from("offer_id,affiliate_id,coupon_code,status\n");
-        for row in 0..rows {
-            let _ = writeln!(file, "{},{},{prefix}{row:06},active", codes.offer, codes.partner);
-        }
-        let (done, output) = self.network.import(&file);
-        assert!(done, "{output}");
+        import_codes(&self.network, codes, prefix, rows);
     }
 
     /// Waits until all levels are merged into one; returns the name of its file.
@@ -273,6 +268,16 @@ impl Fleet {
         let clicks = self.network.clicks();
         clicks.iter().map(|click| click["transaction_id"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// Imports codes, numbered behind their prefix.
+pub(crate) fn import_codes(network: &Network, codes: &Codes, prefix: &str, rows: u32) {
+    let mut file = String::from("offer_id,affiliate_id,coupon_code,status\n");
+    for row in 0..rows {
+        let _ = writeln!(file, "{},{},{prefix}{row:06},active", codes.offer, codes.partner);
+    }
+    let (done, output) = network.import(&file);
+    assert!(done, "{output}");
 }
 
 /// Files of the levels that the manifest of an index folder names.

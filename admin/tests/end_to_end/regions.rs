@@ -1,6 +1,5 @@
 //! Edges behind the leaf node of a region, over TLS, with a copy of the index there.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,7 +7,8 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 
 use crate::edges::{
-    Edge, NatsServer, agent_log, edges_with, listed, monitors, named_levels, status, wait_for_edges,
+    Edge, NatsServer, agent_log, edges_with, import_codes, listed, monitors, named_levels, status,
+    wait_for_edges,
 };
 use crate::programs::{Codes, Network, Program, is_installed, wait_for};
 
@@ -17,6 +17,8 @@ struct Region {
     network: Network,
     hub: Server,
     leaf: Server,
+    /// Where the hub listens for the leaf node.
+    link: SocketAddr,
     _admin: Program,
 }
 
@@ -95,14 +97,10 @@ impl Region {
         }
         let users = edges_with(&network, &variables, &["nats-config"]);
         std::fs::write(network.path("users.conf"), users).unwrap();
-        let listener = format!(
-            "leafnodes {{ listen: \"{link}\", {}, authorization {{ user: leaf, password: x }} }}",
-            tls(&network)
-        );
-        let hub = Server::start(&network, "hub", hub, &listener);
+        let hub = Server::start(&network, "hub", hub, &listener(&network, link));
         let leaf = Server::start(&network, "fra", leaf, &remote(&network, link));
         let admin = network.start_admin_with(&variables);
-        Region { network, hub, leaf, _admin: admin }
+        Region { network, hub, leaf, link, _admin: admin }
     }
 
     /// The copy as the status shows it.
@@ -119,17 +117,19 @@ impl Region {
 
     /// Imports a level that does not come with its head, and waits until edges serve it.
     fn import(&self, codes: &Codes, prefix: &str, edges: &[Edge]) {
-        let mut file = String::from("offer_id,affiliate_id,coupon_code,status\n");
-        for row in 0..60_000 {
-            let _ = writeln!(file, "{},{},{prefix}{row:06},active", codes.offer, codes.partner);
-        }
-        let (done, output) = self.network.import(&file);
-        assert!(done, "{output}");
+        import_codes(&self.network, codes, prefix, 60_000);
         for edge in edges {
             let is_served = || edge.visit(&format!("/{prefix}059999")).status == 302;
             wait_for("the imported codes", || is_served().then_some(()));
         }
     }
+}
+
+fn listener(network: &Network, link: SocketAddr) -> String {
+    format!(
+        "leafnodes {{ listen: \"{link}\", {}, authorization {{ user: leaf, password: x }} }}",
+        tls(network)
+    )
 }
 
 fn remote(network: &Network, link: SocketAddr) -> String {
@@ -183,9 +183,8 @@ fn a_region_gives_its_edges_the_index_and_where_it_fails_the_hub_does() {
     }
 
     // The leaf node keeps nothing any more.
-    let link = std::fs::read_to_string(&region.leaf.config).unwrap();
-    let link = link.lines().find(|line| line.starts_with("leafnodes")).unwrap().to_owned();
-    let without = format!("default_js_domain: {{ \"$G\": hub }}\n{link}");
+    let remote = remote(&region.network, region.link);
+    let without = format!("default_js_domain: {{ \"$G\": hub }}\n{remote}");
     region.leaf.restart(&region.network, "fra", &without);
     let problem = wait_for("the problem", || region.copy()["problem"].as_str().map(str::to_owned));
     assert!(problem.contains("domain: fra"), "{problem}");
@@ -197,12 +196,11 @@ fn a_region_gives_its_edges_the_index_and_where_it_fails_the_hub_does() {
     assert!(of_edge.contains("region `fra` does not answer: the hub is asked"), "{of_edge}");
 
     // Both come back, and neither has a store.
-    region.leaf.lose_store_and_start(&region.network, "fra", &link);
+    region.leaf.lose_store_and_start(&region.network, "fra", &remote);
     region.wait_for_whole_copy();
     let copy = region.leaf.store.join("jetstream/$G/streams/COUPON_1_OBJ/meta.inf");
     let before = std::fs::read(&copy).unwrap();
-    let hub = std::fs::read_to_string(&region.hub.config).unwrap();
-    let listener = hub.lines().find(|line| line.starts_with("leafnodes")).unwrap().to_owned();
+    let listener = listener(&region.network, region.link);
     region.hub.lose_store_and_start(&region.network, "hub", &listener);
     wait_for("a copy of the new stream", || {
         std::fs::read(&copy).ok().filter(|copy| *copy != before)

@@ -193,7 +193,7 @@ mod tests {
 
     fn copy(last_sequence: u64, behind: u64) -> StreamState {
         let (created, description) = (String::new(), String::new());
-        StreamState { created, description, max_bytes: 1, last_sequence, behind }
+        StreamState { created, description, max_bytes: 1, bytes: 0, last_sequence, behind }
     }
 
     #[test]

@@ -169,7 +169,8 @@ impl Outlet {
             return Ok(());
         }
         let stream = self.shared.subjects.object_stream();
-        let bytes = self.shared.nats.stream_bytes(&stream).await?;
+        let state = self.shared.nats.stream_state(&stream).await?;
+        let bytes = state.ok_or(NatsError::NoStream)?.bytes;
         self.shared.object_bytes.store(bytes, Ordering::Relaxed);
         self.measured = Some(Instant::now());
         Ok(())

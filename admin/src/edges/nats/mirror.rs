@@ -15,6 +15,8 @@ pub(crate) struct StreamState {
     pub(crate) created: String,
     pub(crate) description: String,
     pub(crate) max_bytes: i64,
+    /// Bytes that it takes at the server.
+    pub(crate) bytes: u64,
     pub(crate) last_sequence: u64,
     /// Messages of the original that a copy lacks.
     pub(crate) behind: u64,
@@ -62,6 +64,7 @@ impl Nats {
             created: info.created.to_string(),
             description: info.config.description.clone().unwrap_or_default(),
             max_bytes: info.config.max_bytes,
+            bytes: info.state.bytes,
             last_sequence: info.state.last_sequence,
             behind: info.mirror.as_ref().map_or(0, |mirror| mirror.lag),
         }))
